@@ -1,0 +1,66 @@
+# Each target does its own set-up: a virtual environment in .venv, filled once from
+# requirements.lock, and again only when that file or pyproject.toml changes.
+
+PYTHON ?= python3
+# `make lock LOCK_FLAGS=--upgrade` takes the newest versions instead of keeping the pinned ones.
+LOCK_FLAGS ?=
+
+BIN := .venv/bin
+READY := .venv/ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+run: $(READY) ## serve with a live demo, on an SQLite file
+	@$(BIN)/session-router serve --demo
+
+test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(READY) ## rewrite the code in the project's style
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+lock: build/uv/bin/uv ## write requirements.lock anew from pyproject.toml
+	@build/uv/bin/uv pip compile --quiet pyproject.toml --all-extras --group dev \
+		--universal --python-version 3.11 --generate-hashes $(LOCK_FLAGS) \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--output-file requirements.lock
+
+clean: ## remove whatever these targets made, databases excepted
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find session_router migrations tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml | $(BIN)/python
+	@echo 'Installing the pinned packages into .venv (this is done once) ...'
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/python:
+	$(call require-python)
+	@$(PYTHON) -m venv --clear .venv || { echo \
+		"'$(PYTHON) -m venv' failed; on Debian and Ubuntu it needs the package python3-venv." >&2; \
+		exit 1; }
+
+build/uv/bin/uv:
+	$(call require-python)
+	@$(PYTHON) -m venv --clear build/uv
+	@build/uv/bin/python -m pip --quiet --disable-pip-version-check install uv
+
+define require-python
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	"session_router needs Python 3.11 or newer, and '$(PYTHON)' is not." \
+	"Name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+endef

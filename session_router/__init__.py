@@ -1,0 +1,49 @@
+"""A durable session service for multi-agent systems."""
+
+from session_router.agent_id import AgentId
+from session_router.errors import (
+    AgentNotFoundError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    InvalidAgentIdError,
+    InvalidDatabaseUrlError,
+    InvalidSessionIdError,
+    InvalidSettingError,
+    InvalidValueError,
+    SchemaError,
+    SessionRouterError,
+    WorkerGoneError,
+)
+from session_router.events import SessionEvent
+from session_router.manager import SessionManager
+from session_router.repository import (
+    InMemorySessionRepository,
+    SessionRepository,
+    SQLAlchemySessionRepository,
+)
+from session_router.runtime import LocalAgentRuntime
+from session_router.session import Session
+
+__all__ = [
+    "AgentId",
+    "AgentNotFoundError",
+    "DatabaseError",
+    "DatabaseUnavailableError",
+    "DeadlineExceededError",
+    "InMemorySessionRepository",
+    "InvalidAgentIdError",
+    "InvalidDatabaseUrlError",
+    "InvalidSessionIdError",
+    "InvalidSettingError",
+    "InvalidValueError",
+    "LocalAgentRuntime",
+    "SQLAlchemySessionRepository",
+    "SchemaError",
+    "Session",
+    "SessionEvent",
+    "SessionManager",
+    "SessionRepository",
+    "SessionRouterError",
+    "WorkerGoneError",
+]

@@ -1,0 +1,96 @@
+"""AgentId: the name of an agent."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, Self
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from session_router.errors import InvalidAgentIdError
+from session_router.text import check_name
+
+_TYPE: Final = re.compile(r"[\w\-.]+", re.ASCII)
+
+
+class AgentIdLike(Protocol):
+    """Any runtime's agent id: AutoGen's, AgentOpera's, or ours."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AgentId:
+    """An agent's name, written `type/key`.
+
+    Args:
+        type: which kind of agent; 1 to 255 of the ASCII letters, digits, `_`, `-` and `.`.
+            An object with a `.type` of its own (AutoGen's `AgentType`) is taken by that.
+        key: which one of its kind; 1 to 255 characters, without NUL and lone surrogates.
+
+    Raises:
+        InvalidAgentIdError: a part is not acceptable.
+    """
+
+    type: str
+    key: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", getattr(self.type, "type", self.type))
+        check_name(self.type, "agent type", InvalidAgentIdError)
+        check_name(self.key, "agent key", InvalidAgentIdError)
+        if not _TYPE.fullmatch(self.type):
+            raise InvalidAgentIdError(
+                f"agent type {self.type!a} has other characters than ASCII letters, "
+                "digits, '_', '-' and '.'; rename the type, or put the rest into the key."
+            )
+
+    @classmethod
+    def from_str(cls, agent_id: str) -> Self:
+        """Parse `type/key`; the first slash parts them, so a key may contain more.
+
+        Raises:
+            InvalidAgentIdError: there is no slash, or a part is not acceptable.
+        """
+        agent_type, slash, key = agent_id.partition("/")
+        if not slash:
+            raise InvalidAgentIdError(f"agent id {agent_id!a} has no slash; write it as type/key.")
+        return cls(agent_type, key)
+
+    @classmethod
+    def of(cls, agent_id: AgentIdLike) -> "AgentId":
+        """Take any runtime's agent id: anything with a `.type` and a `.key`.
+
+        Raises:
+            InvalidAgentIdError: it lacks one of the two, or a part is not acceptable.
+        """
+        if isinstance(agent_id, AgentId):
+            return agent_id
+        try:
+            return AgentId(agent_id.type, agent_id.key)
+        except AttributeError:
+            raise InvalidAgentIdError(
+                f"{agent_id!a} is no agent id; give an object with .type and .key, "
+                "such as AgentId(type, key)."
+            ) from None
+
+    def __str__(self) -> str:
+        return f"{self.type}/{self.key}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: cls.from_str(value) if isinstance(value, str) else cls.of(value),
+            serialization=core_schema.to_string_ser_schema(when_used="json"),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "title": "AgentId", "examples": ["writer/alice"]}

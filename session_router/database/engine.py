@@ -1,0 +1,113 @@
+"""Engines: from a URL to connections that begin their transactions as this package needs."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from session_router.errors import InvalidDatabaseUrlError
+
+_DRIVERS: Final = {
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+}
+_READ: Final = {"session_router_reads": True}
+_CONNECT_TIMEOUT_SEC: Final = 5.0
+# Only a foreign program (a shell, a backup) can hold SQLite's own lock against us: see write_turns.
+_SQLITE_BUSY_MS: Final = 10_000
+
+
+def parse_url(url: str | URL) -> URL:
+    """Parse a database URL and put in the driver that this package uses.
+
+    Accepts `postgresql://`, `postgres://` and `sqlite://`, with or without the driver, and
+    libpq's `sslmode`, which asyncpg calls `ssl`.
+
+    Raises:
+        InvalidDatabaseUrlError: it cannot be parsed, or names another database. The message
+            holds no password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InvalidDatabaseUrlError(
+            "the database URL cannot be parsed (it is not shown, it may hold a password); write "
+            "postgresql://user:password@host:5432/database or sqlite:///path/to/file.db."
+        ) from None
+    driver = _DRIVERS.get(parsed.drivername)
+    if driver is None:
+        raise InvalidDatabaseUrlError(
+            f"database URL {parsed.render_as_string()} names {parsed.drivername!r}; "
+            "use postgresql:// or sqlite://."
+        )
+    if driver.startswith("sqlite") and parsed.host:
+        raise InvalidDatabaseUrlError(
+            f"database URL {parsed.render_as_string()} has a host, which SQLite has not; write "
+            "three slashes for a relative path (sqlite:///file.db), four for an absolute one."
+        )
+    if driver.startswith("postgresql") and "sslmode" in parsed.query:
+        ssl = parsed.query["sslmode"]
+        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": ssl})
+    return parsed.set(drivername=driver)
+
+
+def create_engine(url: str | URL) -> AsyncEngine:
+    """Create an engine for `url`; no connection is made yet.
+
+    Raises:
+        InvalidDatabaseUrlError: see `parse_url`.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_async_engine(parsed, connect_args={"timeout": _CONNECT_TIMEOUT_SEC})
+    # A database in memory lives in one connection, so its users take turns at that.
+    options: dict[str, Any] = {} if sqlite_file(parsed) else {"pool_size": 1, "max_overflow": 0}
+    return create_async_engine(parsed, poolclass=AsyncAdaptedQueuePool, **options)
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of an SQLite URL; None for a database in memory and for PostgreSQL."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database)).absolute()
+
+
+def with_our_transactions(engine: AsyncEngine) -> AsyncEngine:
+    """The same pool, with transactions as this package needs them.
+
+    PostgreSQL: READ COMMITTED, whatever the host's default is. SQLite: foreign keys on, WAL,
+    full durability, and BEGIN IMMEDIATE for whoever will write, so that no transaction has to
+    turn from reading to writing halfway. A host that shares its engine keeps its own way of
+    beginning; only SQLite's pragmas stay with the connections.
+    """
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="READ COMMITTED")
+    ours = engine.execution_options()
+    event.listen(ours.sync_engine, "begin", _begin_on_sqlite)
+    return ours
+
+
+def for_reading(engine: AsyncEngine) -> AsyncEngine:
+    """The same engine for transactions that only read: on SQLite they wait for no writer."""
+    return engine.execution_options(**_READ)
+
+
+def _begin_on_sqlite(conn: Connection) -> None:
+    reads = conn.get_execution_options().get("session_router_reads", False)
+    if "session_router" not in conn.info:
+        conn.exec_driver_sql(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
+        conn.exec_driver_sql("PRAGMA foreign_keys = ON")
+        conn.exec_driver_sql("PRAGMA synchronous = FULL")
+        conn.info["session_router"] = True
+    if not reads and "session_router_wal" not in conn.info:
+        # Kept in the file. Left to writers: they come one at a time, and the switch needs that.
+        conn.exec_driver_sql("PRAGMA journal_mode = WAL")
+        conn.info["session_router_wal"] = True
+    conn.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")

@@ -1,0 +1,62 @@
+"""What a driver raises, as this package's errors; told apart by code, never by text."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from session_router.errors import DatabaseError, DatabaseUnavailableError, SchemaError
+
+# https://www.postgresql.org/docs/15/errcodes-appendix.html
+_SCHEMA_CODES: Final = {"3F000", "42P01", "42703", "42883"}
+_UNAVAILABLE_CLASSES: Final = {"08", "28", "3D", "53", "57"}
+_SQLITE_SCHEMA_TEXTS: Final = ("no such table", "no such column", "has no column named")
+
+_UPGRADE: Final = "run 'session-router db upgrade', or see 'session-router db check'"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise driver errors from within as `DatabaseError`s that say what to do.
+
+    Raises:
+        DatabaseUnavailableError, SchemaError, DatabaseError
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translate(error) from error
+    except PoolTimeoutError as error:
+        raise DatabaseUnavailableError(
+            "all database connections are in use; the change was not begun. Try again, or "
+            "give the engine a larger pool."
+        ) from error
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"the database operation failed: {error}") from error
+    except OSError as error:
+        # A TimeoutError is an OSError too; the deadline's own is not ours to translate.
+        if isinstance(error, TimeoutError) and error.errno is None:
+            raise
+        raise _unreachable(error) from error
+
+
+def _translate(error: DBAPIError) -> DatabaseError:
+    cause = error.orig
+    said = " ".join(str(cause).split()) or type(cause).__name__
+    code = str(getattr(cause, "sqlstate", None) or "")
+    if code in _SCHEMA_CODES or said.startswith(_SQLITE_SCHEMA_TEXTS):
+        return SchemaError(f"the database's tables are not this version's ({said}); {_UPGRADE}.")
+    if error.connection_invalidated or code[:2] in _UNAVAILABLE_CLASSES:
+        return _unreachable(said)
+    if not code and type(cause).__name__ in ("OperationalError", "InterfaceError"):
+        return _unreachable(said)
+    return DatabaseError(f"the database refused the operation ({said}); nothing was written.")
+
+
+def _unreachable(said: object) -> DatabaseUnavailableError:
+    return DatabaseUnavailableError(
+        f"the database cannot be reached or gave up ({said}); a change that was being committed "
+        "may or may not have happened. Check the server and the database URL, then try again."
+    )

@@ -1,0 +1,189 @@
+"""The tables, built for one schema."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeEngine
+
+from session_router.database.types import UtcDateTime, UuidText, clock
+from session_router.events import EventName, SignalAction, SignalOutcome, StreamOutcome
+
+VERSION_TABLE: Final = "session_router_version"
+
+_CONVENTION: Final = {
+    "pk": "%(table_name)s_pkey",
+    "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The five tables of one schema, and the metadata that holds them."""
+
+    metadata: MetaData
+    sessions: Table
+    agent_streams: Table
+    workers: Table
+    interrupt_signals: Table
+    session_events: Table
+
+
+@cache
+def build_tables(schema: str | None) -> Tables:
+    """Build the tables for `schema`; None where the database has no schemas (SQLite).
+
+    A host application's own `sessions` table is never touched: every statement names ours in
+    full, so neither a search_path nor a translation of names is needed.
+    """
+    metadata = MetaData(schema=schema, naming_convention=_CONVENTION)
+    return Tables(
+        metadata=metadata,
+        sessions=_sessions(metadata),
+        agent_streams=_agent_streams(metadata),
+        workers=_workers(metadata),
+        interrupt_signals=_interrupt_signals(metadata),
+        session_events=_session_events(metadata),
+    )
+
+
+def _key_text() -> TypeEngine[str]:
+    """Text whose order is that of its code points, in every database and in Python.
+
+    Locks are taken in key order, so the order must not depend on a server's locale.
+    """
+    return Text(collation="C").with_variant(Text(), "sqlite")
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, UtcDateTime(), nullable=nullable)
+
+
+def _uuid(name: str, *, nullable: bool = False, primary_key: bool = False) -> Column[object]:
+    return Column(name, UuidText(), nullable=nullable, primary_key=primary_key)
+
+
+def _text_in(column: str, values: type[EventName | SignalAction]) -> CheckConstraint:
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({allowed})", name=column)
+
+
+def _sessions(metadata: MetaData) -> Table:
+    return Table(
+        "sessions",
+        metadata,
+        Column("session_id", _key_text(), primary_key=True),
+        _uuid("session_uid"),
+        _time("start_time"),
+        _time("last_updated"),
+        # The sweep reads the idlest first, each batch from where the last one ended.
+        Index(None, "last_updated", "session_id"),
+    )
+
+
+def _agent_streams(metadata: MetaData) -> Table:
+    return Table(
+        "agent_streams",
+        metadata,
+        Column("session_id", _key_text(), primary_key=True),
+        Column("agent_type", _key_text(), primary_key=True),
+        Column("agent_key", _key_text(), primary_key=True),
+        _uuid("stream_id"),
+        _uuid("worker_id"),
+        _time("started_at"),
+        # NO ACTION: a session that still has streams cannot vanish, whoever forgets to end them.
+        ForeignKeyConstraint(["session_id"], ["sessions.session_id"]),
+        # A worker that stops, or is reaped, ends all of its streams.
+        Index(None, "worker_id"),
+    )
+
+
+def _workers(metadata: MetaData) -> Table:
+    return Table(
+        "workers",
+        metadata,
+        _uuid("worker_id", primary_key=True),
+        Column("host", Text, nullable=False),
+        Column("pid", Integer, nullable=False),
+        _time("started_at"),
+        _time("heartbeat_at"),
+    )
+
+
+def _interrupt_signals(metadata: MetaData) -> Table:
+    return Table(
+        "interrupt_signals",
+        metadata,
+        _uuid("signal_id", primary_key=True),
+        # No foreign key to workers: a signal outlives its worker until it is settled as lost.
+        _uuid("worker_id"),
+        _uuid("request_id"),
+        Column("session_id", _key_text(), nullable=False),
+        _uuid("session_uid"),
+        Column("agent_type", _key_text(), nullable=False),
+        Column("agent_key", _key_text(), nullable=False),
+        _uuid("stream_id"),
+        Column("action", Text, nullable=False),
+        _time("requested_at"),
+        _text_in("action", SignalAction),
+        # A worker reads its own signals at every wake-up and poll, in the order of their making.
+        Index(None, "worker_id", "requested_at"),
+    )
+
+
+def _session_events(metadata: MetaData) -> Table:
+    return Table(
+        "session_events",
+        metadata,
+        Column(
+            "event_id",
+            BigInteger().with_variant(Integer(), "sqlite"),
+            Identity(),
+            primary_key=True,
+        ),
+        Column("occurred_at", UtcDateTime(), nullable=False, server_default=clock()),
+        Column("session_id", _key_text(), nullable=False),
+        _uuid("session_uid"),
+        Column("event", Text, nullable=False),
+        Column("agent_type", _key_text()),
+        Column("agent_key", _key_text()),
+        _uuid("stream_id", nullable=True),
+        _uuid("worker_id", nullable=True),
+        _uuid("request_id", nullable=True),
+        _time("started_at", nullable=True),
+        Column("outcome", Text),
+        Column("actor", Text),
+        Column("detail", Text),
+        _text_in("event", EventName),
+        CheckConstraint(_outcome_matches_event(), name="outcome"),
+        # One session's story, page by page; the whole trail is read by primary key.
+        Index(None, "session_id", "event_id"),
+        # An event's number is never given twice, even after a prune of the newest rows.
+        sqlite_autoincrement=True,
+    )
+
+
+def _outcome_matches_event() -> str:
+    """A finished stream has a stream's outcome, a settled signal a signal's, others none."""
+    of_streams = ", ".join(f"'{outcome}'" for outcome in StreamOutcome)
+    of_signals = ", ".join(f"'{outcome}'" for outcome in SignalOutcome)
+    return (
+        "CASE event"
+        f" WHEN 'stream_finished' THEN outcome IS NOT NULL AND outcome IN ({of_streams})"
+        f" WHEN 'signal_settled' THEN outcome IS NOT NULL AND outcome IN ({of_signals})"
+        " ELSE outcome IS NULL END"
+    )

@@ -1,0 +1,139 @@
+"""Column types and SQL functions that mean the same on PostgreSQL and SQLite."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Dialect, Text, bindparam
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC datetimes: timestamptz, or on SQLite text of fixed width that sorts as time."""
+
+    impl = postgresql.TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        utc = value.astimezone(UTC).replace(tzinfo=None)
+        return utc.isoformat(sep=" ", timespec="microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class UuidText(TypeDecorator[UUID]):
+    """UUIDs: uuid, or on SQLite the 36 characters that people read and paste."""
+
+    impl = postgresql.UUID
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(postgresql.UUID(as_uuid=True))
+
+    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> UUID | str | None:
+        return str(value) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:
+        return UUID(value) if isinstance(value, str) else value
+
+
+class _Values(TypeDecorator[Sequence[Any]]):
+    """Many values in one parameter, so that the SQL text does not vary with their number."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, of: type[TypeEngine[Any]]) -> None:
+        super().__init__()
+        self.of = of
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(postgresql.ARRAY(self.of()))
+
+    def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return json.dumps([item if isinstance(item, str) else str(item) for item in value])
+
+
+class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the SQL operator it stands for
+    """`column = ANY(values)`: one SQL text whatever the number of values."""
+
+    # Were it Boolean, SQLite would be asked `... = 1`, which keeps it from using an index.
+    type: TypeEngine[Any] = NullType()
+    inherit_cache = True
+    name = "one_of"
+
+    def __init__(self, column: ColumnElement[Any], values: Sequence[Any]) -> None:
+        item = postgresql.UUID if isinstance(column.type, UuidText) else Text
+        super().__init__(column, bindparam(None, list(values), type_=_Values(item), unique=True))
+
+
+@compiles(one_of, "postgresql")
+def _one_of_on_postgresql(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} = ANY ({values})"
+
+
+@compiles(one_of, "sqlite")
+def _one_of_on_sqlite(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - compiled SQL
+
+
+class clock(FunctionElement[datetime]):  # noqa: N801 - an SQL function
+    """The database's time at this very moment, not at the transaction's start."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+    name = "clock"
+
+
+@compiles(clock, "postgresql")
+def _clock_on_postgresql(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(clock, "sqlite")
+def _clock_on_sqlite(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
+    # %f has milliseconds; three zeros make the width of the six digits that Python writes.
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+class later_of(FunctionElement[datetime]):  # noqa: N801 - an SQL function
+    """The later of two times."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+    name = "later_of"
+
+
+@compiles(later_of, "postgresql")
+def _later_on_postgresql(element: later_of, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"greatest({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(later_of, "sqlite")
+def _later_on_sqlite(element: later_of, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"max({compiler.process(element.clauses, **kw)})"

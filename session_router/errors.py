@@ -1,0 +1,49 @@
+"""Every error that this package raises on purpose."""
+
+
+class SessionRouterError(Exception):
+    """Base of all errors of this package."""
+
+
+class InvalidValueError(SessionRouterError, ValueError):
+    """A value was refused before anything was read or written."""
+
+
+class InvalidSessionIdError(InvalidValueError):
+    """A session id is empty, too long, or not storable text."""
+
+
+class InvalidAgentIdError(InvalidValueError):
+    """An agent's type or key is not acceptable, or the object is no agent id at all."""
+
+
+class InvalidSettingError(InvalidValueError):
+    """A setting, timeout, interval or limit is out of its range."""
+
+
+class InvalidDatabaseUrlError(InvalidValueError):
+    """A database URL cannot be parsed, or names a database that is not supported."""
+
+
+class AgentNotFoundError(SessionRouterError, LookupError):
+    """A runtime hosts no agent of that id."""
+
+
+class DatabaseError(SessionRouterError):
+    """The database refused or failed an operation."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """The database cannot be reached, or the connection was lost on the way."""
+
+
+class SchemaError(DatabaseError):
+    """The database's tables are missing, behind, ahead of, or different from this code's."""
+
+
+class DeadlineExceededError(SessionRouterError, TimeoutError):
+    """An operation had no answer within its deadline; whether it happened is unknown."""
+
+
+class WorkerGoneError(SessionRouterError):
+    """The worker has no row in `workers` (any more), so it may not register streams."""

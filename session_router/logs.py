@@ -1,0 +1,97 @@
+"""Every line that this package logs: a stable event name, then its fields.
+
+Gathered here so that an operator finds in one place what can be searched and alerted on.
+"""
+
+import logging
+from typing import Final
+from uuid import UUID
+
+_log: Final = logging.getLogger("session_router")
+
+
+def _line(level: int, event: str, **fields: object) -> None:
+    if _log.isEnabledFor(level):
+        _log.log(level, "%s %s", event, " ".join(f"{k}={_text(v)}" for k, v in fields.items()))
+
+
+def _text(value: object) -> str:
+    """One line, one field: quoted where a space, a quote or a control character would break it."""
+    text = str(value)
+    plain = text.isprintable() and text and not any(c in ' "=' for c in text)
+    return text if plain else ascii(text)
+
+
+def worker_started(worker_id: UUID) -> None:
+    _line(logging.INFO, "worker_started", worker_id=worker_id)
+
+
+def worker_stopped(worker_id: UUID, streams: int, signals: int) -> None:
+    _line(logging.INFO, "worker_stopped", worker_id=worker_id, streams=streams, signals=signals)
+
+
+def worker_gone(worker_id: UUID) -> None:
+    _line(logging.WARNING, "worker_gone", worker_id=worker_id)
+
+
+def shutdown_incomplete(worker_id: UUID, reason: object) -> None:
+    _line(logging.ERROR, "shutdown_incomplete", worker_id=worker_id, reason=reason)
+
+
+def job_failed(job: str, error: BaseException, retry_in: float) -> None:
+    _line(logging.ERROR, "job_failed", job=job, error=explain(error), retry_in=f"{retry_in:.1f}s")
+
+
+def job_recovered(job: str) -> None:
+    _line(logging.INFO, "job_recovered", job=job)
+
+
+def sweep_finished(sessions: int, streams: int) -> None:
+    _line(logging.INFO, "sweep_finished", sessions=sessions, streams=streams)
+
+
+def signal_settled(
+    stream_id: UUID, session_id: str, agent_id: object, outcome: str, detail: str | None
+) -> None:
+    level = logging.INFO if outcome == "delivered" else logging.WARNING
+    _line(
+        level,
+        "signal_settled",
+        outcome=outcome,
+        session_id=session_id,
+        agent_id=agent_id,
+        stream_id=stream_id,
+        detail=detail,
+    )
+
+
+def settle_failed(signals: int, error: BaseException) -> None:
+    _line(logging.WARNING, "settle_failed", signals=signals, error=explain(error))
+
+
+def stream_unregister_failed(stream_id: UUID, error: BaseException, retry_in: float) -> None:
+    _line(
+        logging.WARNING,
+        "stream_unregister_failed",
+        stream_id=stream_id,
+        error=explain(error),
+        retry_in=f"{retry_in:.1f}s",
+    )
+
+
+def stream_touch_failed(session_id: str, error: BaseException) -> None:
+    _line(logging.WARNING, "stream_touch_failed", session_id=session_id, error=explain(error))
+
+
+def source_close_failed(stream_id: UUID, error: BaseException) -> None:
+    _line(logging.WARNING, "source_close_failed", stream_id=stream_id, error=explain(error))
+
+
+def abandoned_operation_failed(error: BaseException) -> None:
+    _line(logging.WARNING, "abandoned_operation_failed", error=explain(error))
+
+
+def explain(error: BaseException) -> str:
+    """An error as one line: its class and what it says."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -1,0 +1,1 @@
+"""The background jobs: one file a job, and the supervisor that owns their tasks."""

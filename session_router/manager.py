@@ -1,0 +1,348 @@
+"""SessionManager: the use cases."""
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Coroutine, Iterable
+from datetime import timedelta
+from typing import Any, Self, TypeVar
+from uuid import UUID, uuid4
+
+from session_router import logs
+from session_router.agent_id import AgentId, AgentIdLike
+from session_router.errors import InvalidValueError, SessionRouterError
+from session_router.events import StreamOutcome
+from session_router.maintenance.supervisor import Job, Supervisor
+from session_router.maintenance.sweeper import SweepCounts, sweep
+from session_router.repository.base import SessionRepository
+from session_router.repository.records import Asker, Signal
+from session_router.runtime import AgentRuntime, LocalAgentRuntime
+from session_router.session import Session, check_session_id
+from session_router.settings import Tuning, check_positive, check_resolution
+from session_router.signals.delivery import Delivery
+from session_router.signals.dispatcher import Dispatcher
+from session_router.signals.local_streams import LocalStreams
+from session_router.stream import AgentStream
+from session_router.text import check_free_text
+from session_router.worker import Worker
+
+T = TypeVar("T")
+
+
+class SessionManager:
+    """Which sessions live, which agents stream in them and where; and how to stop them.
+
+    An async context manager: `start()` on the way in, `shutdown()` on the way out. Any number of
+    processes may each have one over the same database.
+
+    Args:
+        repository: where everything is kept; it stays the caller's to close.
+        agent_runtime: what hosts this worker's agents; a `LocalAgentRuntime` when left out.
+        session_timeout_minutes: how long a session lives without a touch, above zero. All
+            workers on one database use the same.
+        cleanup_interval_sec: the pause between two sweeps, in seconds, above zero.
+        tuning: the further intervals and limits.
+
+    Raises:
+        InvalidSettingError: a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        repository: SessionRepository,
+        agent_runtime: AgentRuntime | None = None,
+        session_timeout_minutes: float = 30,
+        cleanup_interval_sec: float = 60,
+        *,
+        tuning: Tuning | None = None,
+    ) -> None:
+        self.repository = repository
+        self.agent_runtime = agent_runtime if agent_runtime is not None else LocalAgentRuntime()
+        self._tuning = tuning or Tuning()
+        minutes = check_positive(session_timeout_minutes, "session_timeout_minutes")
+        check_resolution(minutes, self._tuning.touch_resolution_sec)
+        self._timeout = timedelta(minutes=minutes)
+        self._streams = LocalStreams()
+        self._worker = Worker(repository, self._streams)
+        delivery = Delivery(self._streams, self.agent_runtime, self._tuning.cancel_timeout_sec)
+        self._dispatcher = Dispatcher(repository, delivery)
+        self._supervisor = Supervisor()
+        self._sweeping = Job(
+            "sweep",
+            self.expire_old_sessions,
+            check_positive(cleanup_interval_sec, "cleanup_interval_sec"),
+        )
+        self._dispatching = Job("dispatch", self._poll, self._tuning.poll_interval_sec)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def worker_id(self) -> UUID:
+        """This process's present incarnation."""
+        return self._worker.worker_id
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.shutdown()
+
+    async def start(self) -> None:
+        """Enter this worker and start the background jobs; does nothing where they run.
+
+        Raises:
+            DatabaseError: the database cannot be reached, or its tables are not this version's.
+        """
+        await self._worker.enter()
+        self._supervisor.start(self._dispatching)
+        self._supervisor.start(self._sweeping)
+
+    async def shutdown(self) -> None:
+        """Stop the jobs, end this worker's streams, settle its signals, and give up its row.
+
+        Bounded by `shutdown_timeout_sec`; what could not be done then is in the log, and for the
+        other workers to clear. `start()` works again afterwards, as a new worker.
+        """
+        gone = self.worker_id
+        try:
+            async with asyncio.timeout(self._tuning.shutdown_timeout_sec):
+                await self._supervisor.stop()
+                await self._dispatcher.run_once(gone)
+                await _all(stream.stop() for stream in self._streams.all() if stream.stop)
+                await self._worker.leave()
+                await self._dispatcher.close()
+        except (SessionRouterError, TimeoutError) as error:
+            logs.shutdown_incomplete(gone, logs.explain(error))
+        finally:
+            await self._end_tasks()
+            for stream in self._streams.all():
+                self._streams.leave(stream.stream_id)
+
+    async def start_session(self, session_id: str) -> Session:
+        """Get or create a session, and touch it.
+
+        Raises (like every method that takes ids):
+            InvalidValueError: an id is not acceptable; nothing was read or written.
+            DatabaseError: the database is away, or its tables are not this version's.
+            DeadlineExceededError: no answer in time; whether it happened is unknown.
+        """
+        return await self.repository.start_session(
+            check_session_id(session_id), self._worker.asker()
+        )
+
+    async def start_new_session(self, session_id: str) -> Session:
+        """Create a fresh session; a live one of that id is replaced, its streams stopped."""
+        session, request = await self.repository.replace_session(
+            check_session_id(session_id), self._worker.asker()
+        )
+        await self._deliver(request.signals)
+        return session
+
+    async def get_session(self, session_id: str) -> Session | None:
+        """Touch a session and read it; None when it does not live. Never creates one."""
+        return await self.repository.touch_session(check_session_id(session_id))
+
+    async def register_agent(self, session_id: str, agent_id: AgentIdLike) -> UUID:
+        """Mark an agent as streaming in this worker; creates or touches the session.
+
+        Repeated in the same worker it changes nothing. A stream of the agent in another worker
+        is taken over, and its worker told to stop it.
+
+        Args:
+            agent_id: ours or a runtime's own; the runtime will be asked with this very object.
+
+        Returns:
+            The `stream_id`, which ends exactly this stream.
+        """
+        AgentId.of(agent_id)
+        return await self._register(check_session_id(session_id), agent_id, uuid4(), renew=False)
+
+    async def unmark_agent_streaming(
+        self, session_id: str, agent_id: AgentIdLike, stream_id: UUID | str | None = None
+    ) -> None:
+        """End a stream as `completed`; one that has ended is no error.
+
+        Args:
+            stream_id: ends exactly that stream, from any worker; left out, this worker's own
+                stream of the agent.
+        """
+        await self._worker.finish(
+            check_session_id(session_id),
+            AgentId.of(agent_id),
+            StreamOutcome.COMPLETED,
+            stream_id=_as_uuid(stream_id),
+        )
+
+    async def interrupt_streaming_agents(
+        self,
+        session_id: str,
+        agents: Collection[AgentIdLike] | None = None,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> list[AgentId]:
+        """Stop what streams in a session now; the session lives on.
+
+        A stream that is registered after this is never hit. On return this worker's streams are
+        stopped, or overdue; those of others have their signals.
+
+        Args:
+            agents: only these; left out, all.
+            actor: who asks, for the audit trail; at most 2,000 characters.
+            reason: why, likewise.
+
+        Returns:
+            The agents that were streaming and are signalled, in key order.
+        """
+        named = None if agents is None else {AgentId.of(agent) for agent in agents}
+        request = await self.repository.interrupt_streams(
+            check_session_id(session_id), named, self._asker(actor, reason)
+        )
+        if request is None:
+            return []
+        await self._deliver(request.signals)
+        return request.agents
+
+    async def end_session(
+        self, session_id: str, *, actor: str | None = None, reason: str | None = None
+    ) -> bool:
+        """End a session: its streams are stopped, their agents removed, its row is gone.
+
+        Args:
+            actor, reason: see `interrupt_streaming_agents`.
+
+        Returns:
+            Whether there was such a session.
+        """
+        request = await self.repository.end_session(
+            check_session_id(session_id), self._asker(actor, reason)
+        )
+        if request is None:
+            return False
+        await self._deliver(request.signals)
+        return True
+
+    async def expire_old_sessions(self) -> SweepCounts:
+        """Delete every session that is idle longer than the timeout, and stop its streams."""
+        return await sweep(
+            self.repository,
+            self._timeout + timedelta(seconds=self._tuning.touch_resolution_sec),
+            self._worker.asker(),
+            self._tuning.sweep_batch_size,
+            lambda signals: self._dispatcher.begin(self._own(signals)),
+        )
+
+    def stream(
+        self, session_id: str, agent_id: AgentIdLike, source: AsyncIterable[T]
+    ) -> AgentStream[T]:
+        """Make any agent stoppable: iterate `source` through this, and it is a stream.
+
+        It opens a stream of its own, superseding an older one of the agent; it ends when it is
+        interrupted from any worker, even while the source hangs; it keeps the session touched
+        while items flow; it always unregisters.
+
+        Args:
+            source: any async iterable; it is iterated and closed in one task.
+
+        Returns:
+            An async iterator of the source's items, with `stream_id`, `aclose()` and `outcome`.
+        """
+        AgentId.of(agent_id)
+        return AgentStream(
+            source,
+            _Keeper(self, check_session_id(session_id), agent_id),
+            touch_every_sec=self._timeout.total_seconds() / 4,
+            close_limit_sec=self._tuning.cancel_timeout_sec,
+        )
+
+    async def _register(
+        self,
+        session_id: str,
+        agent_id: AgentIdLike,
+        stream_id: UUID,
+        *,
+        renew: bool,
+        stop: Callable[[], Awaitable[None]] | None = None,
+    ) -> UUID:
+        self._supervisor.start(self._dispatching)
+        registration = await self._worker.register(
+            session_id, agent_id, stream_id, renew=renew, stop=stop
+        )
+        if registration.superseded is not None:
+            # Whoever takes a stream over does not wait for the old one to close.
+            self._dispatcher.begin(self._own([registration.superseded]))
+        return registration.stream_id
+
+    async def _poll(self) -> None:
+        await self._dispatcher.poll(self.worker_id)
+
+    async def _deliver(self, signals: Iterable[Signal]) -> None:
+        await self._dispatcher.deliver(self._own(signals))
+
+    def _own(self, signals: Iterable[Signal]) -> list[Signal]:
+        """Those for this worker; the others' are in the outbox, where their workers find them."""
+        return [signal for signal in signals if signal.worker_id == self.worker_id]
+
+    def _asker(self, actor: str | None, reason: str | None) -> Asker:
+        return self._worker.asker(
+            check_free_text(actor, "actor"), check_free_text(reason, "reason")
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._tuning.cancel_timeout_sec)
+
+
+class _Keeper:
+    """What a stream needs of the manager, bound to its session and agent."""
+
+    def __init__(self, manager: SessionManager, session_id: str, agent_id: AgentIdLike) -> None:
+        self._manager = manager
+        self._session_id = session_id
+        self._agent_id = agent_id
+
+    async def register(self, stream_id: UUID, stop: Callable[[], Awaitable[None]]) -> None:
+        await self._manager._register(
+            self._session_id, self._agent_id, stream_id, renew=True, stop=stop
+        )
+
+    async def finish(self, stream_id: UUID, outcome: StreamOutcome, detail: str | None) -> None:
+        await self._manager._worker.finish(
+            self._session_id,
+            AgentId.of(self._agent_id),
+            outcome,
+            stream_id=stream_id,
+            detail=detail,
+        )
+
+    async def touch(self) -> None:
+        await self._manager.repository.touch_session(self._session_id)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._manager._spawn(work)
+
+
+async def _all(works: Iterable[Awaitable[None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(_awaited(work))
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
+
+
+def _as_uuid(value: UUID | str | None) -> UUID | None:
+    if value is None or isinstance(value, UUID):
+        return value
+    try:
+        return UUID(value)
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidValueError(
+            f"stream_id {value!a} is no UUID; give the one that register_agent returned."
+        ) from None

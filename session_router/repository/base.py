@@ -1,0 +1,214 @@
+"""The contract of every repository: what the manager needs, each operation one atomic change."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from session_router.agent_id import AgentId
+from session_router.events import SessionEvent, StreamOutcome
+from session_router.repository.records import Asker, Settlement, Signal, StreamRow
+from session_router.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What `register_stream` did.
+
+    Attributes:
+        stream_id: the stream that is registered now.
+        superseded: the signal to the worker whose stream was taken over, if one was.
+    """
+
+    stream_id: UUID
+    superseded: Signal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """What a request to stop a session's streams did.
+
+    Attributes:
+        request_id: names the request in signals and events.
+        agents: those that were streaming and are told to stop, in key order.
+        signals: the unsettled ones, one to the worker of each stream.
+    """
+
+    request_id: UUID
+    agents: list[AgentId] = field(default_factory=list)
+    signals: list[Signal] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPosition:
+    """Where a sweep's batch ended: the next one starts behind it."""
+
+    last_updated: datetime
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepBatch:
+    """What one transaction of a sweep did.
+
+    Attributes:
+        sessions: how many sessions it deleted.
+        streams: how many streams it stopped for that.
+        signals: the signals to the workers of those streams.
+        position: where to go on; None when nothing is left to look at.
+    """
+
+    sessions: int
+    streams: int
+    signals: list[Signal]
+    position: SweepPosition | None
+
+
+class SessionRepository(ABC):
+    """Where sessions, streams, signals and the audit trail are kept.
+
+    Every method is one atomic change, with its events, or one consistent read. Ids have been
+    checked before they come here, but for the three published methods, which check their own.
+
+    Raises (any method, where the database is at fault):
+        DatabaseUnavailableError: it cannot be reached, or the connection was lost.
+        SchemaError: its tables are missing or not this code's.
+        DeadlineExceededError: no answer in time; whether the change happened is unknown.
+    """
+
+    # The published interface: for imports and tests. The manager never reads, changes and saves.
+
+    @abstractmethod
+    async def save_session(self, session: Session) -> None:
+        """Write a whole snapshot: its times, and its streaming agents.
+
+        A stream that the snapshot lacks finishes `completed`; one that it adds belongs to no
+        worker.
+        """
+
+    @abstractmethod
+    async def get_session(self, session_id: str) -> Session | None:
+        """Read a session, without a touch."""
+
+    @abstractmethod
+    async def delete_session(self, session_id: str) -> None:
+        """End a session, if it lives."""
+
+    # Reads
+
+    @abstractmethod
+    async def find_session(self, session_id: str) -> Session | None:
+        """Read a session; never creates or touches one, in no repository."""
+
+    @abstractmethod
+    async def list_sessions(self, *, after: str | None = None, limit: int = 100) -> list[Session]:
+        """Read live sessions in the order of their ids, from behind `after`."""
+
+    @abstractmethod
+    async def list_streams(self, session_id: str) -> list[StreamRow]:
+        """Read who streams in a session, in key order."""
+
+    @abstractmethod
+    async def list_events(
+        self, session_id: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[SessionEvent]:
+        """Read the trail, of one session id or whole, in its order from behind event `after`."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Ask the database for an answer."""
+
+    # Sessions
+
+    @abstractmethod
+    async def touch_session(self, session_id: str) -> Session | None:
+        """Touch a session and read it; None when it does not live."""
+
+    @abstractmethod
+    async def start_session(self, session_id: str, asker: Asker) -> Session:
+        """Get or create a session, and touch it."""
+
+    @abstractmethod
+    async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:
+        """Create a fresh session; a live one of that id is replaced, its streams stopped."""
+
+    @abstractmethod
+    async def end_session(self, session_id: str, asker: Asker) -> StopRequest | None:
+        """End a session and stop its streams; None when it does not live."""
+
+    @abstractmethod
+    async def expire_sessions(
+        self,
+        idle_for: timedelta,
+        asker: Asker,
+        *,
+        limit: int,
+        after: SweepPosition | None = None,
+    ) -> SweepBatch:
+        """Delete up to `limit` sessions whose last touch is longer ago than `idle_for`."""
+
+    # Streams
+
+    @abstractmethod
+    async def register_stream(
+        self, session_id: str, agent_id: AgentId, worker_id: UUID, stream_id: UUID, *, renew: bool
+    ) -> Registration:
+        """Mark an agent as streaming here; creates or touches its session.
+
+        Args:
+            stream_id: the name of the stream that this opens, if it opens one.
+            renew: open a new stream even where this worker has one of this agent.
+
+        Raises:
+            WorkerGoneError: the worker has no row; nothing was written.
+        """
+
+    @abstractmethod
+    async def finish_stream(
+        self,
+        session_id: str,
+        agent_id: AgentId,
+        outcome: StreamOutcome,
+        *,
+        stream_id: UUID | None = None,
+        worker_id: UUID | None = None,
+        detail: str | None = None,
+    ) -> UUID | None:
+        """End one stream: exactly `stream_id`, or else the one that `worker_id` owns.
+
+        Returns:
+            The stream that was ended; None when there was none such.
+        """
+
+    @abstractmethod
+    async def interrupt_streams(
+        self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
+    ) -> StopRequest | None:
+        """Stop a session's streams (or the named agents'); None when it does not live."""
+
+    # Workers and their signals
+
+    @abstractmethod
+    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
+        """Enter a worker, so that it may register streams."""
+
+    @abstractmethod
+    async def remove_worker(self, worker_id: UUID) -> tuple[int, int]:
+        """Take a worker out: its row, then its streams, then the signals it left unsettled.
+
+        Returns:
+            How many streams finished as `worker_stopped`, and how many signals as `failed`.
+        """
+
+    @abstractmethod
+    async def unsettled_signals(self, worker_id: UUID, *, limit: int = 1_000) -> list[Signal]:
+        """Read a worker's signals in the order of their making."""
+
+    @abstractmethod
+    async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
+        """Record what became of signals; those settled before are left. Returns how many."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of what the repository owns; idempotent."""

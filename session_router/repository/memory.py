@@ -1,0 +1,325 @@
+"""InMemorySessionRepository: the whole contract in one process's memory, for tests and trials."""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count, islice
+from typing import Final
+from uuid import UUID, uuid4
+
+from session_router.agent_id import AgentId
+from session_router.errors import WorkerGoneError
+from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
+from session_router.repository import records
+from session_router.repository.base import (
+    Registration,
+    SessionRepository,
+    StopRequest,
+    SweepBatch,
+    SweepPosition,
+)
+from session_router.repository.records import (
+    NO_WORKER,
+    WORKER_STOPPED_DETAIL,
+    Asker,
+    EventRow,
+    SessionRow,
+    Settlement,
+    Signal,
+    StreamRow,
+)
+from session_router.session import Session, check_session_id
+
+_EVENTS_KEPT: Final = 10_000
+_BY_HAND: Final = Asker()
+
+
+class InMemorySessionRepository(SessionRepository):
+    """Sessions, streams, signals and the newest 10,000 events in this process's memory.
+
+    No method gives way to another task halfway, which makes each an atomic change.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, SessionRow] = {}
+        self._streams: dict[str, dict[AgentId, StreamRow]] = {}
+        self._workers: set[UUID] = set()
+        self._signals: dict[UUID, Signal] = {}
+        self._events: deque[SessionEvent] = deque(maxlen=_EVENTS_KEPT)
+        self._event_ids = count(1)
+
+    # The published interface
+
+    async def save_session(self, session: Session) -> None:
+        check_session_id(session.session_id)
+        now = _now()
+        row = self._sessions.get(session.session_id)
+        if row is None:
+            row = self._create(session.session_id, now, _BY_HAND)
+        self._sessions[session.session_id] = replace(
+            row, start_time=session.start_time, last_updated=session.last_updated
+        )
+        streaming = self._streams_of(session.session_id)
+        for agent_id in sorted(streaming.keys() - session.agents_streaming):
+            self._finish(streaming[agent_id], now, StreamOutcome.COMPLETED)
+        for agent_id in sorted(session.agents_streaming - streaming.keys()):
+            self._open(StreamRow(session.session_id, agent_id, uuid4(), NO_WORKER, now))
+
+    async def get_session(self, session_id: str) -> Session | None:
+        """Read a session, without a touch; a missing one is created, as published."""
+        check_session_id(session_id)
+        if session_id not in self._sessions:
+            self._create(session_id, _now(), _BY_HAND)
+        return await self.find_session(session_id)
+
+    async def delete_session(self, session_id: str) -> None:
+        check_session_id(session_id)
+        await self.end_session(session_id, _BY_HAND)
+
+    # Reads
+
+    async def find_session(self, session_id: str) -> Session | None:
+        row = self._sessions.get(session_id)
+        return None if row is None else self._snapshot(row)
+
+    async def list_sessions(self, *, after: str | None = None, limit: int = 100) -> list[Session]:
+        ids = sorted(i for i in self._sessions if after is None or i > after)
+        return [self._snapshot(self._sessions[session_id]) for session_id in ids[:limit]]
+
+    async def list_streams(self, session_id: str) -> list[StreamRow]:
+        return [stream for _, stream in sorted(self._streams_of(session_id).items())]
+
+    async def list_events(
+        self, session_id: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[SessionEvent]:
+        matching = (
+            event
+            for event in self._events
+            if event.event_id > after and session_id in (None, event.session_id)
+        )
+        return list(islice(matching, limit))
+
+    async def ping(self) -> None:
+        """Memory always answers."""
+
+    async def close(self) -> None:
+        """Memory holds nothing that has to be given back."""
+
+    # Sessions
+
+    async def touch_session(self, session_id: str) -> Session | None:
+        row = self._sessions.get(session_id)
+        if row is None:
+            return None
+        self._sessions[session_id] = records.touched(row, _now())
+        return self._snapshot(self._sessions[session_id])
+
+    async def start_session(self, session_id: str, asker: Asker) -> Session:
+        session = await self.touch_session(session_id)
+        return session or self._snapshot(self._create(session_id, _now(), asker))
+
+    async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:
+        now, request = _now(), StopRequest(uuid4())
+        row = self._sessions.get(session_id)
+        if row is not None:
+            request = self._remove(row, now, EventName.SESSION_REPLACED, asker)
+        return self._snapshot(self._create(session_id, now, asker)), request
+
+    async def end_session(self, session_id: str, asker: Asker) -> StopRequest | None:
+        row = self._sessions.get(session_id)
+        if row is None:
+            return None
+        return self._remove(row, _now(), EventName.SESSION_ENDED, asker)
+
+    async def expire_sessions(
+        self,
+        idle_for: timedelta,
+        asker: Asker,
+        *,
+        limit: int,
+        after: SweepPosition | None = None,
+    ) -> SweepBatch:
+        now = _now()
+        idle = sorted(
+            (
+                SweepPosition(row.last_updated, row.session_id)
+                for row in self._sessions.values()
+                if row.last_updated < now - idle_for
+            ),
+            key=_sweep_order,
+        )
+        batch = [p for p in idle if after is None or _sweep_order(p) > _sweep_order(after)][:limit]
+        requests = [
+            self._remove(self._sessions[p.session_id], now, EventName.SESSION_EXPIRED, asker)
+            for p in batch
+        ]
+        return SweepBatch(
+            sessions=len(batch),
+            streams=sum(len(request.agents) for request in requests),
+            signals=[signal for request in requests for signal in request.signals],
+            position=batch[-1] if len(batch) == limit else None,
+        )
+
+    # Streams
+
+    async def register_stream(
+        self, session_id: str, agent_id: AgentId, worker_id: UUID, stream_id: UUID, *, renew: bool
+    ) -> Registration:
+        if worker_id not in self._workers:
+            raise WorkerGoneError(f"worker {worker_id} is not registered; start it anew.")
+        await self.start_session(session_id, Asker(worker_id))
+        now = _now()
+        current = self._streams_of(session_id).get(agent_id)
+        if current and current.worker_id == worker_id and not renew:
+            return Registration(current.stream_id)
+        superseded = self._stop([current] if current else [], now, StreamOutcome.SUPERSEDED)
+        self._open(StreamRow(session_id, agent_id, stream_id, worker_id, now))
+        return Registration(stream_id, superseded[0] if superseded else None)
+
+    async def finish_stream(
+        self,
+        session_id: str,
+        agent_id: AgentId,
+        outcome: StreamOutcome,
+        *,
+        stream_id: UUID | None = None,
+        worker_id: UUID | None = None,
+        detail: str | None = None,
+    ) -> UUID | None:
+        stream = self._streams_of(session_id).get(agent_id)
+        if stream is None:
+            return None
+        if (stream.stream_id != stream_id) if stream_id else (stream.worker_id != worker_id):
+            return None
+        self._finish(stream, _now(), outcome, detail)
+        return stream.stream_id
+
+    async def interrupt_streams(
+        self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
+    ) -> StopRequest | None:
+        row = self._sessions.get(session_id)
+        if row is None:
+            return None
+        now, request_id = _now(), uuid4()
+        self._record([records.interrupt_requested(row, now, asker, request_id)])
+        streams = [
+            stream
+            for stream in await self.list_streams(session_id)
+            if agents is None or stream.agent_id in agents
+        ]
+        signals = self._stop(streams, now, StreamOutcome.INTERRUPTED, request_id)
+        return StopRequest(request_id, [stream.agent_id for stream in streams], signals)
+
+    # Workers and their signals
+
+    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
+        self._workers.add(worker_id)
+
+    async def remove_worker(self, worker_id: UUID) -> tuple[int, int]:
+        self._workers.discard(worker_id)
+        now = _now()
+        streams = [
+            stream
+            for streams in self._streams.values()
+            for stream in streams.values()
+            if stream.worker_id == worker_id
+        ]
+        for stream in streams:
+            self._finish(stream, now, StreamOutcome.WORKER_STOPPED)
+        left = [
+            Settlement(signal.signal_id, SignalOutcome.FAILED, WORKER_STOPPED_DETAIL)
+            for signal in self._signals.values()
+            if signal.worker_id == worker_id
+        ]
+        return len(streams), await self.settle_signals(left)
+
+    async def unsettled_signals(self, worker_id: UUID, *, limit: int = 1_000) -> list[Signal]:
+        mine = (signal for signal in self._signals.values() if signal.worker_id == worker_id)
+        return list(islice(mine, limit))
+
+    async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
+        settled = 0
+        for settlement in settlements:
+            signal = self._signals.pop(settlement.signal_id, None)
+            if signal is not None:
+                event = records.signal_settled(
+                    signal, _now(), settlement.outcome, settlement.detail
+                )
+                self._record([event])
+                settled += 1
+        return settled
+
+    # The steps that the operations are made of
+
+    def _create(self, session_id: str, now: datetime, asker: Asker) -> SessionRow:
+        row = SessionRow(session_id, uuid4(), now, now)
+        self._sessions[session_id] = row
+        self._record([records.session_started(row, now, asker.worker_id)])
+        return row
+
+    def _remove(
+        self, row: SessionRow, now: datetime, event: EventName, asker: Asker
+    ) -> StopRequest:
+        request_id = uuid4()
+        streams = [stream for _, stream in sorted(self._streams_of(row.session_id).items())]
+        signals = self._stop(streams, now, StreamOutcome(event), request_id)
+        del self._sessions[row.session_id]
+        self._record([records.session_finished(row, now, event, asker, request_id)])
+        return StopRequest(request_id, [stream.agent_id for stream in streams], signals)
+
+    def _stop(
+        self,
+        streams: Collection[StreamRow],
+        now: datetime,
+        outcome: StreamOutcome,
+        request_id: UUID | None = None,
+    ) -> list[Signal]:
+        uids = {s.session_id: self._sessions[s.session_id].session_uid for s in streams}
+        events, signals = records.stop_streams(streams, uids, now, outcome, request_id or uuid4())
+        for stream in streams:
+            self._close(stream)
+        self._record(events)
+        self._signals.update((signal.signal_id, signal) for signal in signals)
+        return signals
+
+    def _finish(
+        self, stream: StreamRow, now: datetime, outcome: StreamOutcome, detail: str | None = None
+    ) -> None:
+        uid = self._sessions[stream.session_id].session_uid
+        self._close(stream)
+        self._record([records.stream_finished(stream, uid, now, outcome, detail=detail)])
+
+    def _open(self, stream: StreamRow) -> None:
+        self._streams.setdefault(stream.session_id, {})[stream.agent_id] = stream
+        uid = self._sessions[stream.session_id].session_uid
+        self._record([records.stream_started(stream, uid)])
+
+    def _close(self, stream: StreamRow) -> None:
+        streams = self._streams[stream.session_id]
+        del streams[stream.agent_id]
+        if not streams:
+            del self._streams[stream.session_id]
+
+    def _streams_of(self, session_id: str) -> dict[AgentId, StreamRow]:
+        return self._streams.get(session_id, {})
+
+    def _snapshot(self, row: SessionRow) -> Session:
+        return Session(
+            session_id=row.session_id,
+            start_time=row.start_time,
+            last_updated=row.last_updated,
+            agents_streaming=set(self._streams_of(row.session_id)),
+        )
+
+    def _record(self, rows: Iterable[EventRow]) -> None:
+        for row in rows:
+            self._events.append(SessionEvent(event_id=next(self._event_ids), **asdict(row)))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _sweep_order(position: SweepPosition) -> tuple[datetime, str]:
+    return position.last_updated, position.session_id

@@ -1,0 +1,125 @@
+"""The ends of sessions: ended, replaced, expired; each stops the session's streams."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.database.schema import Tables
+from session_router.database.types import clock, one_of
+from session_router.events import EventName, StreamOutcome
+from session_router.repository import records
+from session_router.repository.base import StopRequest, SweepBatch, SweepPosition
+from session_router.repository.records import Asker, SessionRow, Signal, StreamRow
+from session_router.repository.sql import rows, sessions, streams
+
+
+async def end(
+    conn: AsyncConnection, t: Tables, session_id: str, asker: Asker
+) -> StopRequest | None:
+    session = await sessions.lock(conn, t, session_id)
+    if session is None:
+        return None
+    request = await _finish_one(conn, t, session, EventName.SESSION_ENDED, asker)
+    await conn.execute(delete(t.sessions).where(t.sessions.c.session_id == session_id))
+    return request
+
+
+async def replace(
+    conn: AsyncConnection, t: Tables, session_id: str, asker: Asker
+) -> tuple[SessionRow, StopRequest]:
+    """Finish a live session and begin its next life in the same row, which stays locked."""
+    session, is_new = await sessions.lock_or_create(conn, t, session_id, asker)
+    if is_new:
+        return session, StopRequest(uuid4())
+    request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, asker)
+    statement = (
+        update(t.sessions)
+        .values(session_uid=uuid4(), start_time=clock(), last_updated=clock())
+        .where(t.sessions.c.session_id == session_id)
+        .returning(t.sessions)
+    )
+    fresh = rows.session_row((await conn.execute(statement)).one())
+    started = records.session_started(fresh, fresh.start_time, asker.worker_id)
+    await rows.record(conn, t, [started])
+    return fresh, request
+
+
+async def expire(
+    conn: AsyncConnection,
+    t: Tables,
+    idle_for: timedelta,
+    asker: Asker,
+    limit: int,
+    after: SweepPosition | None,
+) -> SweepBatch:
+    """Delete one batch of idle sessions.
+
+    A session that somebody else holds is skipped: it is being touched, ended, or swept by
+    another worker. The predicate stands again on the deletion.
+    """
+    cutoff = await rows.now(conn) - idle_for
+    batch = await _lock_idle(conn, t, cutoff, limit, after)
+    if not batch:
+        return SweepBatch(0, 0, [], None)
+    stopped, signals = await _finish(
+        conn, t, batch, EventName.SESSION_EXPIRED, asker, request_id=uuid4()
+    )
+    await conn.execute(
+        delete(t.sessions)
+        .where(one_of(t.sessions.c.session_id, [session.session_id for session in batch]))
+        .where(t.sessions.c.last_updated < cutoff)
+    )
+    last = SweepPosition(batch[-1].last_updated, batch[-1].session_id)
+    return SweepBatch(len(batch), len(stopped), signals, last if len(batch) == limit else None)
+
+
+async def _lock_idle(
+    conn: AsyncConnection,
+    t: Tables,
+    cutoff: datetime,
+    limit: int,
+    after: SweepPosition | None,
+) -> list[SessionRow]:
+    columns = t.sessions.c
+    statement = (
+        select(t.sessions)
+        .where(columns.last_updated < cutoff)
+        .order_by(columns.last_updated, columns.session_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if after is not None:
+        behind = tuple_(columns.last_updated, columns.session_id) > tuple_(
+            after.last_updated, after.session_id
+        )
+        statement = statement.where(behind)
+    return [rows.session_row(row) for row in await conn.execute(statement)]
+
+
+async def _finish_one(
+    conn: AsyncConnection, t: Tables, session: SessionRow, event: EventName, asker: Asker
+) -> StopRequest:
+    request_id = uuid4()
+    stopped, signals = await _finish(conn, t, [session], event, asker, request_id)
+    return StopRequest(request_id, [stream.agent_id for stream in stopped], signals)
+
+
+async def _finish(
+    conn: AsyncConnection,
+    t: Tables,
+    ending: Sequence[SessionRow],
+    event: EventName,
+    asker: Asker,
+    request_id: UUID,
+) -> tuple[list[StreamRow], list[Signal]]:
+    """Stop the streams of sessions whose rows are locked, and write the terminal events."""
+    stopped = await rows.lock_streams(conn, t, [session.session_id for session in ending])
+    uids = {session.session_id: session.session_uid for session in ending}
+    now = await rows.now(conn)
+    signals = await streams.stop(conn, t, stopped, uids, now, StreamOutcome(event), request_id)
+    finished = [records.session_finished(s, now, event, asker, request_id) for s in ending]
+    await rows.record(conn, t, finished)
+    return stopped, signals

@@ -1,0 +1,240 @@
+"""SQLAlchemySessionRepository: the contract on PostgreSQL and SQLite."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Self
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from session_router.agent_id import AgentId
+from session_router.database.engine import create_engine
+from session_router.database.schema import Tables, build_tables
+from session_router.events import SessionEvent, StreamOutcome
+from session_router.repository.base import (
+    Registration,
+    SessionRepository,
+    StopRequest,
+    SweepBatch,
+    SweepPosition,
+)
+from session_router.repository.records import Asker, Settlement, Signal, StreamRow
+from session_router.repository.sql import endings, imports, rows, sessions, streams, workers
+from session_router.repository.sql.transactions import Transactions
+from session_router.session import Session, check_session_id
+from session_router.settings import DEFAULT_DEADLINE_SEC, DEFAULT_SCHEMA, check_positive
+
+
+class SQLAlchemySessionRepository(SessionRepository):
+    """Sessions, streams, signals and the audit trail in PostgreSQL or SQLite.
+
+    Each operation is one transaction with the locks that it needs; a cancelled caller neither
+    cancels its transaction nor leaks the connection.
+
+    Args:
+        engine: an async engine on asyncpg or aiosqlite; it stays the caller's to dispose of.
+        schema: the PostgreSQL schema that holds the tables; SQLite has none.
+        deadline_sec: how long an operation may take, in seconds, above zero.
+
+    Raises:
+        InvalidSettingError: `deadline_sec` is not above zero.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        schema: str = DEFAULT_SCHEMA,
+        deadline_sec: float = DEFAULT_DEADLINE_SEC,
+    ) -> None:
+        check_positive(deadline_sec, "deadline_sec")
+        self._engine = engine
+        self._owns_engine = False
+        self._tables: Tables = build_tables(schema if engine.dialect.name != "sqlite" else None)
+        self._transactions = Transactions(engine, deadline_sec)
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str | URL,
+        *,
+        schema: str = DEFAULT_SCHEMA,
+        deadline_sec: float = DEFAULT_DEADLINE_SEC,
+    ) -> Self:
+        """Create a repository with an engine of its own, which `close()` disposes of.
+
+        Args:
+            url: `postgresql://user:password@host/database` or `sqlite:///path/to/file.db`.
+
+        Raises:
+            InvalidDatabaseUrlError: the URL cannot be parsed, or names another database.
+        """
+        repository = cls(create_engine(url), schema=schema, deadline_sec=deadline_sec)
+        repository._owns_engine = True
+        return repository
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine in use."""
+        return self._engine
+
+    async def close(self) -> None:
+        await self._transactions.drained()
+        if self._owns_engine:
+            await self._engine.dispose()
+
+    # The published interface
+
+    async def save_session(self, session: Session) -> None:
+        check_session_id(session.session_id)
+        await self._transactions.write(lambda conn: imports.save(conn, self._tables, session))
+
+    async def get_session(self, session_id: str) -> Session | None:
+        check_session_id(session_id)
+        return await self.find_session(session_id)
+
+    async def delete_session(self, session_id: str) -> None:
+        check_session_id(session_id)
+        await self.end_session(session_id, Asker())
+
+    # Reads
+
+    async def find_session(self, session_id: str) -> Session | None:
+        return await self._transactions.read(
+            lambda conn: sessions.find(conn, self._tables, session_id)
+        )
+
+    async def list_sessions(self, *, after: str | None = None, limit: int = 100) -> list[Session]:
+        return await self._transactions.read(
+            lambda conn: sessions.page(conn, self._tables, after, limit)
+        )
+
+    async def list_streams(self, session_id: str) -> list[StreamRow]:
+        streams_table = self._tables.agent_streams
+        statement = (
+            select(streams_table)
+            .where(streams_table.c.session_id == session_id)
+            .order_by(*streams_table.primary_key.columns)
+        )
+
+        async def read(conn: AsyncConnection) -> list[StreamRow]:
+            return [rows.stream_row(row) for row in await conn.execute(statement)]
+
+        return await self._transactions.read(read)
+
+    async def list_events(
+        self, session_id: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[SessionEvent]:
+        events = self._tables.session_events
+        statement = (
+            select(events).where(events.c.event_id > after).order_by(events.c.event_id).limit(limit)
+        )
+        if session_id is not None:
+            statement = statement.where(events.c.session_id == session_id)
+
+        async def read(conn: AsyncConnection) -> list[SessionEvent]:
+            return [SessionEvent(**row._mapping) for row in await conn.execute(statement)]
+
+        return await self._transactions.read(read)
+
+    async def ping(self) -> None:
+        async def ask(conn: AsyncConnection) -> None:
+            await conn.execute(text("SELECT 1"))
+
+        await self._transactions.read(ask)
+
+    # Sessions
+
+    async def touch_session(self, session_id: str) -> Session | None:
+        async def touch(conn: AsyncConnection) -> Session | None:
+            row = await sessions.touch(conn, self._tables, session_id)
+            return None if row is None else await sessions.snapshot(conn, self._tables, row)
+
+        return await self._transactions.write(touch)
+
+    async def start_session(self, session_id: str, asker: Asker) -> Session:
+        async def start(conn: AsyncConnection) -> Session:
+            row = await sessions.start(conn, self._tables, session_id, asker)
+            return await sessions.snapshot(conn, self._tables, row)
+
+        return await self._transactions.write(start)
+
+    async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:
+        async def replace(conn: AsyncConnection) -> tuple[Session, StopRequest]:
+            row, request = await endings.replace(conn, self._tables, session_id, asker)
+            return await sessions.snapshot(conn, self._tables, row), request
+
+        return await self._transactions.write(replace)
+
+    async def end_session(self, session_id: str, asker: Asker) -> StopRequest | None:
+        return await self._transactions.write(
+            lambda conn: endings.end(conn, self._tables, session_id, asker)
+        )
+
+    async def expire_sessions(
+        self,
+        idle_for: timedelta,
+        asker: Asker,
+        *,
+        limit: int,
+        after: SweepPosition | None = None,
+    ) -> SweepBatch:
+        return await self._transactions.write(
+            lambda conn: endings.expire(conn, self._tables, idle_for, asker, limit, after)
+        )
+
+    # Streams
+
+    async def register_stream(
+        self, session_id: str, agent_id: AgentId, worker_id: UUID, stream_id: UUID, *, renew: bool
+    ) -> Registration:
+        return await self._transactions.write(
+            lambda conn: streams.register(
+                conn, self._tables, session_id, agent_id, worker_id, stream_id, renew
+            )
+        )
+
+    async def finish_stream(
+        self,
+        session_id: str,
+        agent_id: AgentId,
+        outcome: StreamOutcome,
+        *,
+        stream_id: UUID | None = None,
+        worker_id: UUID | None = None,
+        detail: str | None = None,
+    ) -> UUID | None:
+        return await self._transactions.write(
+            lambda conn: streams.finish(
+                conn, self._tables, session_id, agent_id, outcome, stream_id, worker_id, detail
+            )
+        )
+
+    async def interrupt_streams(
+        self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
+    ) -> StopRequest | None:
+        return await self._transactions.write(
+            lambda conn: streams.interrupt(conn, self._tables, session_id, agents, asker)
+        )
+
+    # Workers and their signals
+
+    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
+        await self._transactions.write(
+            lambda conn: workers.add(conn, self._tables, worker_id, host, pid)
+        )
+
+    async def remove_worker(self, worker_id: UUID) -> tuple[int, int]:
+        return await workers.remove(self._transactions, self._tables, worker_id)
+
+    async def unsettled_signals(self, worker_id: UUID, *, limit: int = 1_000) -> list[Signal]:
+        return await self._transactions.read(
+            lambda conn: workers.unsettled(conn, self._tables, worker_id, limit)
+        )
+
+    async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
+        return await self._transactions.write(
+            lambda conn: workers.settle(conn, self._tables, settlements)
+        )

@@ -1,0 +1,106 @@
+"""Between records and rows: what every operation reads and writes in the same way."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.agent_id import AgentId
+from session_router.database.schema import Tables
+from session_router.database.types import clock, one_of
+from session_router.events import SignalAction
+from session_router.repository.records import EventRow, SessionRow, Signal, StreamRow
+
+
+async def now(conn: AsyncConnection) -> datetime:
+    """The database's time; to be asked for after the locks are held."""
+    return (await conn.execute(select(clock()))).scalar_one()
+
+
+def session_row(row: Row[Any]) -> SessionRow:
+    return SessionRow(row.session_id, row.session_uid, row.start_time, row.last_updated)
+
+
+def stream_row(row: Row[Any]) -> StreamRow:
+    agent_id = AgentId(row.agent_type, row.agent_key)
+    return StreamRow(row.session_id, agent_id, row.stream_id, row.worker_id, row.started_at)
+
+
+def signal_row(row: Row[Any]) -> Signal:
+    return Signal(
+        signal_id=row.signal_id,
+        worker_id=row.worker_id,
+        request_id=row.request_id,
+        session_id=row.session_id,
+        session_uid=row.session_uid,
+        agent_id=AgentId(row.agent_type, row.agent_key),
+        stream_id=row.stream_id,
+        action=SignalAction(row.action),
+        requested_at=row.requested_at,
+    )
+
+
+def is_agent(t: Tables, agent_id: AgentId) -> ColumnElement[bool]:
+    """Whether a stream row is one of that agent."""
+    streams = t.agent_streams.c
+    return (streams.agent_type == agent_id.type) & (streams.agent_key == agent_id.key)
+
+
+async def lock_streams(
+    conn: AsyncConnection, t: Tables, session_ids: Collection[str]
+) -> list[StreamRow]:
+    """Lock the streams of sessions whose rows the caller holds, in key order."""
+    streams = t.agent_streams
+    statement = (
+        select(streams)
+        .where(one_of(streams.c.session_id, sorted(session_ids)))
+        .order_by(*streams.primary_key.columns)
+        .with_for_update()
+    )
+    return [stream_row(row) for row in await conn.execute(statement)]
+
+
+async def delete_streams(conn: AsyncConnection, t: Tables, streams: Collection[StreamRow]) -> None:
+    """Delete stream rows that the caller has locked, each by its `stream_id`."""
+    if not streams:
+        return
+    columns = t.agent_streams.c
+    await conn.execute(
+        delete(t.agent_streams)
+        .where(one_of(columns.session_id, sorted({s.session_id for s in streams})))
+        .where(one_of(columns.stream_id, [s.stream_id for s in streams]))
+    )
+
+
+async def insert_stream(conn: AsyncConnection, t: Tables, stream: StreamRow) -> None:
+    await conn.execute(insert(t.agent_streams).values(**_columns(stream)))
+
+
+async def insert_signals(conn: AsyncConnection, t: Tables, signals: Sequence[Signal]) -> None:
+    if signals:
+        await conn.execute(insert(t.interrupt_signals), [_columns(signal) for signal in signals])
+
+
+async def record(conn: AsyncConnection, t: Tables, events: Sequence[EventRow]) -> None:
+    """Append events to the trail, in the transaction of the change that they tell of."""
+    if events:
+        await conn.execute(insert(t.session_events), [asdict(event) for event in events])
+
+
+async def session_uids(
+    conn: AsyncConnection, t: Tables, session_ids: Collection[str]
+) -> dict[str, UUID]:
+    sessions = t.sessions.c
+    statement = select(sessions.session_id, sessions.session_uid).where(
+        one_of(sessions.session_id, sorted(session_ids))
+    )
+    return {row.session_id: row.session_uid for row in await conn.execute(statement)}
+
+
+def _columns(row: StreamRow | Signal) -> dict[str, Any]:
+    columns = {name: getattr(row, name) for name in row.__slots__ if name != "agent_id"}
+    return columns | {"agent_type": row.agent_id.type, "agent_key": row.agent_id.key}

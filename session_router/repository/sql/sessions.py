@@ -1,0 +1,140 @@
+"""Session rows: find, lock, touch, create, snapshot."""
+
+from collections.abc import Collection
+from uuid import uuid4
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.agent_id import AgentId
+from session_router.database.schema import Tables
+from session_router.database.types import clock, later_of, one_of
+from session_router.repository import records
+from session_router.repository.records import Asker, SessionRow
+from session_router.repository.sql import rows
+from session_router.session import Session
+
+
+async def find(conn: AsyncConnection, t: Tables, session_id: str) -> Session | None:
+    statement = select(t.sessions).where(t.sessions.c.session_id == session_id)
+    row = (await conn.execute(statement)).one_or_none()
+    return None if row is None else await snapshot(conn, t, rows.session_row(row))
+
+
+async def page(conn: AsyncConnection, t: Tables, after: str | None, limit: int) -> list[Session]:
+    statement = select(t.sessions).order_by(t.sessions.c.session_id).limit(limit)
+    if after is not None:
+        statement = statement.where(t.sessions.c.session_id > after)
+    found = [rows.session_row(row) for row in await conn.execute(statement)]
+    return await _snapshots(conn, t, found)
+
+
+async def lock(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow | None:
+    """Lock a session's row against whoever would end it, or register in it.
+
+    A statement of its own: what is read after it sees all that was committed before the lock
+    was had, a stream that was just being registered included.
+    """
+    statement = select(t.sessions).where(t.sessions.c.session_id == session_id).with_for_update()
+    row = (await conn.execute(statement)).one_or_none()
+    return None if row is None else rows.session_row(row)
+
+
+async def lock_many(
+    conn: AsyncConnection, t: Tables, session_ids: Collection[str]
+) -> list[SessionRow]:
+    """Lock sessions' rows in key order; those that are gone are left out."""
+    statement = (
+        select(t.sessions)
+        .where(one_of(t.sessions.c.session_id, sorted(session_ids)))
+        .order_by(t.sessions.c.session_id)
+        .with_for_update()
+    )
+    return [rows.session_row(row) for row in await conn.execute(statement)]
+
+
+async def touch(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow | None:
+    """Touch a session. The row is locked first and the clock read after."""
+    locked = (
+        select(t.sessions.c.session_id)
+        .where(t.sessions.c.session_id == session_id)
+        .with_for_update(key_share=True)
+        .cte("locked")
+    )
+    statement = (
+        update(t.sessions)
+        .values(last_updated=later_of(t.sessions.c.last_updated, clock()))
+        .where(t.sessions.c.session_id == locked.c.session_id)
+        .returning(t.sessions)
+    )
+    row = (await conn.execute(statement)).one_or_none()
+    return None if row is None else rows.session_row(row)
+
+
+async def create(
+    conn: AsyncConnection, t: Tables, session_id: str, asker: Asker
+) -> SessionRow | None:
+    """Create a session with its event; None when another transaction did so first."""
+    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    statement = (
+        insert(t.sessions)
+        .values(
+            session_id=session_id, session_uid=uuid4(), start_time=clock(), last_updated=clock()
+        )
+        .on_conflict_do_nothing(index_elements=[t.sessions.c.session_id])
+        .returning(t.sessions)
+    )
+    row = (await conn.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    session = rows.session_row(row)
+    event = records.session_started(session, session.start_time, asker.worker_id)
+    await rows.record(conn, t, [event])
+    return session
+
+
+async def start(conn: AsyncConnection, t: Tables, session_id: str, asker: Asker) -> SessionRow:
+    """Get or create, and touch; the row is locked then.
+
+    Each turn of the loop means that somebody else created or ended the session in between.
+    """
+    while True:
+        session = await touch(conn, t, session_id) or await create(conn, t, session_id, asker)
+        if session is not None:
+            return session
+
+
+async def lock_or_create(
+    conn: AsyncConnection, t: Tables, session_id: str, asker: Asker
+) -> tuple[SessionRow, bool]:
+    """Lock a session's row, or create it; returns whether it was created."""
+    while True:
+        if (session := await lock(conn, t, session_id)) is not None:
+            return session, False
+        if (session := await create(conn, t, session_id, asker)) is not None:
+            return session, True
+
+
+async def snapshot(conn: AsyncConnection, t: Tables, session: SessionRow) -> Session:
+    """A session with the agents that stream in it."""
+    return (await _snapshots(conn, t, [session]))[0]
+
+
+async def _snapshots(conn: AsyncConnection, t: Tables, found: list[SessionRow]) -> list[Session]:
+    streams = t.agent_streams.c
+    statement = select(streams.session_id, streams.agent_type, streams.agent_key).where(
+        one_of(streams.session_id, [session.session_id for session in found])
+    )
+    streaming: dict[str, set[AgentId]] = {session.session_id: set() for session in found}
+    for row in await conn.execute(statement):
+        streaming[row.session_id].add(AgentId(row.agent_type, row.agent_key))
+    return [
+        Session(
+            session_id=session.session_id,
+            start_time=session.start_time,
+            last_updated=session.last_updated,
+            agents_streaming=streaming[session.session_id],
+        )
+        for session in found
+    ]

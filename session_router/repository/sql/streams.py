@@ -1,0 +1,165 @@
+"""Stream rows: register, finish, interrupt."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.agent_id import AgentId
+from session_router.database.schema import Tables
+from session_router.errors import WorkerGoneError
+from session_router.events import StreamOutcome
+from session_router.repository import records
+from session_router.repository.base import Registration, StopRequest
+from session_router.repository.records import Asker, Signal, StreamRow
+from session_router.repository.sql import rows, sessions
+
+
+async def register(
+    conn: AsyncConnection,
+    t: Tables,
+    session_id: str,
+    agent_id: AgentId,
+    worker_id: UUID,
+    stream_id: UUID,
+    renew: bool,
+) -> Registration:
+    """Mark an agent as streaming: fence the worker, lock the session, then read and write.
+
+    The touch locks the session's row, so of two takeovers of one stream the second sees what
+    the first one made, and whoever ends the session waits, then sees this stream.
+    """
+    await _fence(conn, t, worker_id)
+    session = await sessions.start(conn, t, session_id, Asker(worker_id))
+    current = await _stream_of(conn, t, session_id, agent_id)
+    if current and current.worker_id == worker_id and not renew:
+        return Registration(current.stream_id)
+    now = await rows.now(conn)
+    superseded: list[Signal] = []
+    if current:
+        uids = {session_id: session.session_uid}
+        superseded = await stop(conn, t, [current], uids, now, StreamOutcome.SUPERSEDED, uuid4())
+    stream = StreamRow(session_id, agent_id, stream_id, worker_id, now)
+    await rows.insert_stream(conn, t, stream)
+    await rows.record(conn, t, [records.stream_started(stream, session.session_uid)])
+    return Registration(stream_id, superseded[0] if superseded else None)
+
+
+async def finish(
+    conn: AsyncConnection,
+    t: Tables,
+    session_id: str,
+    agent_id: AgentId,
+    outcome: StreamOutcome,
+    stream_id: UUID | None,
+    worker_id: UUID | None,
+    detail: str | None,
+) -> UUID | None:
+    """End one stream without its session's lock.
+
+    The deletion finds the row or does not: whoever stops the session's streams meanwhile locks
+    that same row, and one of the two writes the end. While it is held, the session lives on
+    under its `session_uid`, since nothing can end it but by way of this row.
+    """
+    streams = t.agent_streams
+    owned = streams.c.stream_id == stream_id if stream_id else streams.c.worker_id == worker_id
+    statement = (
+        delete(streams)
+        .where(streams.c.session_id == session_id, rows.is_agent(t, agent_id), owned)
+        .returning(streams)
+    )
+    row = (await conn.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    stream = rows.stream_row(row)
+    await record_finished(conn, t, [stream], outcome, detail)
+    return stream.stream_id
+
+
+async def interrupt(
+    conn: AsyncConnection,
+    t: Tables,
+    session_id: str,
+    agents: Collection[AgentId] | None,
+    asker: Asker,
+) -> StopRequest | None:
+    """Take a session's streams (or the named agents') out, with a signal for each."""
+    session = await sessions.lock(conn, t, session_id)
+    if session is None:
+        return None
+    streams = [
+        stream
+        for stream in await rows.lock_streams(conn, t, [session_id])
+        if agents is None or stream.agent_id in agents
+    ]
+    request_id, now = uuid4(), await rows.now(conn)
+    requested = records.interrupt_requested(session, now, asker, request_id)
+    await rows.record(conn, t, [requested])
+    uids = {session_id: session.session_uid}
+    signals = await stop(conn, t, streams, uids, now, StreamOutcome.INTERRUPTED, request_id)
+    return StopRequest(request_id, [stream.agent_id for stream in streams], signals)
+
+
+async def stop(
+    conn: AsyncConnection,
+    t: Tables,
+    streams: Collection[StreamRow],
+    uids: Mapping[str, UUID],
+    now: datetime,
+    outcome: StreamOutcome,
+    request_id: UUID,
+) -> list[Signal]:
+    """Delete streams that the caller has locked, with their events and signals."""
+    events, signals = records.stop_streams(streams, uids, now, outcome, request_id)
+    await rows.delete_streams(conn, t, streams)
+    await rows.record(conn, t, events)
+    await rows.insert_signals(conn, t, signals)
+    return signals
+
+
+async def record_finished(
+    conn: AsyncConnection,
+    t: Tables,
+    streams: Collection[StreamRow],
+    outcome: StreamOutcome,
+    detail: str | None = None,
+) -> None:
+    """Write the end of streams that the caller has deleted, and that need no signal."""
+    uids = await rows.session_uids(conn, t, {stream.session_id for stream in streams})
+    now = await rows.now(conn)
+    events = [
+        records.stream_finished(stream, uids[stream.session_id], now, outcome, detail=detail)
+        for stream in streams
+    ]
+    await rows.record(conn, t, events)
+
+
+async def _fence(conn: AsyncConnection, t: Tables, worker_id: UUID) -> None:
+    """Hold the worker's row, so that nobody can reap the worker before this commits.
+
+    Raises:
+        WorkerGoneError: there is no such row.
+    """
+    workers = t.workers.c
+    statement = (
+        select(workers.worker_id)
+        .where(workers.worker_id == worker_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    if (await conn.execute(statement)).one_or_none() is None:
+        raise WorkerGoneError(f"worker {worker_id} is not registered; start it anew.")
+
+
+async def _stream_of(
+    conn: AsyncConnection, t: Tables, session_id: str, agent_id: AgentId
+) -> StreamRow | None:
+    streams = t.agent_streams
+    statement = (
+        select(streams)
+        .where(streams.c.session_id == session_id, rows.is_agent(t, agent_id))
+        .with_for_update()
+    )
+    row = (await conn.execute(statement)).one_or_none()
+    return None if row is None else rows.stream_row(row)

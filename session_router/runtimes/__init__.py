@@ -1,0 +1,1 @@
+"""Adapters for runtimes that lack a part of the seam."""

@@ -1,0 +1,72 @@
+"""Session: a snapshot of one conversation."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, FieldSerializationInfo, field_serializer
+
+from session_router.agent_id import AgentId, AgentIdLike
+from session_router.errors import InvalidSessionIdError
+from session_router.text import check_name
+
+
+def check_session_id(value: object) -> str:
+    """Return a session id that is fit for use.
+
+    Raises:
+        InvalidSessionIdError: it is not 1 to 255 characters without NUL and lone surrogates.
+    """
+    return check_name(value, "session_id", InvalidSessionIdError)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _as_utc(moment: datetime) -> datetime:
+    """A naive time is taken for UTC, which is what the original interface stored."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC)
+
+
+UtcDatetime = Annotated[datetime, AfterValidator(_as_utc)]
+
+
+class Session(BaseModel):
+    """A snapshot of one session; changing it changes nothing until `save_session`.
+
+    Attributes:
+        session_id: the caller's name for the conversation, 1 to 255 characters.
+        start_time: when this life of the id began, aware UTC.
+        last_updated: the last touch, aware UTC.
+        agents_streaming: the agents that stream in it; in JSON sorted `type/key` strings.
+    """
+
+    model_config = {"arbitrary_types_allowed": True}
+
+    session_id: Annotated[str, AfterValidator(check_session_id)]
+    start_time: UtcDatetime = Field(default_factory=_utc_now)
+    last_updated: UtcDatetime = Field(default_factory=_utc_now)
+    agents_streaming: set[AgentId] = Field(default_factory=set)
+
+    def touch(self) -> None:
+        """Set the snapshot's last use to this machine's present time."""
+        self.last_updated = _utc_now()
+
+    def mark_agent_streaming(self, agent_id: AgentIdLike) -> None:
+        """Add an agent to those that stream in the snapshot."""
+        self.agents_streaming.add(AgentId.of(agent_id))
+
+    def unmark_agent_streaming(self, agent_id: AgentIdLike) -> None:
+        """Take an agent from those that stream in the snapshot; one that does not is no error."""
+        self.agents_streaming.discard(AgentId.of(agent_id))
+
+    def end_session(self) -> None:
+        """Mark the snapshot as complete: nobody streams in it any more, and it is touched."""
+        self.agents_streaming.clear()
+        self.touch()
+
+    @field_serializer("agents_streaming")
+    def _serialize_agents(self, agents: set[AgentId], info: FieldSerializationInfo) -> Any:
+        return sorted(map(str, agents)) if info.mode_is_json() else agents

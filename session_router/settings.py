@@ -1,0 +1,130 @@
+"""Settings: what can be tuned, its ranges, and the environment variables that set it."""
+
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from session_router.errors import InvalidSettingError
+
+DEFAULT_DATABASE_URL: Final = "sqlite:///session_router.db"
+DEFAULT_SCHEMA: Final = "session_router"
+DEFAULT_DEADLINE_SEC: Final = 10.0
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class Tuning(BaseModel):
+    """The manager's intervals and limits beyond those of the published interface.
+
+    Attributes:
+        sweep_batch_size: how many sessions one transaction of a sweep deletes at the most.
+        touch_resolution_sec: how long after its timeout a session is left alone by the sweep,
+            since a touch may be recorded by that much too early.
+        cancel_timeout_sec: how long a runtime may take to cancel or remove one agent, and a
+            source of `stream()` to close, before the signal is settled as failed.
+        poll_interval_sec: how often a worker looks for its signals when nothing wakes it.
+        shutdown_timeout_sec: the bound on `shutdown()`.
+
+    Raises:
+        InvalidSettingError: a value is out of its range.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
+    touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
+    cancel_timeout_sec: Seconds = 5.0
+    poll_interval_sec: Seconds = 1.0
+    shutdown_timeout_sec: Seconds = 15.0
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InvalidSettingError(_explain(error, str)) from None
+
+
+class Settings(BaseSettings):
+    """The service's settings, from `SESSION_ROUTER_*` environment variables.
+
+    `SESSION_ROUTER_DATABASE_URL` sets `database_url`, and so on; an empty variable counts as
+    unset. Times are seconds but for `session_timeout_minutes`.
+
+    Raises:
+        InvalidSettingError: a value is out of its range; the message names the variable.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SESSION_ROUTER_", env_ignore_empty=True, frozen=True, extra="forbid"
+    )
+
+    database_url: SecretStr = SecretStr(DEFAULT_DATABASE_URL)
+    database_schema: str = Field(DEFAULT_SCHEMA, pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    operation_deadline_sec: Seconds = DEFAULT_DEADLINE_SEC
+    session_timeout_minutes: float = Field(30, gt=0, le=5_256_000, allow_inf_nan=False)
+    cleanup_interval_sec: Seconds = 60
+    sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
+    touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
+    cancel_timeout_sec: Seconds = 5.0
+    poll_interval_sec: Seconds = 1.0
+    shutdown_timeout_sec: Seconds = 15.0
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8080, ge=0, le=65_535)
+    drain_sec: float = Field(1.0, ge=0, le=600, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InvalidSettingError(_explain(error, _variable)) from None
+
+    @model_validator(mode="after")
+    def _touches_outlive_their_resolution(self) -> Self:
+        check_resolution(self.session_timeout_minutes, self.touch_resolution_sec)
+        return self
+
+    @property
+    def tuning(self) -> Tuning:
+        """The part that `SessionManager` takes."""
+        return Tuning(**{name: getattr(self, name) for name in Tuning.model_fields})
+
+
+def check_positive(value: float, what: str) -> float:
+    """Return `value` when it is a positive finite number.
+
+    Raises:
+        InvalidSettingError: it is not.
+    """
+    given: object = value  # callers without a type checker hand over anything
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not is_number or not 0 < value < float("inf"):
+        raise InvalidSettingError(f"{what} is {value!r}; give it a number above zero.")
+    return value
+
+
+def check_resolution(timeout_minutes: float, touch_resolution_sec: float) -> None:
+    """Refuse a touch resolution that is not well below the session timeout.
+
+    Raises:
+        InvalidSettingError: it is half the timeout or more.
+    """
+    if touch_resolution_sec * 2 >= timeout_minutes * 60:
+        raise InvalidSettingError(
+            f"touch_resolution_sec is {touch_resolution_sec:g}, which is not less than half of "
+            f"the session timeout of {timeout_minutes * 60:g} s; lower the one or raise the other."
+        )
+
+
+def _variable(field: str) -> str:
+    return f"SESSION_ROUTER_{field.upper()}"
+
+
+def _explain(error: ValidationError, name_of: Any) -> str:
+    """Name each refused value; a database URL is left out, it may hold a password."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        field = str(fault["loc"][0]) if fault["loc"] else ""
+        given = "" if field in ("", "database_url") else f"={fault['input']!r}"
+        faults.append(f"{name_of(field) if field else 'settings'}{given}: {fault['msg']}")
+    return "; ".join(faults) + "."

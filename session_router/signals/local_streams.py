@@ -1,0 +1,79 @@
+"""What streams in this worker: from a signal's `stream_id` to what can be stopped."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import count
+from uuid import UUID
+
+from session_router.agent_id import AgentId, AgentIdLike
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalStream:
+    """A stream of this worker.
+
+    Attributes:
+        given_id: the very object that was registered. On AutoGen and AgentOpera an equal id of
+            another class creates a twin of the agent, and cancelling the twin stops nothing.
+        stop: stops the iterator that `stream()` returned, and returns when it has closed; None
+            for a stream that the runtime is to stop.
+        number: the order of registration in this worker.
+    """
+
+    stream_id: UUID
+    agent_id: AgentId
+    given_id: AgentIdLike
+    stop: Callable[[], Awaitable[None]] | None
+    number: int
+
+
+class LocalStreams:
+    """The streams of this worker.
+
+    A stream is entered before the database knows it: its signal may come in the moment that its
+    registration commits.
+    """
+
+    def __init__(self) -> None:
+        self._streams: dict[UUID, LocalStream] = {}
+        self._of_agent: dict[AgentId, dict[UUID, LocalStream]] = {}
+        self._numbers = count()
+
+    def enter(
+        self,
+        stream_id: UUID,
+        given_id: AgentIdLike,
+        stop: Callable[[], Awaitable[None]] | None = None,
+    ) -> LocalStream:
+        """Enter a stream; one that is known already stays as it is."""
+        if stream_id in self._streams:
+            return self._streams[stream_id]
+        agent_id = AgentId.of(given_id)
+        stream = LocalStream(stream_id, agent_id, given_id, stop, next(self._numbers))
+        self._streams[stream_id] = stream
+        self._of_agent.setdefault(agent_id, {})[stream_id] = stream
+        return stream
+
+    def leave(self, stream_id: UUID) -> None:
+        """Forget a stream; one that is not known is no error."""
+        stream = self._streams.pop(stream_id, None)
+        if stream is None:
+            return
+        siblings = self._of_agent[stream.agent_id]
+        del siblings[stream_id]
+        if not siblings:
+            del self._of_agent[stream.agent_id]
+
+    def find(self, stream_id: UUID) -> LocalStream | None:
+        return self._streams.get(stream_id)
+
+    def all(self) -> list[LocalStream]:
+        return list(self._streams.values())
+
+    def is_superseded(self, stream: LocalStream) -> bool:
+        """Whether the agent has registered a newer stream here since.
+
+        A runtime cancels an agent, not a stream: asking it would hit the newer one.
+        """
+        siblings = self._of_agent.get(stream.agent_id, {}).values()
+        return any(sibling.number > stream.number for sibling in siblings)

@@ -1,0 +1,59 @@
+"""What a text must be before it may travel to a database, a URL or a log line."""
+
+from typing import Final
+
+from session_router.errors import InvalidValueError
+
+NAME_LIMIT: Final = 255
+FREE_TEXT_LIMIT: Final = 2_000
+
+
+def check_name(value: object, what: str, error: type[InvalidValueError]) -> str:
+    """Return `value` when it is text of 1 to 255 characters that every database can hold.
+
+    NUL is refused because PostgreSQL cannot store it, lone surrogates because UTF-8 cannot.
+
+    Raises:
+        InvalidValueError: the subclass `error`, naming `what`, the value and the remedy.
+    """
+    text = _check_encodable(value, what, error)
+    if not 1 <= len(text) <= NAME_LIMIT:
+        raise error(f"{what} {_shown(text)} has {len(text)} characters; give it 1 to {NAME_LIMIT}.")
+    return text
+
+
+def check_free_text(value: str | None, what: str) -> str | None:
+    """Return `value` when it is None or at most 2,000 storable characters.
+
+    Raises:
+        InvalidValueError: naming `what` and the remedy.
+    """
+    if value is None:
+        return None
+    text = _check_encodable(value, what, InvalidValueError)
+    if len(text) > FREE_TEXT_LIMIT:
+        raise InvalidValueError(
+            f"{what} {_shown(text)} has {len(text)} characters; give it at most {FREE_TEXT_LIMIT}."
+        )
+    return text
+
+
+def clip(value: str) -> str:
+    """Make any text storable as free text: what cannot be stored is replaced, the rest cut."""
+    storable = value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return storable if len(storable) <= FREE_TEXT_LIMIT else storable[: FREE_TEXT_LIMIT - 1] + "…"
+
+
+def _check_encodable(value: object, what: str, error: type[InvalidValueError]) -> str:
+    if not isinstance(value, str):
+        raise error(f"{what} {_shown(value)} is of type {type(value).__name__}; give it as str.")
+    if "\0" in value:
+        raise error(f"{what} {_shown(value)} contains a NUL character; remove it.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise error(f"{what} {_shown(value)} contains a lone surrogate; decode it as UTF-8 first.")
+    return value
+
+
+def _shown(value: object) -> str:
+    shown = ascii(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."

@@ -1,0 +1,126 @@
+"""The worker: this process's incarnation, and what streams in it."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from uuid import UUID, uuid4
+
+from session_router import logs
+from session_router.agent_id import AgentId, AgentIdLike
+from session_router.errors import WorkerGoneError
+from session_router.events import StreamOutcome
+from session_router.repository.base import Registration, SessionRepository
+from session_router.repository.records import Asker
+from session_router.signals.local_streams import LocalStreams
+
+
+class Worker:
+    """Enters this process among the workers when it is first needed, and registers its streams.
+
+    Args:
+        repository: where the workers' rows are.
+        streams: what streams here; kept in step with what is registered.
+    """
+
+    def __init__(self, repository: SessionRepository, streams: LocalStreams) -> None:
+        self._repository = repository
+        self._streams = streams
+        self._worker_id = uuid4()
+        self._is_entered = False
+        self._entering = asyncio.Lock()
+
+    @property
+    def worker_id(self) -> UUID:
+        return self._worker_id
+
+    async def enter(self) -> UUID:
+        """Enter the worker's row, unless that is done; returns its id."""
+        async with self._entering:
+            if not self._is_entered:
+                await self._repository.add_worker(
+                    self._worker_id, socket.gethostname(), os.getpid()
+                )
+                self._is_entered = True
+                logs.worker_started(self._worker_id)
+            return self._worker_id
+
+    async def leave(self) -> None:
+        """Give up the row, with the streams and signals that are left; a new id is drawn."""
+        async with self._entering:
+            if not self._is_entered:
+                return
+            gone, self._worker_id, self._is_entered = self._worker_id, uuid4(), False
+        streams, signals = await self._repository.remove_worker(gone)
+        logs.worker_stopped(gone, streams, signals)
+
+    async def register(
+        self,
+        session_id: str,
+        given_id: AgentIdLike,
+        stream_id: UUID,
+        *,
+        renew: bool,
+        stop: Callable[[], Awaitable[None]] | None = None,
+    ) -> Registration:
+        """Register a stream of this worker, as a new incarnation where the row is gone.
+
+        Args:
+            given_id: the id object to ask the runtime with.
+            renew: open a new stream even where this worker has one of this agent.
+            stop: what stops the stream, where it is not the runtime.
+        """
+        self._streams.enter(stream_id, given_id, stop)
+        try:
+            registration = await self._register(session_id, given_id, stream_id, renew)
+        except BaseException:
+            self._streams.leave(stream_id)
+            raise
+        if registration.stream_id != stream_id:
+            self._streams.leave(stream_id)
+            self._streams.enter(registration.stream_id, given_id, stop)
+        return registration
+
+    async def finish(
+        self,
+        session_id: str,
+        agent_id: AgentId,
+        outcome: StreamOutcome,
+        *,
+        stream_id: UUID | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """End exactly `stream_id`, of whichever worker, or else this worker's own stream."""
+        ended = await self._repository.finish_stream(
+            session_id,
+            agent_id,
+            outcome,
+            stream_id=stream_id,
+            worker_id=None if stream_id else self._worker_id,
+            detail=detail,
+        )
+        if (known := ended or stream_id) is not None:
+            self._streams.leave(known)
+
+    def asker(self, actor: str | None = None, reason: str | None = None) -> Asker:
+        """This worker as the one who asks for a change."""
+        return Asker(self._worker_id, actor, reason)
+
+    async def _register(
+        self, session_id: str, given_id: AgentIdLike, stream_id: UUID, renew: bool
+    ) -> Registration:
+        while True:
+            worker_id = await self.enter()
+            try:
+                return await self._repository.register_stream(
+                    session_id, AgentId.of(given_id), worker_id, stream_id, renew=renew
+                )
+            except WorkerGoneError:
+                await self._begin_anew(worker_id)
+
+    async def _begin_anew(self, gone: UUID) -> None:
+        async with self._entering:
+            if gone != self._worker_id:
+                return
+            self._worker_id, self._is_entered = uuid4(), False
+        logs.worker_gone(gone)

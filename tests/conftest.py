@@ -1,0 +1,58 @@
+"""Fixtures: every repository that there is, on real databases."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from session_router import (
+    InMemorySessionRepository,
+    SessionRepository,
+    SQLAlchemySessionRepository,
+)
+from tests.support.databases import PostgresDatabases, SqliteDatabases, postgres_databases
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresDatabases]:
+    """A PostgreSQL server; one that cannot start fails the run."""
+    with postgres_databases() as databases:
+        yield databases
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
+    """A fresh PostgreSQL database with the tables."""
+    with postgres.fresh() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(sqlite: SqliteDatabases, tmp_path: Path) -> str:
+    """A fresh SQLite file with the tables."""
+    return sqlite.fresh(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Either database, fresh, with the tables."""
+    name = "postgres_url" if request.param == "postgresql" else "sqlite_url"
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def repository(request: pytest.FixtureRequest) -> AsyncIterator[SessionRepository]:
+    """Each of the repositories, empty."""
+    if request.param == "memory":
+        yield InMemorySessionRepository()
+        return
+    name = "postgres_url" if request.param == "postgresql" else "sqlite_url"
+    made = SQLAlchemySessionRepository.from_url(request.getfixturevalue(name))
+    yield made
+    await made.close()
