@@ -35,9 +35,9 @@ async def remove(run: Transactions, t: Tables, worker_id: UUID) -> tuple[int, in
     """
     await run.write(lambda conn: _delete_row(conn, t, worker_id))
     finished = settled = 0
-    while count := await run.write(lambda conn: _finish_batch(conn, t, worker_id)):
+    while (count := await run.write(lambda conn: _finish_batch(conn, t, worker_id))) is not None:
         finished += count
-    while count := await run.write(lambda conn: _settle_left(conn, t, worker_id)):
+    while (count := await run.write(lambda conn: _settle_left(conn, t, worker_id))) is not None:
         settled += count
     return finished, settled
 
@@ -86,14 +86,14 @@ async def _delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> None
     await conn.execute(delete(t.workers).where(t.workers.c.worker_id == worker_id))
 
 
-async def _finish_batch(conn: AsyncConnection, t: Tables, worker_id: UUID) -> int:
-    """Finish some of a worker's streams, under the locks of their sessions."""
+async def _finish_batch(conn: AsyncConnection, t: Tables, worker_id: UUID) -> int | None:
+    """Finish some of a worker's streams, under the locks of their sessions; None: none is left."""
     columns = t.agent_streams.c
     held = select(columns.session_id).where(columns.worker_id == worker_id)
     found = await conn.execute(held.order_by(columns.session_id).limit(_BATCH))
     session_ids = {row.session_id for row in found}
     if not session_ids:
-        return 0
+        return None
     await sessions.lock_many(conn, t, session_ids)
     mine = [
         stream
@@ -102,12 +102,12 @@ async def _finish_batch(conn: AsyncConnection, t: Tables, worker_id: UUID) -> in
     ]
     await rows.delete_streams(conn, t, mine)
     await streams.record_finished(conn, t, mine, StreamOutcome.WORKER_STOPPED)
-    return len(session_ids)
+    return len(mine)
 
 
-async def _settle_left(conn: AsyncConnection, t: Tables, worker_id: UUID) -> int:
+async def _settle_left(conn: AsyncConnection, t: Tables, worker_id: UUID) -> int | None:
     left = await unsettled(conn, t, worker_id, _BATCH)
     failed = [
         Settlement(signal.signal_id, SignalOutcome.FAILED, WORKER_STOPPED_DETAIL) for signal in left
     ]
-    return await settle(conn, t, failed) if failed else 0
+    return await settle(conn, t, failed) if failed else None

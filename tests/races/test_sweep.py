@@ -1,0 +1,117 @@
+"""The sweep against whoever touches, registers, finishes or sweeps at the same time."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from session_router import Session
+from session_router.events import EventName, StreamOutcome
+from session_router.repository.base import SweepBatch
+from session_router.repository.sql import endings, sessions, streams
+from tests.races.conftest import BY_TEST, WRITER, Race, within
+
+IDLE = timedelta(minutes=30)
+
+
+async def make_idle(race: Race, *session_ids: str) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    for session_id in session_ids:
+        session = await race.repository.find_session(session_id) or Session(session_id=session_id)
+        session.last_updated = long_ago
+        await race.repository.save_session(session)
+
+
+async def idle_stream(race: Race) -> tuple[UUID, UUID]:
+    """An idle session in which a worker streams."""
+    worker_id = await race.worker()
+    stream_id = await race.register("s", worker_id)
+    await make_idle(race, "s")
+    return worker_id, stream_id
+
+
+async def sweep(race: Race) -> SweepBatch:
+    return await race.repository.expire_sessions(IDLE, BY_TEST, limit=100)
+
+
+async def ends(race: Race) -> list[object]:
+    events = await race.repository.list_events("s")
+    return [e.outcome for e in events if e.event is EventName.STREAM_FINISHED]
+
+
+async def test_a_sweep_passes_over_the_session_that_is_being_touched(race: Race) -> None:
+    await make_idle(race, "s", "other")
+    async with race.held() as conn:
+        await sessions.touch(conn, race.tables, "s")
+        assert (await sweep(race)).sessions == 1
+    assert (await sweep(race)).sessions == 0
+    assert await race.repository.find_session("s") is not None
+
+
+async def test_a_touch_that_waited_for_the_sweep_revives_nothing(race: Race) -> None:
+    await make_idle(race, "s")
+    async with race.held() as conn:
+        await endings.expire(conn, race.tables, IDLE, BY_TEST, 100, None)
+        touching = await race.blocked(race.repository.touch_session("s"))
+    assert await within(touching) is None
+
+
+async def test_a_registration_that_waited_for_the_sweep_begins_a_new_session(race: Race) -> None:
+    worker_id, old = await idle_stream(race)
+    async with race.held() as conn:
+        await endings.expire(conn, race.tables, IDLE, BY_TEST, 100, None)
+        registering = await race.blocked(race.register("s", worker_id))
+    new = await within(registering)
+    assert new != old
+    assert await ends(race) == [StreamOutcome.SESSION_EXPIRED]
+
+
+async def test_a_sweep_passes_over_the_session_that_is_being_registered_in(race: Race) -> None:
+    worker_id = await race.worker()
+    await make_idle(race, "s")
+    async with race.held() as conn:
+        await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
+        assert (await sweep(race)).sessions == 0
+    assert len(await race.repository.list_streams("s")) == 1
+
+
+async def test_a_sweep_that_waited_for_an_unmark_finds_the_stream_finished(race: Race) -> None:
+    _, stream_id = await idle_stream(race)
+    async with race.held() as conn:
+        await streams.finish(
+            conn, race.tables, "s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None
+        )
+        sweeping = await race.blocked(sweep(race))
+    assert await within(sweeping) == SweepBatch(1, 0, [], None)
+    assert await ends(race) == [StreamOutcome.COMPLETED]
+
+
+async def test_an_unmark_that_waited_for_the_sweep_finds_nothing(race: Race) -> None:
+    _, stream_id = await idle_stream(race)
+    async with race.held() as conn:
+        await endings.expire(conn, race.tables, IDLE, BY_TEST, 100, None)
+        finishing = await race.blocked(
+            race.repository.finish_stream("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)
+        )
+    assert await within(finishing) is None
+    assert await ends(race) == [StreamOutcome.SESSION_EXPIRED]
+
+
+async def test_two_sweeps_share_the_work(race: Race) -> None:
+    await make_idle(race, *(f"s{i}" for i in range(10)))
+    async with race.held() as conn:
+        mine = await endings.expire(conn, race.tables, IDLE, BY_TEST, 4, None)
+        theirs = await sweep(race)
+    assert (mine.sessions, theirs.sessions) == (4, 6)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10])
+async def test_batches_take_up_where_the_last_one_ended(race: Race, limit: int) -> None:
+    await make_idle(race, *(f"s{i}" for i in range(10)))
+    position, swept = None, 0
+    while True:
+        batch = await race.repository.expire_sessions(IDLE, BY_TEST, limit=limit, after=position)
+        swept, position = swept + batch.sessions, batch.position
+        if position is None:
+            break
+    assert swept == 10
