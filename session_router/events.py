@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from session_router.agent_id import AgentId
 
@@ -88,6 +89,15 @@ class SessionEvent(BaseModel):
     outcome: StreamOutcome | SignalOutcome | None = None
     actor: str | None = None
     detail: str | None = None
+
+    @field_validator("outcome", mode="before")
+    @classmethod
+    def _outcome_of_the_event(cls, value: str | None, info: ValidationInfo) -> Any:
+        """`failed` is a word of both vocabularies; the event tells which one is spoken."""
+        if value is None:
+            return None
+        is_signal = info.data.get("event") is EventName.SIGNAL_SETTLED
+        return SignalOutcome(value) if is_signal else StreamOutcome(value)
 
     @property
     def agent_id(self) -> AgentId | None:

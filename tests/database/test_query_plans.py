@@ -1,0 +1,143 @@
+"""The queries that matter go by an index, on tables large enough for the choice to be real."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Select, delete, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from session_router.database.engine import create_engine
+from session_router.database.schema import Tables, build_tables
+from session_router.database.types import one_of
+
+ROWS = 20_000
+
+_FILL = """
+    INSERT INTO {p}sessions (session_id, session_uid, start_time, last_updated)
+    SELECT 's' || n, {uuid}, {time}, {time} FROM {numbers};
+    INSERT INTO {p}agent_streams
+    SELECT 's' || n, 'writer', 'alice', {uuid}, {uuid}, {time} FROM {numbers};
+    INSERT INTO {p}interrupt_signals
+    SELECT {uuid}, {uuid}, {uuid}, 's' || n, {uuid}, 'w', 'a', {uuid}, 'cancel', {time}
+    FROM {numbers};
+    INSERT INTO {p}session_events (session_id, session_uid, event)
+    SELECT 's' || n, {uuid}, 'session_started' FROM {numbers};
+    ANALYZE
+"""
+
+
+async def fill(conn: AsyncConnection) -> None:
+    if conn.dialect.name == "sqlite":
+        numbers = (
+            f"(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {ROWS}) "
+            "SELECT n FROM c)"
+        )
+        words = {"p": "", "uuid": "lower(hex(randomblob(16)))", "numbers": numbers}
+        words["time"] = "strftime('%Y-%m-%d %H:%M:%f000', 'now', (n - 30000) || ' seconds')"
+    else:
+        words = {"p": "session_router.", "uuid": "gen_random_uuid()"}
+        words["numbers"] = f"generate_series(1, {ROWS}) n"
+        words["time"] = "now() - make_interval(secs => n)"
+    for statement in _FILL.format(**words).split(";"):
+        await conn.execute(text(statement))
+
+
+def statements(t: Tables) -> dict[str, tuple[Any, str]]:
+    """The statements, and the index that each must use."""
+    cutoff = datetime.now(UTC) - timedelta(hours=5)
+    sessions, streams = t.sessions.c, t.agent_streams.c
+    signals, events = t.interrupt_signals.c, t.session_events.c
+    idle: Select[Any] = (
+        select(t.sessions)
+        .where(sessions.last_updated < cutoff)
+        .where(tuple_(sessions.last_updated, sessions.session_id) > tuple_(cutoff, "s"))
+        .order_by(sessions.last_updated, sessions.session_id)
+        .limit(100)
+        .with_for_update(skip_locked=True)
+    )
+    return {
+        "the sweep's batch": (idle, "sessions_last_updated_session_id_idx"),
+        "many sessions by key": (
+            select(t.sessions).where(one_of(sessions.session_id, ["s1", "s2"])),
+            "sessions_pkey",
+        ),
+        "a page of sessions": (
+            select(t.sessions)
+            .where(sessions.session_id > "s5")
+            .order_by(sessions.session_id)
+            .limit(100),
+            "sessions_pkey",
+        ),
+        "the streams of sessions": (
+            select(t.agent_streams).where(one_of(streams.session_id, ["s1", "s2"])),
+            "agent_streams_pkey",
+        ),
+        "streams taken out": (
+            delete(t.agent_streams)
+            .where(one_of(streams.session_id, ["s1", "s2"]))
+            .where(one_of(streams.stream_id, [uuid4()])),
+            "agent_streams_pkey",
+        ),
+        "a worker's streams": (
+            select(streams.session_id)
+            .where(streams.worker_id == uuid4())
+            .order_by(streams.session_id)
+            .limit(1_000),
+            "agent_streams_worker_id_idx",
+        ),
+        "a worker's signals": (
+            select(t.interrupt_signals)
+            .where(signals.worker_id == uuid4())
+            .order_by(signals.requested_at)
+            .limit(1_000),
+            "interrupt_signals_worker_id_requested_at_idx",
+        ),
+        "a session's story": (
+            select(t.session_events)
+            .where(events.event_id > 7, events.session_id == "s1")
+            .order_by(events.event_id)
+            .limit(100),
+            "session_events_session_id_event_id_idx",
+        ),
+    }
+
+
+async def plan(engine: AsyncEngine, statement: Any) -> str:
+    compiled = statement.compile(dialect=engine.dialect)
+    explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN (FORMAT JSON)"
+    async with engine.connect() as conn:
+        dialect = engine.dialect
+        parameters = {
+            name: processor(compiled.params[name]) if processor else compiled.params[name]
+            for name in compiled.params
+            for processor in [
+                compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
+            ]
+        }
+        positional = tuple(parameters[name] for name in compiled.positiontup)
+        found = await conn.exec_driver_sql(f"{explain} {compiled}", positional)
+        return json.dumps([list(row) for row in found], default=str)
+
+
+@pytest.fixture
+def names() -> list[str]:
+    return list(statements(build_tables(None)))
+
+
+async def test_every_query_that_matters_uses_its_index(database_url: str, names: list[str]) -> None:
+    engine = create_engine(database_url)
+    async with engine.begin() as conn:
+        await fill(conn)
+    schema = None if engine.dialect.name == "sqlite" else "session_router"
+    wrong = {}
+    for name in names:
+        statement, index = statements(build_tables(schema))[name]
+        said = await plan(engine, statement)
+        autoindex = f"sqlite_autoindex_{index.removesuffix('_pkey')}_1"
+        if index not in said and autoindex not in said:
+            wrong[name] = said
+    await engine.dispose()
+    assert wrong == {}
