@@ -34,8 +34,11 @@ class Transactions:
         self._reading = for_reading(self._writing)
         self._deadline_sec = deadline_sec
         self._turns: AbstractAsyncContextManager[None] = nullcontext()
+        self._is_in_memory = False
         if engine.dialect.name == "sqlite":
-            self._turns = WriteTurns(sqlite_file(engine.url))
+            file = sqlite_file(engine.url)
+            self._turns = WriteTurns(file)
+            self._is_in_memory = file is None
         self._running: set[asyncio.Task[Any]] = set()
 
     async def write(self, operation: Operation[T]) -> T:
@@ -48,8 +51,11 @@ class Transactions:
         return await self._run(operation, self._written)
 
     async def read(self, operation: Operation[T]) -> T:
-        """Run `operation`, which only reads; it waits for no writer. Raises as `write`."""
-        return await self._run(operation, self._read)
+        """Run `operation`, which only reads; it waits for no writer. Raises as `write`.
+
+        A database in memory is one connection, which all that use it must take turns at.
+        """
+        return await self._run(operation, self._written if self._is_in_memory else self._read)
 
     async def drained(self) -> None:
         """Wait until the transactions of callers that went away have ended."""
