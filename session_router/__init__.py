@@ -12,6 +12,7 @@ from session_router.errors import (
     InvalidSettingError,
     InvalidValueError,
     SchemaError,
+    ServeError,
     SessionRouterError,
     WorkerGoneError,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "LocalAgentRuntime",
     "SQLAlchemySessionRepository",
     "SchemaError",
+    "ServeError",
     "Session",
     "SessionEvent",
     "SessionManager",

@@ -47,3 +47,7 @@ class DeadlineExceededError(SessionRouterError, TimeoutError):
 
 class WorkerGoneError(SessionRouterError):
     """The worker has no row in `workers` (any more), so it may not register streams."""
+
+
+class ServeError(SessionRouterError):
+    """The HTTP service cannot listen on its address."""

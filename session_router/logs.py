@@ -10,9 +10,10 @@ from uuid import UUID
 _log: Final = logging.getLogger("session_router")
 
 
-def _line(level: int, event: str, **fields: object) -> None:
+def _line(level: int, event: str, *, trace: BaseException | None = None, **fields: object) -> None:
     if _log.isEnabledFor(level):
-        _log.log(level, "%s %s", event, " ".join(f"{k}={_text(v)}" for k, v in fields.items()))
+        told = " ".join(f"{k}={_text(v)}" for k, v in fields.items())
+        _log.log(level, "%s %s", event, told, exc_info=trace)
 
 
 def _text(value: object) -> str:
@@ -89,6 +90,36 @@ def source_close_failed(stream_id: UUID, error: BaseException) -> None:
 
 def abandoned_operation_failed(error: BaseException) -> None:
     _line(logging.WARNING, "abandoned_operation_failed", error=explain(error))
+
+
+def request_failed(method: str, path: str, status: int, error: BaseException) -> None:
+    _line(
+        logging.WARNING,
+        "request_failed",
+        method=method,
+        path=path,
+        status=status,
+        error=explain(error),
+    )
+
+
+def request_crashed(method: str, path: str, error: Exception) -> None:
+    _line(
+        logging.ERROR,
+        "request_crashed",
+        trace=error,
+        method=method,
+        path=path,
+        error=explain(error),
+    )
+
+
+def serving_stops(drain_sec: float) -> None:
+    _line(logging.INFO, "serving_stops", drain=f"{drain_sec:g}s")
+
+
+def background_failed(error: Exception) -> None:
+    _line(logging.ERROR, "background_failed", trace=error, error=explain(error))
 
 
 def explain(error: BaseException) -> str:

@@ -1,9 +1,9 @@
 """Session: a snapshot of one conversation."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, FieldSerializationInfo, field_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer
 
 from session_router.agent_id import AgentId, AgentIdLike
 from session_router.errors import InvalidSessionIdError
@@ -43,7 +43,9 @@ class Session(BaseModel):
         agents_streaming: the agents that stream in it; in JSON sorted `type/key` strings.
     """
 
-    model_config = {"arbitrary_types_allowed": True}
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, json_schema_serialization_defaults_required=True
+    )
 
     session_id: Annotated[str, AfterValidator(check_session_id)]
     start_time: UtcDatetime = Field(default_factory=_utc_now)
@@ -67,6 +69,17 @@ class Session(BaseModel):
         self.agents_streaming.clear()
         self.touch()
 
-    @field_serializer("agents_streaming")
-    def _serialize_agents(self, agents: set[AgentId], info: FieldSerializationInfo) -> Any:
-        return sorted(map(str, agents)) if info.mode_is_json() else agents
+    @field_serializer("agents_streaming", when_used="json")
+    def _sorted_agents(self, agents: set[AgentId]) -> list[str]:
+        return sorted(map(str, agents))
+
+
+def checked(session: Session) -> Session:
+    """A copy of a snapshot that is fit to be stored, whatever was assigned to it.
+
+    Raises:
+        InvalidSessionIdError: its id is not acceptable.
+        ValueError: another of its fields is not.
+    """
+    check_session_id(session.session_id)
+    return Session.model_validate(dict(session))

@@ -1,0 +1,60 @@
+"""The ASGI application."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from session_router.http import agents, handlers, health, problems, sessions
+from session_router.http.guard import Guard
+from session_router.http.raw_path import RawPath
+from session_router.manager import SessionManager
+
+_ANYWHERE = problems.documented(
+    problems.INVALID_VALUE,
+    problems.INVALID_REQUEST,
+    problems.INTERNAL_ERROR,
+    problems.DATABASE_UNAVAILABLE,
+    problems.WRONG_SCHEMA,
+    problems.DEADLINE_EXCEEDED,
+)
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = problems.with_problem_media_type(super().openapi())
+        return self.openapi_schema
+
+
+def create_app(
+    manager: SessionManager, *, is_draining: Callable[[], bool] = lambda: False
+) -> FastAPI:
+    """Create the service over a manager.
+
+    Args:
+        manager: started by the caller, who also shuts it down when the app no longer serves.
+        is_draining: whether the service is about to stop; `/readyz` then answers 503.
+    """
+    app = _App(
+        title="session_router",
+        summary="Which sessions live, which agents stream in them, and how to stop them.",
+        version=version("session-router"),
+        redirect_slashes=False,  # an empty id is refused, not sent elsewhere
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.manager = manager
+    app.state.is_draining = is_draining
+    app.include_router(sessions.router, responses=_ANYWHERE)
+    app.include_router(agents.router, responses=_ANYWHERE)
+    app.include_router(health.router)
+    handlers.install(app)
+    app.add_middleware(RawPath)
+    app.add_middleware(Guard, is_draining=is_draining)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

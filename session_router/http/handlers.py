@@ -1,0 +1,132 @@
+"""From errors to problem documents."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from session_router import logs
+from session_router.errors import (
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    InvalidValueError,
+    SchemaError,
+    SessionRouterError,
+)
+from session_router.http import problems
+from session_router.http.problems import Fault, ProblemError, ProblemKind, problem_response
+
+INTERNAL_DETAIL: Final = (
+    "the service failed on this request; whether the change happened is unknown. "
+    "The cause is in the service's log."
+)
+_UNAVAILABLE_DETAIL: Final = (
+    "the database cannot be reached or gave up; a change that was being committed may or may not "
+    "have happened. Try again."
+)
+_SCHEMA_DETAIL: Final = (
+    "the database's tables are not those of this version; whoever runs the service mends that "
+    "with 'session-router db upgrade'."
+)
+_METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
+
+# What drivers say can name hosts, users and tables: it goes to the log, and not to the client.
+_ANSWERS: Final[Mapping[type[SessionRouterError], tuple[ProblemKind, str | None]]] = {
+    InvalidValueError: (problems.INVALID_VALUE, None),
+    DeadlineExceededError: (problems.DEADLINE_EXCEEDED, None),
+    DatabaseUnavailableError: (problems.DATABASE_UNAVAILABLE, _UNAVAILABLE_DETAIL),
+    SchemaError: (problems.WRONG_SCHEMA, _SCHEMA_DETAIL),
+    SessionRouterError: (problems.INTERNAL_ERROR, INTERNAL_DETAIL),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer errors with problem documents; `Guard` does so for all others."""
+    app.add_exception_handler(SessionRouterError, _on_our_error)
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+
+
+async def _on_our_error(request: Request, error: Exception) -> JSONResponse:
+    answered = next(kind for kind in type(error).__mro__ if kind in _ANSWERS)
+    kind, detail = _ANSWERS[answered]
+    if kind.status >= 500:
+        logs.request_failed(request.method, request.scope["path"], kind.status, error)
+    return problem_response(kind, detail or str(error))
+
+
+async def _on_problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProblemError)
+    return problem_response(error.kind, error.detail)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    for fault in found:
+        refused = fault.get("ctx", {}).get("error")
+        if isinstance(refused, InvalidValueError):
+            return problem_response(problems.INVALID_VALUE, str(refused))
+        if fault["type"] == "json_invalid":
+            return _malformed(f"{refused} at character {fault['loc'][-1]}")
+    if isinstance(error.body, bytes):
+        return _wrong_content_type(request)
+    faults = [_fault(fault) for fault in found]
+    detail = "; ".join(f"{fault.location}: {fault.detail}" for fault in faults)
+    return problem_response(problems.INVALID_REQUEST, f"{detail}.", errors=faults)
+
+
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        detail = "there is nothing at this path; inside an id, write a slash as %2F."
+        return problem_response(problems.PATH_NOT_FOUND, detail)
+    if error.status_code == 405:
+        allowed = ", ".join(_methods_at(request))
+        detail = f"{request.method!a} is not possible at this path; use {allowed}."
+        return problem_response(problems.METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed})
+    if error.status_code == 400:
+        return _malformed(error.detail)
+    status = HTTPStatus(error.status_code)
+    name = status.name.lower().replace("_", "-")
+    return problem_response(ProblemKind(name, status, status.phrase), error.detail)
+
+
+def _malformed(said: str) -> JSONResponse:
+    return problem_response(
+        problems.MALFORMED_BODY, f"the body cannot be read ({said}); send JSON in UTF-8."
+    )
+
+
+def _wrong_content_type(request: Request) -> JSONResponse:
+    given = request.headers.get("content-type", "")
+    return problem_response(
+        problems.WRONG_CONTENT_TYPE,
+        f"the body has the content type {given[:80]!a}; send it as application/json.",
+    )
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Which methods the path takes: the router's own answer names those of one route only."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+
+
+def _fault(fault: Mapping[str, Any]) -> Fault:
+    given = ascii(fault["input"])
+    shown = given if len(given) <= 80 else given[:77] + "..."
+    return Fault(
+        location=".".join(str(part) for part in fault["loc"]), detail=f"{fault['msg']} ({shown})"
+    )

@@ -1,0 +1,128 @@
+"""Problem documents (RFC 9457): what every error of the service looks like."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class ProblemKind:
+    """A kind of problem, the same wherever it occurs.
+
+    Attributes:
+        name: the last part of its `type`.
+        status: the HTTP status.
+        title: the kind in a few words.
+    """
+
+    name: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        return f"urn:session-router:problem:{self.name}"
+
+
+INVALID_VALUE: Final = ProblemKind("invalid-value", 400, "A value is not acceptable")
+MALFORMED_BODY: Final = ProblemKind("malformed-body", 400, "The body is not JSON")
+MALFORMED_REQUEST: Final = ProblemKind("malformed-request", 400, "The request is not HTTP")
+SESSION_NOT_FOUND: Final = ProblemKind("session-not-found", 404, "The session does not live")
+PATH_NOT_FOUND: Final = ProblemKind("path-not-found", 404, "There is nothing at this path")
+METHOD_NOT_ALLOWED: Final = ProblemKind(
+    "method-not-allowed", 405, "This path does not take the method"
+)
+WRONG_CONTENT_TYPE: Final = ProblemKind(
+    "wrong-content-type", 415, "The body's content type is not JSON's"
+)
+INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The query or the body is not valid")
+INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
+DATABASE_UNAVAILABLE: Final = ProblemKind("database-unavailable", 503, "The database is away")
+WRONG_SCHEMA: Final = ProblemKind("wrong-schema", 503, "The database has other tables")
+SHUTTING_DOWN: Final = ProblemKind("shutting-down", 503, "The service is shutting down")
+DEADLINE_EXCEEDED: Final = ProblemKind("deadline-exceeded", 504, "The database was too slow")
+
+_RETRY_AFTER_SEC: Final = {503: "1"}
+
+
+class Fault(BaseModel):
+    """One value that was refused."""
+
+    location: str = Field(description="Where it stands.", examples=["query.limit"])
+    detail: str = Field(description="What is wrong with it.")
+
+
+class Problem(BaseModel):
+    """An error, as a problem document (RFC 9457)."""
+
+    type: str = Field(
+        description="The kind of problem; tells apart what shares a status.",
+        examples=[SESSION_NOT_FOUND.type],
+    )
+    title: str = Field(description="The kind of problem in a few words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened, and what to do about it.")
+    errors: list[Fault] | None = Field(None, description="Of an invalid request: each fault.")
+
+
+class ProblemError(Exception):
+    """Raised by a route to answer with a problem document."""
+
+    def __init__(self, kind: ProblemKind, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
+def problem_response(
+    kind: ProblemKind,
+    detail: str,
+    *,
+    errors: list[Fault] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The response that carries a problem document."""
+    document = Problem(
+        type=kind.type, title=kind.title, status=kind.status, detail=detail, errors=errors
+    )
+    retry = _RETRY_AFTER_SEC.get(kind.status)
+    return JSONResponse(
+        document.model_dump(exclude_none=True),
+        kind.status,
+        headers={**({"Retry-After": retry} if retry else {}), **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+def session_not_found(session_id: str) -> ProblemError:
+    """What to raise where a session does not live."""
+    return ProblemError(
+        SESSION_NOT_FOUND,
+        f"session {session_id!a} does not live: it was never started, or has ended or expired.",
+    )
+
+
+def documented(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of problems, for a route's `responses`."""
+    titles: dict[int | str, list[str]] = {}
+    for kind in kinds:
+        titles.setdefault(kind.status, []).append(kind.title)
+    return {
+        status: {"model": Problem, "description": "; or: ".join(told)}
+        for status, told in titles.items()
+    }
+
+
+def with_problem_media_type(openapi: dict[str, Any]) -> dict[str, Any]:
+    """Put right the media type of problems: FastAPI documents every response as the route's."""
+    for operations in openapi["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+    return openapi

@@ -1,0 +1,166 @@
+"""The composition root of the HTTP service: `serve` runs it until it is told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from session_router import logs
+from session_router.database import migrate
+from session_router.errors import SchemaError
+from session_router.http import problems
+from session_router.http.app import create_app
+from session_router.http.listening import listening, url_of
+from session_router.http.stopping import Stopping
+from session_router.manager import SessionManager
+from session_router.repository import SessionRepository, SQLAlchemySessionRepository
+from session_router.settings import DEFAULT_DATABASE_URL, Settings
+
+Background = Callable[[SessionManager], Awaitable[None]]
+
+
+async def serve(settings: Settings, *, background: Sequence[Background] = ()) -> None:
+    """Serve until SIGTERM or SIGINT; prints the address when it listens. In the main thread only.
+
+    After SIGTERM `/readyz` says 503 for `drain_sec` while all else goes on, then no more requests
+    are accepted; those under way have `shutdown_timeout_sec`. After SIGINT there is no drain
+    period. A second signal ends the process at once.
+
+    Args:
+        settings: which database, which address, and every interval and limit.
+        background: what to run besides, each with the manager; cancelled before that shuts down.
+
+    Raises:
+        ServeError: the address is not to be had.
+        SchemaError: the database's tables are not this version's; the embedded default's are
+            made so.
+        DatabaseError: the database cannot be reached.
+        InvalidValueError: the database URL is wrong.
+    """
+    stopping = Stopping(settings.drain_sec)
+    with listening(settings.http_host, settings.http_port) as sockets:
+        await _prepare_database(settings)
+        with stopping.on_order():
+            async with (
+                _repository(settings) as repository,
+                _manager(settings, repository) as manager,
+                _running(background, manager, settings.cancel_timeout_sec),
+            ):
+                app = create_app(manager, is_draining=stopping.has_begun)
+                await _serve_until_told(app, sockets, stopping, settings)
+
+
+async def _prepare_database(settings: Settings) -> None:
+    target = migrate.Target(settings.database_url.get_secret_value(), settings.database_schema)
+    if target.url == DEFAULT_DATABASE_URL:
+        await migrate.upgrade(target)
+    if faults := await migrate.check(target):
+        raise SchemaError(
+            f"the database is not fit to be served: {' '.join(faults)} "
+            "'session-router db upgrade' brings a database up to date, "
+            "'session-router db check' shows what is still different."
+        )
+
+
+@asynccontextmanager
+async def _repository(settings: Settings) -> AsyncIterator[SessionRepository]:
+    repository = SQLAlchemySessionRepository.from_url(
+        settings.database_url.get_secret_value(),
+        schema=settings.database_schema,
+        deadline_sec=settings.operation_deadline_sec,
+    )
+    try:
+        yield repository
+    finally:
+        await repository.close()
+
+
+def _manager(settings: Settings, repository: SessionRepository) -> SessionManager:
+    return SessionManager(
+        repository,
+        session_timeout_minutes=settings.session_timeout_minutes,
+        cleanup_interval_sec=settings.cleanup_interval_sec,
+        tuning=settings.tuning,
+    )
+
+
+@asynccontextmanager
+async def _running(
+    background: Sequence[Background], manager: SessionManager, limit_sec: float
+) -> AsyncIterator[None]:
+    """Run what is to run besides, until the block ends."""
+    tasks = [asyncio.create_task(_reported(work, manager)) for work in background]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=limit_sec)
+
+
+async def _reported(work: Background, manager: SessionManager) -> None:
+    """What fails in the background is for the log; the service goes on."""
+    try:
+        await work(manager)
+    except Exception as error:
+        logs.background_failed(error)
+
+
+async def _serve_until_told(
+    app: FastAPI, sockets: list[socket.socket], stopping: Stopping, settings: Settings
+) -> None:
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_sec),
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets))
+    told = asyncio.create_task(stopping.due())
+    sys.stdout.write(f"Serving on {url_of(sockets[0])} (its API: {url_of(sockets[0])}/docs)\n")
+    sys.stdout.flush()
+    try:
+        await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `Stopping`, which knows of the drain period."""
+        yield
+
+
+class _Protocol(H11Protocol):
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, in the form of every other error."""
+        response = problems.problem_response(problems.MALFORMED_REQUEST, msg)
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=response.status_code, headers=headers),
+            h11.Data(data=bytes(response.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

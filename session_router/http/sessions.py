@@ -1,0 +1,152 @@
+"""The routes of sessions."""
+
+from typing import Annotated
+from urllib.parse import quote
+from uuid import uuid4
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, BeforeValidator, Field
+
+from session_router.agent_id import AgentId
+from session_router.events import SessionEvent
+from session_router.http.inputs import (
+    Actor,
+    Interrupt,
+    Limit,
+    Manager,
+    NewSession,
+    Reason,
+    SessionId,
+)
+from session_router.http.problems import (
+    INVALID_VALUE,
+    MALFORMED_BODY,
+    SESSION_NOT_FOUND,
+    WRONG_CONTENT_TYPE,
+    documented,
+    session_not_found,
+)
+from session_router.http.raw_path import encode_segment
+from session_router.session import Session, check_session_id
+
+router = APIRouter(prefix="/sessions", tags=["sessions"])
+
+_LIVES = documented(SESSION_NOT_FOUND)
+_TAKES_JSON = documented(INVALID_VALUE, MALFORMED_BODY, WRONG_CONTENT_TYPE)
+_LAST_EVENT_ID = 2**63 - 1
+
+
+class SessionPage(BaseModel):
+    """Live sessions, in the order of their ids."""
+
+    items: list[Session]
+    next: str | None = Field(
+        description="The `after` of the next page; null when this is the last."
+    )
+
+
+class EventPage(BaseModel):
+    """Events of one session id, in the order of the trail."""
+
+    items: list[SessionEvent]
+    next: int | None = Field(
+        description="The `after` of the next page; null when this is the last."
+    )
+
+
+class Interrupted(BaseModel):
+    """What an interrupt stops."""
+
+    session_id: str
+    interrupted: list[AgentId] = Field(description="The agents that were streaming.")
+
+
+@router.get("")
+async def list_sessions(
+    manager: Manager,
+    limit: Limit = 100,
+    after: Annotated[
+        str | None,
+        Query(description="The `next` of the page before."),
+        BeforeValidator(check_session_id),
+    ] = None,
+) -> SessionPage:
+    """Read live sessions, a page at a time, each with the agents that stream in it."""
+    found = await manager.repository.list_sessions(after=after, limit=limit + 1)
+    has_more = len(found) > limit
+    return SessionPage(items=found[:limit], next=found[limit - 1].session_id if has_more else None)
+
+
+@router.post("", status_code=201, responses=_TAKES_JSON)
+async def start_new_session(
+    manager: Manager, request: Request, response: Response, body: NewSession | None = None
+) -> Session:
+    """Begin a fresh session. A live one of that id is replaced, its streams stopped."""
+    given = body.session_id if body else None
+    session = await manager.start_new_session(given or str(uuid4()))
+    root = quote(request.scope.get("root_path", ""))
+    response.headers["Location"] = f"{root}/sessions/{encode_segment(session.session_id)}"
+    return session
+
+
+@router.put("/{session_id:segment}")
+async def start_session(manager: Manager, session_id: SessionId) -> Session:
+    """Get or create a session, and touch it."""
+    return await manager.start_session(session_id)
+
+
+@router.get("/{session_id:segment}", responses=_LIVES)
+async def show_session(manager: Manager, session_id: SessionId) -> Session:
+    """Read a session, without a touch."""
+    session = await manager.repository.find_session(session_id)
+    if session is None:
+        raise session_not_found(session_id)
+    return session
+
+
+@router.delete("/{session_id:segment}", status_code=204, responses=_LIVES)
+async def end_session(
+    manager: Manager, session_id: SessionId, actor: Actor = None, reason: Reason = None
+) -> None:
+    """End a session: its streams are stopped, their agents removed."""
+    if not await manager.end_session(session_id, actor=actor, reason=reason):
+        raise session_not_found(session_id)
+
+
+@router.post("/{session_id:segment}/touch", responses=_LIVES)
+async def touch_session(manager: Manager, session_id: SessionId) -> Session:
+    """Touch a session, so that it does not expire, and read it."""
+    session = await manager.get_session(session_id)
+    if session is None:
+        raise session_not_found(session_id)
+    return session
+
+
+@router.post("/{session_id:segment}/interrupt", responses=_LIVES | _TAKES_JSON)
+async def interrupt_session(
+    manager: Manager, session_id: SessionId, body: Interrupt | None = None
+) -> Interrupted:
+    """Stop what streams in a session now; the session lives on."""
+    asked = body or Interrupt()
+    agents = await manager.interrupt_streaming_agents(
+        session_id, asked.agents, actor=asked.actor, reason=asked.reason
+    )
+    # Nothing streamed, or nothing lives: the manager answers both alike.
+    if not agents and await manager.repository.find_session(session_id) is None:
+        raise session_not_found(session_id)
+    return Interrupted(session_id=session_id, interrupted=agents)
+
+
+@router.get("/{session_id:segment}/events")
+async def list_events(
+    manager: Manager,
+    session_id: SessionId,
+    limit: Limit = 100,
+    after: Annotated[
+        int, Query(ge=0, le=_LAST_EVENT_ID, description="The `next` of the page before.")
+    ] = 0,
+) -> EventPage:
+    """Read the audit trail of a session id, also after its end; empty when it never lived."""
+    found = await manager.repository.list_events(session_id, after=after, limit=limit + 1)
+    has_more = len(found) > limit
+    return EventPage(items=found[:limit], next=found[limit - 1].event_id if has_more else None)

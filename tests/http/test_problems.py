@@ -1,0 +1,241 @@
+"""Every error is a problem document that says what to do, and keeps inner matters to itself."""
+
+import logging
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy.engine import make_url
+
+from session_router import (
+    InMemorySessionRepository,
+    Session,
+    SessionManager,
+    SQLAlchemySessionRepository,
+)
+from session_router.http import create_app
+from tests.http.conftest import client_of
+
+JSON = {"content-type": "application/json"}
+
+
+def assert_problem(response: httpx.Response, status: int, name: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert document["type"] == f"urn:session-router:problem:{name}"
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "name"),
+    [
+        (b"{", JSON, 400, "malformed-body"),
+        (b'{"session_id": "\xff"}', JSON, 400, "malformed-body"),
+        (b"[" * 100_000, JSON, 400, "malformed-body"),
+        (b'"chat"', JSON, 422, "invalid-request"),
+        (b"[]", JSON, 422, "invalid-request"),
+        (b'{"sesion_id": "chat"}', JSON, 422, "invalid-request"),
+        (b'{"session_id": "chat"}', {}, 415, "wrong-content-type"),
+        (b"session_id=chat", {"content-type": "text/plain"}, 415, "wrong-content-type"),
+        (b'{"session_id": ""}', JSON, 400, "invalid-value"),
+        (b'{"session_id": 5}', JSON, 400, "invalid-value"),
+        (b'{"session_id": "\\u0000"}', JSON, 400, "invalid-value"),
+        (b'{"session_id": "\\ud800"}', JSON, 400, "invalid-value"),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+async def test_a_bad_body_is_refused_and_writes_nothing(
+    memory: httpx.AsyncClient, body: bytes, headers: dict[str, str], status: int, name: str
+) -> None:
+    response = await memory.post("/sessions", content=body, headers=headers)
+    assert_problem(response, status, name)
+    assert (await memory.get("/sessions")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "name"),
+    [
+        ({"agents": "writer/alice"}, 422, "invalid-request"),
+        ({"agents": [5]}, 400, "invalid-value"),
+        ({"agents": ["wri ter/alice"]}, 400, "invalid-value"),
+        ({"actor": "x" * 2_001}, 400, "invalid-value"),
+        ({"reason": "a\0b"}, 400, "invalid-value"),
+        ({"actor": ["me"]}, 422, "invalid-request"),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+async def test_a_bad_interrupt_is_refused_and_stops_nobody(
+    memory: httpx.AsyncClient, body: dict[str, Any], status: int, name: str
+) -> None:
+    await memory.put("/sessions/chat/agents/writer/alice")
+    response = await memory.post("/sessions/chat/interrupt", json=body)
+    assert_problem(response, status, name)
+    assert (await memory.get("/sessions/chat")).json()["agents_streaming"] == ["writer/alice"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "name"),
+    [
+        ("limit=0", 422, "invalid-request"),
+        ("limit=1001", 422, "invalid-request"),
+        ("limit=ten", 422, "invalid-request"),
+        ("after=", 400, "invalid-value"),
+        ("after=a%00", 400, "invalid-value"),
+    ],
+)
+async def test_a_bad_page_is_refused(
+    memory: httpx.AsyncClient, query: str, status: int, name: str
+) -> None:
+    assert_problem(await memory.get(f"/sessions?{query}"), status, name)
+
+
+@pytest.mark.parametrize("after", [-1, 2**63, 10**30, "x"])
+async def test_a_bad_page_of_events_is_refused(memory: httpx.AsyncClient, after: object) -> None:
+    response = await memory.get("/sessions/chat/events", params={"after": str(after)})
+    assert_problem(response, 422, "invalid-request")
+
+
+async def test_a_validation_problem_names_each_value_where_it_stands(
+    memory: httpx.AsyncClient,
+) -> None:
+    response = await memory.get("/sessions/chat/events?limit=0&after=x")
+    document = assert_problem(response, 422, "invalid-request")
+    assert [fault["location"] for fault in document["errors"]] == ["query.limit", "query.after"]
+    assert "'x'" in document["detail"]
+    missing = await memory.delete("/sessions/chat/agents/writer/alice")
+    assert "query.stream_id" in assert_problem(missing, 422, "invalid-request")["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/session", "/sessions/a/b", "/sessions/a/agents/writer/a/b"]
+)
+async def test_a_path_with_nothing_at_it_is_a_problem(memory: httpx.AsyncClient, path: str) -> None:
+    assert "%2F" in assert_problem(await memory.get(path), 404, "path-not-found")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/sessions/chat", "DELETE, GET, PUT"),
+        ("PUT", "/sessions", "GET, POST"),
+        ("GET", "/sessions/chat/touch", "POST"),
+        ("POST", "/sessions/chat/agents/writer/alice", "DELETE, PUT"),
+        ("DELETE", "/healthz", "GET"),
+    ],
+)
+async def test_a_wrong_method_is_told_all_the_right_ones(
+    memory: httpx.AsyncClient, method: str, path: str, allowed: str
+) -> None:
+    response = await memory.request(method, path)
+    assert_problem(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == allowed
+
+
+class Faulty(InMemorySessionRepository):
+    """Fails as nobody expects it to."""
+
+    async def find_session(self, session_id: str) -> Session | None:
+        raise RuntimeError("s3cret inner matter")
+
+
+async def test_an_unexpected_error_is_logged_and_not_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with (
+        SessionManager(Faulty()) as manager,
+        client_of(create_app(manager)) as client,
+    ):
+        response = await client.get("/sessions/chat")
+    assert_problem(response, 500, "internal-error")
+    assert "s3cret" not in response.text
+    assert "Traceback" not in response.text
+    [record] = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert record.name == "session_router"
+    assert record.message.startswith("request_crashed method=GET path=/sessions/chat")
+    assert record.exc_info
+
+
+async def test_other_tables_are_a_problem_of_the_service(database_url: str) -> None:
+    repository = SQLAlchemySessionRepository.from_url(database_url)
+    async with SessionManager(repository) as manager, client_of(create_app(manager)) as client:
+        table = "session_events" if "sqlite" in database_url else "session_router.session_events"
+        async with repository.engine.begin() as conn:
+            await conn.exec_driver_sql(f"ALTER TABLE {table} RENAME TO elsewhere")
+        response = await client.put("/sessions/chat")
+        document = assert_problem(response, 503, "wrong-schema")
+        assert "session-router db upgrade" in document["detail"]
+        assert "session_events" not in response.text
+        async with repository.engine.begin() as conn:
+            renamed = table.replace("session_events", "elsewhere")
+            await conn.exec_driver_sql(f"ALTER TABLE {renamed} RENAME TO session_events")
+        assert (await client.get("/sessions/chat")).status_code == 404
+    await repository.close()
+
+
+async def test_what_the_database_refuses_is_not_told(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    async with SessionManager(repository) as manager, client_of(create_app(manager)) as client:
+        async with repository.engine.begin() as conn:
+            await conn.exec_driver_sql(
+                "ALTER TABLE session_router.sessions ADD CONSTRAINT inner_matter "
+                "CHECK (session_id <> 'refused')"
+            )
+        response = await client.put("/sessions/refused")
+    await repository.close()
+    assert_problem(response, 500, "internal-error")
+    assert "inner_matter" not in response.text
+    assert "request_failed method=PUT path=/sessions/refused status=500" in caplog.text
+    assert "inner_matter" in caplog.text
+
+
+async def test_a_deadline_says_that_the_outcome_is_unknown(postgres_url: str) -> None:
+    repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=0.2)
+    plain_url = make_url(postgres_url).set(drivername="postgresql")
+    locker = await asyncpg.connect(plain_url.render_as_string(hide_password=False))
+    async with SessionManager(repository) as manager, client_of(create_app(manager)) as client:
+        await client.put("/sessions/chat")
+        async with locker.transaction():
+            await locker.execute("SELECT 1 FROM session_router.sessions FOR UPDATE")
+            response = await client.post("/sessions/chat/touch")
+    await locker.close()
+    await repository.close()
+    assert "unknown" in assert_problem(response, 504, "deadline-exceeded")["detail"]
+
+
+async def test_openapi_documents_the_paths_and_the_problems(memory: httpx.AsyncClient) -> None:
+    document = (await memory.get("/openapi.json")).json()
+    operations = {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    agent = "/sessions/{session_id}/agents/{agent_type}/{agent_key}"
+    assert set(operations) == {
+        "GET /sessions",
+        "POST /sessions",
+        "GET /sessions/{session_id}",
+        "PUT /sessions/{session_id}",
+        "DELETE /sessions/{session_id}",
+        "POST /sessions/{session_id}/touch",
+        "POST /sessions/{session_id}/interrupt",
+        "GET /sessions/{session_id}/events",
+        f"PUT {agent}",
+        f"DELETE {agent}",
+        "GET /healthz",
+        "GET /readyz",
+    }
+    in_path = [p["name"] for p in operations[f"PUT {agent}"]["parameters"] if p["in"] == "path"]
+    assert in_path == ["session_id", "agent_type", "agent_key"]
+    for operation in operations.values():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    assert (await memory.get("/docs")).status_code == 200
