@@ -1,0 +1,59 @@
+"""From settings to a manager that is ready for one command."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from session_router import SessionManager, SQLAlchemySessionRepository
+from session_router.cli.options import target_of
+from session_router.database import migrate
+from session_router.database.engine import parse_url, sqlite_file
+from session_router.database.migrate import Target
+from session_router.errors import SchemaError
+from session_router.settings import Settings
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[SessionManager]:
+    """A manager without background jobs, on a database that has this version's tables.
+
+    Raises:
+        SchemaError: the database has no tables, or those of another version.
+        DatabaseError: the database cannot be reached.
+    """
+    await _refuse_other_versions(target_of(settings))
+    repository = SQLAlchemySessionRepository.from_url(
+        settings.database_url.get_secret_value(),
+        schema=settings.database_schema,
+        deadline_sec=settings.operation_deadline_sec,
+    )
+    try:
+        yield SessionManager(
+            repository,
+            session_timeout_minutes=settings.session_timeout_minutes,
+            cleanup_interval_sec=settings.cleanup_interval_sec,
+            tuning=settings.tuning,
+        )
+    finally:
+        await repository.close()
+
+
+def missing_file(target: Target) -> Path | None:
+    """The SQLite file that the target names, if it does not exist.
+
+    Asked before anything is read, because to connect to a missing file is to create it.
+    """
+    path = sqlite_file(parse_url(target.url))
+    return path if path is not None and not path.exists() else None
+
+
+async def _refuse_other_versions(target: Target) -> None:
+    if (path := missing_file(target)) is not None:
+        raise SchemaError(no_such_file(path))
+    if await migrate.current(target) != migrate.head():
+        raise SchemaError(" ".join(await migrate.check(target)))
+
+
+def no_such_file(path: Path) -> str:
+    """What is wrong, and what mends it, in one sentence."""
+    return f"there is no database file {str(path)!r}: create it with 'session-router db upgrade'."

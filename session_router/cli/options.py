@@ -1,0 +1,69 @@
+"""The options that many commands share, and the settings that they lead to."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from session_router.database.migrate import Target
+from session_router.settings import DEFAULT_DATABASE_URL, Settings
+
+
+@dataclass
+class Invocation:
+    """What a call of the program has told so far; the context's object.
+
+    Attributes:
+        as_json: whether errors, too, are wanted as JSON.
+    """
+
+    as_json: bool = False
+
+
+def _remember_json(ctx: typer.Context, as_json: bool) -> bool:
+    if as_json:
+        ctx.ensure_object(Invocation).as_json = True
+    return as_json
+
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        metavar="URL",
+        help="postgresql://user:password@host/database or sqlite:///path/to/file.db. Left out: "
+        f"SESSION_ROUTER_DATABASE_URL, or else {DEFAULT_DATABASE_URL} in this folder.",
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        callback=_remember_json,
+        help="Print JSON for machines; errors, too, on stderr.",
+    ),
+]
+SessionIdArgument = Annotated[
+    str, typer.Argument(metavar="SESSION_ID", help="The session's id.", show_default=False)
+]
+Actor = Annotated[
+    str | None,
+    typer.Option(help="Who asks, for the audit trail.", show_default="your login name"),
+]
+Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.", show_default=False)]
+
+
+def settings_of(database_url: str | None, **given: Any) -> Settings:
+    """The environment's settings, with what was given on the command line put over them.
+
+    Raises:
+        InvalidSettingError: a value is out of its range.
+    """
+    options = {"database_url": database_url, **given}
+    return Settings(**{name: value for name, value in options.items() if value is not None})
+
+
+def target_of(settings: Settings) -> Target:
+    """The database that the settings name, for migrations."""
+    return Target(settings.database_url.get_secret_value(), settings.database_schema)

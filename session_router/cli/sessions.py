@@ -1,0 +1,216 @@
+"""`session-router sessions`: look at live sessions, and stop what streams in them."""
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator
+from typing import Annotated, Final
+
+import typer
+
+from session_router.agent_id import AgentId
+from session_router.cli import output
+from session_router.cli.connection import opened
+from session_router.cli.exit_codes import UnknownSessionError
+from session_router.cli.options import (
+    Actor,
+    DatabaseUrl,
+    Json,
+    Reason,
+    SessionIdArgument,
+    settings_of,
+)
+from session_router.repository.base import SessionRepository
+from session_router.repository.records import NO_WORKER, StreamRow
+from session_router.session import Session, check_session_id
+from session_router.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Look at live sessions; stop what streams in them.")
+
+_PAGE: Final = 1_000
+
+
+@app.command("list")
+def list_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
+    """List the live sessions.
+
+    In the order of their ids. With --json one JSON document a line.
+    """
+    asyncio.run(_list(settings_of(database_url), as_json))
+
+
+@app.command()
+def show(
+    session_id: SessionIdArgument, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Show a live session and who streams in it.
+
+    Each stream with its id, its worker and its beginning.
+    """
+    asyncio.run(_show(settings_of(database_url), check_session_id(session_id), as_json))
+
+
+@app.command()
+def interrupt(
+    session_id: SessionIdArgument,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE/KEY", help="Only this agent; may be repeated.", show_default=False
+        ),
+    ] = None,
+    actor: Actor = None,
+    reason: Reason = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Stop what streams in a session now; the session lives on.
+
+    Prints the agents that are told to stop. The workers that they stream in carry it out;
+    'session-router events SESSION_ID' shows what came of it.
+    """
+    agents = [AgentId.from_str(text) for text in agent] if agent else None
+    asker = _actor(actor)
+    asyncio.run(_interrupt(settings_of(database_url), session_id, agents, asker, reason, as_json))
+
+
+@app.command()
+def end(
+    session_id: SessionIdArgument,
+    actor: Actor = None,
+    reason: Reason = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """End a session and stop what streams in it.
+
+    The workers remove its agents from their runtimes. The story of the session stays.
+    """
+    asyncio.run(_end(settings_of(database_url), session_id, _actor(actor), reason, as_json))
+
+
+async def _list(settings: Settings, as_json: bool) -> None:
+    async with opened(settings) as manager:
+        pages = 0
+        async for page in _pages(manager.repository):
+            _show_page(page, as_json, header=pages == 0)
+            pages += 1
+        if not pages and not as_json:
+            output.note("no session lives")
+
+
+async def _pages(repository: SessionRepository) -> AsyncIterator[list[Session]]:
+    after = None
+    while page := await repository.list_sessions(after=after, limit=_PAGE):
+        yield page
+        after = page[-1].session_id
+
+
+def _show_page(page: list[Session], as_json: bool, *, header: bool) -> None:
+    if as_json:
+        for session in page:
+            output.show_json(session.model_dump(mode="json"))
+        return
+    output.show_rows(
+        ("session", "started (UTC)", "last updated (UTC)", "streaming"),
+        (
+            (
+                session.session_id,
+                output.moment(session.start_time, "seconds"),
+                output.moment(session.last_updated, "seconds"),
+                ", ".join(sorted(map(str, session.agents_streaming))),
+            )
+            for session in page
+        ),
+        header=header,
+        flexible=("session", "streaming"),
+    )
+
+
+async def _show(settings: Settings, session_id: str, as_json: bool) -> None:
+    async with opened(settings) as manager:
+        session = await manager.repository.find_session(session_id)
+        if session is None:
+            raise _unknown(session_id)
+        streams = await manager.repository.list_streams(session_id)
+    if as_json:
+        output.show_json(session.model_dump(mode="json") | {"streams": [*map(_json_of, streams)]})
+        return
+    output.say(f"session       {output.escape(session.session_id)}")
+    output.say(f"started       {output.moment(session.start_time)} UTC")
+    output.say(f"last updated  {output.moment(session.last_updated)} UTC")
+    output.say(f"streams       {len(streams)}")
+    if streams:
+        output.say("")
+        output.show_rows(
+            ("agent", "streaming since (UTC)", "stream_id", "worker"),
+            (
+                (
+                    str(stream.agent_id),
+                    output.moment(stream.started_at),
+                    str(stream.stream_id),
+                    "none" if stream.worker_id == NO_WORKER else str(stream.worker_id),
+                )
+                for stream in streams
+            ),
+            flexible=("agent", "stream_id", "worker"),
+        )
+
+
+async def _interrupt(
+    settings: Settings,
+    session_id: str,
+    agents: list[AgentId] | None,
+    actor: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    async with opened(settings) as manager:
+        signalled = await manager.interrupt_streaming_agents(
+            session_id, agents, actor=actor, reason=reason
+        )
+        if not signalled and await manager.repository.find_session(session_id) is None:
+            raise _unknown(session_id)
+    if as_json:
+        output.show_json({"session_id": session_id, "interrupted": [*map(str, signalled)]})
+    elif not signalled:
+        output.say("none of these agents streams" if agents else "no agent streams")
+    for agent_id in () if as_json else signalled:
+        output.say(f"signalled {output.escape(str(agent_id))}")
+
+
+async def _end(
+    settings: Settings, session_id: str, actor: str | None, reason: str | None, as_json: bool
+) -> None:
+    async with opened(settings) as manager:
+        if not await manager.end_session(session_id, actor=actor, reason=reason):
+            raise _unknown(session_id)
+    if as_json:
+        output.show_json({"session_id": session_id, "ended": True})
+    else:
+        output.say(f"ended {output.escape(session_id)}")
+
+
+def _json_of(stream: StreamRow) -> dict[str, str]:
+    return {
+        "agent_id": str(stream.agent_id),
+        "stream_id": str(stream.stream_id),
+        "worker_id": str(stream.worker_id),
+        "started_at": stream.started_at.isoformat().replace("+00:00", "Z"),
+    }
+
+
+def _actor(given: str | None) -> str | None:
+    """Who asks; a login name that the machine cannot tell is no reason to refuse."""
+    if given is not None:
+        return given
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return None
+
+
+def _unknown(session_id: str) -> UnknownSessionError:
+    return UnknownSessionError(
+        f"no session {session_id!a} lives. 'session-router sessions list' shows those that do; "
+        "'session-router events' tells how one ended."
+    )

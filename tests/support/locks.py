@@ -1,0 +1,64 @@
+"""Databases that keep a registration waiting for as long as a test wants."""
+
+import fcntl
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import asyncpg
+from sqlalchemy.engine import make_url
+
+
+@asynccontextmanager
+async def session_held(url: str, session_id: str) -> AsyncIterator[None]:
+    """While the block runs, whoever would change this session waits (on SQLite: any session)."""
+    if make_url(url).get_backend_name() == "sqlite":
+        with closing(sqlite3.connect(_file(url), isolation_level=None)) as file:
+            file.execute("BEGIN IMMEDIATE")
+            yield
+            file.execute("ROLLBACK")
+        return
+    connection = await _connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT FROM session_router.sessions WHERE session_id = $1 FOR UPDATE", session_id
+            )
+            yield
+    finally:
+        await connection.close()
+
+
+async def somebody_waits(url: str) -> bool:
+    """Whether a change is on its way and waits for what `session_held` holds."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return _is_locked(_file(url).with_name(f"{_file(url).name}.turn-pen"))
+    connection = await _connect(url)
+    try:
+        waiting = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    finally:
+        await connection.close()
+    return bool(waiting)
+
+
+def _file(url: str) -> Path:
+    return Path(str(make_url(url).database))
+
+
+async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    plain = make_url(url).set(drivername="postgresql")
+    return await asyncpg.connect(plain.render_as_string(hide_password=False))
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether another descriptor has the file's lock: then a writer of ours has its turn."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
