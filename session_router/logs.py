@@ -35,6 +35,19 @@ def worker_gone(worker_id: UUID) -> None:
     _line(logging.WARNING, "worker_gone", worker_id=worker_id)
 
 
+def worker_lost_streams(worker_id: UUID, streams: int) -> None:
+    _line(logging.WARNING, "worker_lost_streams", worker_id=worker_id, streams=streams)
+
+
+def workers_reaped(workers: int, streams: int, signals: int) -> None:
+    _line(logging.WARNING, "workers_reaped", workers=workers, streams=streams, signals=signals)
+
+
+def wake_ups_changed(mode: str, reason: str | None) -> None:
+    level = logging.INFO if mode == "listening" else logging.WARNING
+    _line(level, "wake_ups_changed", mode=mode, reason=reason)
+
+
 def shutdown_incomplete(worker_id: UUID, reason: object) -> None:
     _line(logging.ERROR, "shutdown_incomplete", worker_id=worker_id, reason=reason)
 

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Coroutine, Iterable
 from datetime import timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 from uuid import UUID, uuid4
 
 from session_router import logs
 from session_router.agent_id import AgentId, AgentIdLike
 from session_router.errors import InvalidValueError, SessionRouterError
-from session_router.events import StreamOutcome
-from session_router.maintenance.supervisor import Job, Supervisor
+from session_router.events import SignalOutcome, StreamOutcome
+from session_router.jobs import Jobs
 from session_router.maintenance.sweeper import SweepCounts, sweep
 from session_router.repository.base import SessionRepository
 from session_router.repository.records import Asker, Signal
@@ -19,7 +19,9 @@ from session_router.session import Session, check_session_id
 from session_router.settings import Tuning, check_positive, check_resolution
 from session_router.signals.delivery import Delivery
 from session_router.signals.dispatcher import Dispatcher
-from session_router.signals.local_streams import LocalStreams
+from session_router.signals.listener import WakeUps
+from session_router.signals.local_streams import LocalStream, LocalStreams
+from session_router.signals.receipts import receipts
 from session_router.stream import AgentStream
 from session_router.text import check_free_text
 from session_router.worker import Worker
@@ -60,23 +62,30 @@ class SessionManager:
         minutes = check_positive(session_timeout_minutes, "session_timeout_minutes")
         check_resolution(minutes, self._tuning.touch_resolution_sec)
         self._timeout = timedelta(minutes=minutes)
+        interval = check_positive(cleanup_interval_sec, "cleanup_interval_sec")
         self._streams = LocalStreams()
-        self._worker = Worker(repository, self._streams)
         delivery = Delivery(self._streams, self.agent_runtime, self._tuning.cancel_timeout_sec)
         self._dispatcher = Dispatcher(repository, delivery)
-        self._supervisor = Supervisor()
-        self._sweeping = Job(
-            "sweep",
+        self._worker = Worker(repository, self._streams, self._lose)
+        self._jobs = Jobs(
+            repository,
+            self._worker,
+            self._dispatcher,
             self.expire_old_sessions,
-            check_positive(cleanup_interval_sec, "cleanup_interval_sec"),
+            interval,
+            self._tuning,
         )
-        self._dispatching = Job("dispatch", self._poll, self._tuning.poll_interval_sec)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def worker_id(self) -> UUID:
         """This process's present incarnation."""
         return self._worker.worker_id
+
+    @property
+    def wake_ups(self) -> WakeUps:
+        """How this worker learns of its signals at the moment: listening, or polling and why."""
+        return self._jobs.wake_ups
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -92,8 +101,8 @@ class SessionManager:
             DatabaseError: the database cannot be reached, or its tables are not this version's.
         """
         await self._worker.enter()
-        self._supervisor.start(self._dispatching)
-        self._supervisor.start(self._sweeping)
+        self._jobs.start_serving()
+        self._jobs.start_cleaning()
 
     async def shutdown(self) -> None:
         """Stop the jobs, end this worker's streams, settle its signals, and give up its row.
@@ -104,7 +113,7 @@ class SessionManager:
         gone = self.worker_id
         try:
             async with asyncio.timeout(self._tuning.shutdown_timeout_sec):
-                await self._supervisor.stop()
+                await self._jobs.stop()
                 await self._dispatcher.run_once(gone)
                 await _all(stream.stop() for stream in self._streams.all() if stream.stop)
                 await self._worker.leave()
@@ -171,6 +180,7 @@ class SessionManager:
             stream_id=_as_uuid(stream_id),
         )
 
+    @overload
     async def interrupt_streaming_agents(
         self,
         session_id: str,
@@ -178,28 +188,57 @@ class SessionManager:
         *,
         actor: str | None = None,
         reason: str | None = None,
-    ) -> list[AgentId]:
-        """Stop what streams in a session now; the session lives on.
+        wait: None = None,
+    ) -> list[AgentId]: ...
+
+    @overload
+    async def interrupt_streaming_agents(
+        self,
+        session_id: str,
+        agents: Collection[AgentIdLike] | None = None,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        wait: float,
+    ) -> dict[AgentId, SignalOutcome | None]: ...
+
+    async def interrupt_streaming_agents(
+        self,
+        session_id: str,
+        agents: Collection[AgentIdLike] | None = None,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        wait: float | None = None,
+    ) -> list[AgentId] | dict[AgentId, SignalOutcome | None]:
+        """Stop what streams in a session now, in whichever worker; the session lives on.
 
         A stream that is registered after this is never hit. On return this worker's streams are
-        stopped, or overdue; those of others have their signals.
+        stopped, or overdue; those of others have their signals, and their workers are woken.
 
         Args:
             agents: only these; left out, all.
             actor: who asks, for the audit trail; at most 2,000 characters.
             reason: why, likewise.
+            wait: return only when all signals are settled, or after so many seconds.
 
         Returns:
-            The agents that were streaming and are signalled, in key order.
+            The agents that were streaming and are signalled, in key order; with `wait` each with
+            what became of its signal: delivered, failed, lost, or None when that is still open.
         """
         named = None if agents is None else {AgentId.of(agent) for agent in agents}
+        if wait is not None:
+            check_positive(wait, "wait")
         request = await self.repository.interrupt_streams(
             check_session_id(session_id), named, self._asker(actor, reason)
         )
         if request is None:
-            return []
-        await self._deliver(request.signals)
-        return request.agents
+            return [] if wait is None else {}
+        if wait is None:
+            await self._deliver(request.signals)
+            return request.agents
+        self._dispatcher.begin(self._own(request.signals))
+        return await receipts(self.repository, session_id, request, wait)
 
     async def end_session(
         self, session_id: str, *, actor: str | None = None, reason: str | None = None
@@ -262,7 +301,7 @@ class SessionManager:
         renew: bool,
         stop: Callable[[], Awaitable[None]] | None = None,
     ) -> UUID:
-        self._supervisor.start(self._dispatching)
+        self._jobs.start_serving()
         registration = await self._worker.register(
             session_id, agent_id, stream_id, renew=renew, stop=stop
         )
@@ -271,8 +310,11 @@ class SessionManager:
             self._dispatcher.begin(self._own([registration.superseded]))
         return registration.stream_id
 
-    async def _poll(self) -> None:
-        await self._dispatcher.poll(self.worker_id)
+    def _lose(self, streams: list[LocalStream]) -> None:
+        """This worker was reaped: what it streams is nobody's business any more."""
+        for stream in streams:
+            self._dispatcher.cancel(stream)
+        self._jobs.follow_worker()
 
     async def _deliver(self, signals: Iterable[Signal]) -> None:
         await self._dispatcher.deliver(self._own(signals))

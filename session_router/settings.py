@@ -23,7 +23,11 @@ class Tuning(BaseModel):
             since a touch may be recorded by that much too early.
         cancel_timeout_sec: how long a runtime may take to cancel or remove one agent, and a
             source of `stream()` to close, before the signal is settled as failed.
+        heartbeat_interval_sec: how often a worker renews its lease.
+        lease_sec: how long a worker without a heartbeat is taken for alive; at least three
+            heartbeats. All workers on one database use the same.
         poll_interval_sec: how often a worker looks for its signals when nothing wakes it.
+        listening_poll_interval_sec: the same beside a listener, which may miss a ring.
         shutdown_timeout_sec: the bound on `shutdown()`.
 
     Raises:
@@ -35,8 +39,16 @@ class Tuning(BaseModel):
     sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
     touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
     cancel_timeout_sec: Seconds = 5.0
+    heartbeat_interval_sec: Seconds = 5.0
+    lease_sec: Seconds = 30.0
     poll_interval_sec: Seconds = 1.0
+    listening_poll_interval_sec: Seconds = 15.0
     shutdown_timeout_sec: Seconds = 15.0
+
+    @model_validator(mode="after")
+    def _lease_outlives_heartbeats(self) -> Self:
+        _check_lease(self.lease_sec, self.heartbeat_interval_sec)
+        return self
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -60,6 +72,7 @@ class Settings(BaseSettings):
     )
 
     database_url: SecretStr = SecretStr(DEFAULT_DATABASE_URL)
+    listen_url: SecretStr | None = None
     database_schema: str = Field(DEFAULT_SCHEMA, pattern=r"^[a-z_][a-z0-9_]{0,62}$")
     operation_deadline_sec: Seconds = DEFAULT_DEADLINE_SEC
     session_timeout_minutes: float = Field(30, gt=0, le=5_256_000, allow_inf_nan=False)
@@ -67,7 +80,10 @@ class Settings(BaseSettings):
     sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
     touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
     cancel_timeout_sec: Seconds = 5.0
+    heartbeat_interval_sec: Seconds = 5.0
+    lease_sec: Seconds = 30.0
     poll_interval_sec: Seconds = 1.0
+    listening_poll_interval_sec: Seconds = 15.0
     shutdown_timeout_sec: Seconds = 15.0
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65_535)
@@ -82,6 +98,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _touches_outlive_their_resolution(self) -> Self:
         check_resolution(self.session_timeout_minutes, self.touch_resolution_sec)
+        _check_lease(self.lease_sec, self.heartbeat_interval_sec)
         return self
 
     @property
@@ -116,15 +133,23 @@ def check_resolution(timeout_minutes: float, touch_resolution_sec: float) -> Non
         )
 
 
+def _check_lease(lease_sec: float, heartbeat_interval_sec: float) -> None:
+    if lease_sec < heartbeat_interval_sec * 3:
+        raise InvalidSettingError(
+            f"lease_sec is {lease_sec:g}, less than three heartbeats of {heartbeat_interval_sec:g} "
+            "s; raise it, or lower heartbeat_interval_sec."
+        )
+
+
 def _variable(field: str) -> str:
     return f"SESSION_ROUTER_{field.upper()}"
 
 
 def _explain(error: ValidationError, name_of: Any) -> str:
-    """Name each refused value; a database URL is left out, it may hold a password."""
+    """Name each refused value; URLs are left out, they may hold a password."""
     faults = []
     for fault in error.errors(include_url=False):
         field = str(fault["loc"][0]) if fault["loc"] else ""
-        given = "" if field in ("", "database_url") else f"={fault['input']!r}"
+        given = "" if field in ("", "database_url", "listen_url") else f"={fault['input']!r}"
         faults.append(f"{name_of(field) if field else 'settings'}{given}: {fault['msg']}")
     return "; ".join(faults) + "."

@@ -12,7 +12,7 @@ from session_router.errors import WorkerGoneError
 from session_router.events import StreamOutcome
 from session_router.repository.base import Registration, SessionRepository
 from session_router.repository.records import Asker
-from session_router.signals.local_streams import LocalStreams
+from session_router.signals.local_streams import LocalStream, LocalStreams
 
 
 class Worker:
@@ -21,18 +21,32 @@ class Worker:
     Args:
         repository: where the workers' rows are.
         streams: what streams here; kept in step with what is registered.
+        on_reaped: called when the worker was found reaped, with the streams that it has lost.
     """
 
-    def __init__(self, repository: SessionRepository, streams: LocalStreams) -> None:
+    def __init__(
+        self,
+        repository: SessionRepository,
+        streams: LocalStreams,
+        on_reaped: Callable[[list[LocalStream]], None],
+    ) -> None:
         self._repository = repository
         self._streams = streams
+        self._on_reaped = on_reaped
+        self._registering: set[UUID] = set()
         self._worker_id = uuid4()
         self._is_entered = False
         self._entering = asyncio.Lock()
 
     @property
     def worker_id(self) -> UUID:
+        """The present incarnation, entered or yet to be."""
         return self._worker_id
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether this incarnation has had its row made."""
+        return self._is_entered
 
     async def enter(self) -> UUID:
         """Enter the worker's row, unless that is done; returns its id."""
@@ -51,8 +65,20 @@ class Worker:
             if not self._is_entered:
                 return
             gone, self._worker_id, self._is_entered = self._worker_id, uuid4(), False
-        streams, signals = await self._repository.remove_worker(gone)
-        logs.worker_stopped(gone, streams, signals)
+        cleared = await self._repository.remove_worker(gone)
+        logs.worker_stopped(gone, cleared.streams, cleared.signals)
+
+    async def begin_anew(self, reaped: UUID) -> None:
+        """Go on as a new incarnation: the streams of the one that was reaped are lost."""
+        async with self._entering:
+            if reaped != self._worker_id:
+                return
+            self._worker_id, self._is_entered = uuid4(), False
+        lost = [s for s in self._streams.all() if s.stream_id not in self._registering]
+        logs.worker_gone(reaped)
+        logs.worker_lost_streams(reaped, len(lost))
+        self._on_reaped(lost)
+        await self.enter()
 
     async def register(
         self,
@@ -71,11 +97,14 @@ class Worker:
             stop: what stops the stream, where it is not the runtime.
         """
         self._streams.enter(stream_id, given_id, stop)
+        self._registering.add(stream_id)
         try:
             registration = await self._register(session_id, given_id, stream_id, renew)
         except BaseException:
             self._streams.leave(stream_id)
             raise
+        finally:
+            self._registering.discard(stream_id)
         if registration.stream_id != stream_id:
             self._streams.leave(stream_id)
             self._streams.enter(registration.stream_id, given_id, stop)
@@ -102,6 +131,26 @@ class Worker:
         if (known := ended or stream_id) is not None:
             self._streams.leave(known)
 
+    async def forget_ended(self) -> None:
+        """Forget streams of runtimes that were ended by way of another worker.
+
+        Who registers here and unmarks elsewhere, as behind a load balancer, would else leave an
+        entry for good. One whose signal is on its way is kept: its row is gone already.
+        """
+        known = [
+            stream.stream_id
+            for stream in self._streams.all()
+            if stream.stop is None and stream.stream_id not in self._registering
+        ]
+        if not known:
+            return
+        live = await self._repository.streams_of_worker(self._worker_id)
+        signals = await self._repository.unsettled_signals(self._worker_id)
+        signalled = {signal.stream_id for signal in signals}
+        for stream_id in known:
+            if stream_id not in live and stream_id not in signalled:
+                self._streams.leave(stream_id)
+
     def asker(self, actor: str | None = None, reason: str | None = None) -> Asker:
         """This worker as the one who asks for a change."""
         return Asker(self._worker_id, actor, reason)
@@ -112,15 +161,15 @@ class Worker:
         while True:
             worker_id = await self.enter()
             try:
-                return await self._repository.register_stream(
+                registration = await self._repository.register_stream(
                     session_id, AgentId.of(given_id), worker_id, stream_id, renew=renew
                 )
             except WorkerGoneError:
-                await self._begin_anew(worker_id)
-
-    async def _begin_anew(self, gone: UUID) -> None:
-        async with self._entering:
-            if gone != self._worker_id:
-                return
-            self._worker_id, self._is_entered = uuid4(), False
-        logs.worker_gone(gone)
+                await self.begin_anew(worker_id)
+                continue
+            if worker_id != self._worker_id:
+                raise WorkerGoneError(
+                    f"worker {worker_id} was reaped, or shut down, in the moment in which it "
+                    "registered a stream; register it again."
+                )
+            return registration

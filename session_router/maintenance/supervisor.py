@@ -19,13 +19,13 @@ class Job:
     Attributes:
         name: what the logs call it.
         run_once: one pass.
-        interval_sec: the pause after a pass.
+        pause_sec: how long to wait after a pass that went well.
         wake: when set, ends the pause early.
     """
 
     name: str
     run_once: Callable[[], Awaitable[Any]]
-    interval_sec: float
+    pause_sec: Callable[[], float]
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -62,7 +62,7 @@ async def _repeat(job: Job) -> None:
         else:
             if failures:
                 logs.job_recovered(job.name)
-            failures, pause = 0, job.interval_sec
+            failures, pause = 0, job.pause_sec()
         await _pause(job.wake, pause)
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from session_router.agent_id import AgentId
-from session_router.events import SessionEvent, StreamOutcome
-from session_router.repository.records import Asker, Settlement, Signal, StreamRow
+from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
+from session_router.repository.records import Asker, Settlement, Signal, StreamRow, WorkerRow
 from session_router.session import Session
 
 
@@ -31,13 +33,18 @@ class StopRequest:
 
     Attributes:
         request_id: names the request in signals and events.
-        agents: those that were streaming and are told to stop, in key order.
+        streams: those that were taken out and are told to stop, in key order.
         signals: the unsettled ones, one to the worker of each stream.
     """
 
     request_id: UUID
-    agents: list[AgentId] = field(default_factory=list)
+    streams: list[StreamRow] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
+
+    @property
+    def agents(self) -> list[AgentId]:
+        """Whose streams they are, in key order."""
+        return [stream.agent_id for stream in self.streams]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,22 @@ class SweepBatch:
     streams: int
     signals: list[Signal]
     position: SweepPosition | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What workers left behind and was cleared: streams finished, signals settled."""
+
+    streams: int = 0
+    signals: int = 0
+    workers: int = 0
+
+    def __add__(self, other: "Cleared") -> "Cleared":
+        return Cleared(
+            self.streams + other.streams,
+            self.signals + other.signals,
+            self.workers + other.workers,
+        )
 
 
 class SessionRepository(ABC):
@@ -194,11 +217,27 @@ class SessionRepository(ABC):
         """Enter a worker, so that it may register streams."""
 
     @abstractmethod
-    async def remove_worker(self, worker_id: UUID) -> tuple[int, int]:
-        """Take a worker out: its row, then its streams, then the signals it left unsettled.
+    async def beat(self, worker_id: UUID) -> bool:
+        """Renew a worker's lease; returns whether it still has a row."""
 
-        Returns:
-            How many streams finished as `worker_stopped`, and how many signals as `failed`.
+    @abstractmethod
+    async def list_workers(self) -> list[WorkerRow]:
+        """Read all workers, the oldest first."""
+
+    @abstractmethod
+    async def streams_of_worker(self, worker_id: UUID) -> set[UUID]:
+        """Read which streams a worker has."""
+
+    @abstractmethod
+    async def remove_worker(self, worker_id: UUID) -> Cleared:
+        """Take a worker out: its streams finish `worker_stopped`, its signals settle `failed`."""
+
+    @abstractmethod
+    async def reap_workers(self, lease: timedelta) -> Cleared:
+        """Take out the workers without a heartbeat for a lease, then clear what the dead left.
+
+        That is all streams and signals whose worker has no row, whoever took the row:
+        `worker_lost` and `lost`. Streams of no worker are spared.
         """
 
     @abstractmethod
@@ -208,6 +247,14 @@ class SessionRepository(ABC):
     @abstractmethod
     async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
         """Record what became of signals; those settled before are left. Returns how many."""
+
+    @abstractmethod
+    async def signal_outcomes(self, session_id: str, request_id: UUID) -> dict[UUID, SignalOutcome]:
+        """Read what became of a request's signals, by stream; unsettled ones are left out."""
+
+    def listening_engine(self) -> AsyncEngine | None:
+        """Where a worker may listen for its doorbell; None: it polls."""
+        return None
 
     @abstractmethod
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """InMemorySessionRepository: the whole contract in one process's memory, for tests and trials."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,7 @@ from session_router.errors import WorkerGoneError
 from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import (
+    Cleared,
     Registration,
     SessionRepository,
     StopRequest,
@@ -21,13 +22,13 @@ from session_router.repository.base import (
 )
 from session_router.repository.records import (
     NO_WORKER,
-    WORKER_STOPPED_DETAIL,
     Asker,
     EventRow,
     SessionRow,
     Settlement,
     Signal,
     StreamRow,
+    WorkerRow,
 )
 from session_router.session import Session, check_session_id
 
@@ -44,7 +45,7 @@ class InMemorySessionRepository(SessionRepository):
     def __init__(self) -> None:
         self._sessions: dict[str, SessionRow] = {}
         self._streams: dict[str, dict[AgentId, StreamRow]] = {}
-        self._workers: set[UUID] = set()
+        self._workers: dict[UUID, WorkerRow] = {}
         self._signals: dict[UUID, Signal] = {}
         self._events: deque[SessionEvent] = deque(maxlen=_EVENTS_KEPT)
         self._event_ids = count(1)
@@ -156,7 +157,7 @@ class InMemorySessionRepository(SessionRepository):
         ]
         return SweepBatch(
             sessions=len(batch),
-            streams=sum(len(request.agents) for request in requests),
+            streams=sum(len(request.streams) for request in requests),
             signals=[signal for request in requests for signal in request.signals],
             position=batch[-1] if len(batch) == limit else None,
         )
@@ -209,46 +210,62 @@ class InMemorySessionRepository(SessionRepository):
             if agents is None or stream.agent_id in agents
         ]
         signals = self._stop(streams, now, StreamOutcome.INTERRUPTED, request_id)
-        return StopRequest(request_id, [stream.agent_id for stream in streams], signals)
+        return StopRequest(request_id, streams, signals)
 
     # Workers and their signals
 
     async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
-        self._workers.add(worker_id)
-
-    async def remove_worker(self, worker_id: UUID) -> tuple[int, int]:
-        self._workers.discard(worker_id)
         now = _now()
-        streams = [
-            stream
-            for streams in self._streams.values()
-            for stream in streams.values()
-            if stream.worker_id == worker_id
+        self._workers[worker_id] = WorkerRow(worker_id, host, pid, now, now, timedelta(), 0)
+
+    async def beat(self, worker_id: UUID) -> bool:
+        if worker_id not in self._workers:
+            return False
+        self._workers[worker_id] = replace(self._workers[worker_id], heartbeat_at=_now())
+        return True
+
+    async def list_workers(self) -> list[WorkerRow]:
+        now, streams = _now(), Counter(stream.worker_id for stream in self._all_streams())
+        return [
+            replace(
+                worker,
+                heartbeat_age=now - worker.heartbeat_at,
+                streams=streams[worker.worker_id],
+            )
+            for worker in self._workers.values()
         ]
-        for stream in streams:
-            self._finish(stream, now, StreamOutcome.WORKER_STOPPED)
-        left = [
-            Settlement(signal.signal_id, SignalOutcome.FAILED, WORKER_STOPPED_DETAIL)
-            for signal in self._signals.values()
-            if signal.worker_id == worker_id
-        ]
-        return len(streams), await self.settle_signals(left)
+
+    async def streams_of_worker(self, worker_id: UUID) -> set[UUID]:
+        return {s.stream_id for s in self._all_streams() if s.worker_id == worker_id}
+
+    async def remove_worker(self, worker_id: UUID) -> Cleared:
+        self._workers.pop(worker_id, None)
+        return self._clear({worker_id}, StreamOutcome.WORKER_STOPPED, SignalOutcome.FAILED)
+
+    async def reap_workers(self, lease: timedelta) -> Cleared:
+        cutoff = _now() - lease
+        lapsed = {w.worker_id for w in self._workers.values() if w.heartbeat_at < cutoff}
+        for worker_id in lapsed:
+            del self._workers[worker_id]
+        # Nothing is left of a worker but in the step that takes it out: see `remove_worker`.
+        return self._clear(lapsed, StreamOutcome.WORKER_LOST, SignalOutcome.LOST)
 
     async def unsettled_signals(self, worker_id: UUID, *, limit: int = 1_000) -> list[Signal]:
         mine = (signal for signal in self._signals.values() if signal.worker_id == worker_id)
         return list(islice(mine, limit))
 
     async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
-        settled = 0
-        for settlement in settlements:
-            signal = self._signals.pop(settlement.signal_id, None)
-            if signal is not None:
-                event = records.signal_settled(
-                    signal, _now(), settlement.outcome, settlement.detail
-                )
-                self._record([event])
-                settled += 1
-        return settled
+        return self._settle(settlements)
+
+    async def signal_outcomes(self, session_id: str, request_id: UUID) -> dict[UUID, SignalOutcome]:
+        return {
+            event.stream_id: SignalOutcome(event.outcome)
+            for event in self._events
+            if event.request_id == request_id
+            and event.event is EventName.SIGNAL_SETTLED
+            and event.stream_id
+            and event.outcome
+        }
 
     # The steps that the operations are made of
 
@@ -266,7 +283,7 @@ class InMemorySessionRepository(SessionRepository):
         signals = self._stop(streams, now, StreamOutcome(event), request_id)
         del self._sessions[row.session_id]
         self._record([records.session_finished(row, now, event, asker, request_id)])
-        return StopRequest(request_id, [stream.agent_id for stream in streams], signals)
+        return StopRequest(request_id, streams, signals)
 
     def _stop(
         self,
@@ -289,6 +306,28 @@ class InMemorySessionRepository(SessionRepository):
         uid = self._sessions[stream.session_id].session_uid
         self._close(stream)
         self._record([records.stream_finished(stream, uid, now, outcome, detail=detail)])
+
+    def _clear(self, workers: set[UUID], streams: StreamOutcome, signals: SignalOutcome) -> Cleared:
+        left = [stream for stream in self._all_streams() if stream.worker_id in workers]
+        for stream in left:
+            self._finish(stream, _now(), streams)
+        detail = records.DETAIL_OF_CLEARED[signals]
+        unsettled = [s.signal_id for s in self._signals.values() if s.worker_id in workers]
+        settled = self._settle([Settlement(i, signals, detail) for i in unsettled])
+        return Cleared(len(left), settled, len(workers))
+
+    def _settle(self, settlements: Sequence[Settlement]) -> int:
+        settled = 0
+        for settlement in settlements:
+            signal = self._signals.pop(settlement.signal_id, None)
+            if signal is not None:
+                outcome, detail = settlement.outcome, settlement.detail
+                self._record([records.signal_settled(signal, _now(), outcome, detail)])
+                settled += 1
+        return settled
+
+    def _all_streams(self) -> list[StreamRow]:
+        return [s for streams in self._streams.values() for s in streams.values()]
 
     def _open(self, stream: StreamRow) -> None:
         self._streams.setdefault(stream.session_id, {})[stream.agent_id] = stream

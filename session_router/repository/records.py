@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -12,7 +12,12 @@ from session_router.events import EventName, SignalAction, SignalOutcome, Stream
 NO_WORKER: Final = UUID(int=0)
 """The owner of streams that `save_session` added: nobody can stop them, nobody reaps them."""
 
-WORKER_STOPPED_DETAIL: Final = "the worker stopped before the signal was delivered"
+
+DETAIL_OF_CLEARED: Final = {
+    SignalOutcome.FAILED: "the worker stopped before the signal was delivered",
+    SignalOutcome.LOST: "the worker died before the signal was settled",
+}
+"""What is said of the signals that a stopped, or a dead, worker left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,19 @@ class Signal:
     stream_id: UUID
     action: SignalAction
     requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One row of `workers`, with the age of its heartbeat and the number of its streams."""
+
+    worker_id: UUID
+    host: str
+    pid: int
+    started_at: datetime
+    heartbeat_at: datetime
+    heartbeat_age: timedelta
+    streams: int
 
 
 @dataclass(frozen=True, slots=True)

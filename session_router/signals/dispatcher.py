@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from session_router import logs
 from session_router.errors import SessionRouterError
+from session_router.events import SignalAction
 from session_router.repository.base import SessionRepository
 from session_router.repository.records import Settlement, Signal
 from session_router.signals.delivery import Delivery
+from session_router.signals.local_streams import LocalStream
 
 
 class Dispatcher:
@@ -30,6 +32,7 @@ class Dispatcher:
         self._carried_out: dict[UUID, Settlement] = {}
         self._settled_since_read: set[UUID] = set()
         self._settling = asyncio.Lock()
+        self._cancelling: set[asyncio.Task[Settlement]] = set()
 
     async def run_once(self, worker_id: UUID) -> int:
         """Deliver and settle what is in the worker's outbox now; returns how many signals."""
@@ -54,10 +57,17 @@ class Dispatcher:
         if tasks := self.begin(signals):
             await asyncio.wait(tasks)
 
+    def cancel(self, stream: LocalStream) -> None:
+        """Cancel a stream that this worker has lost: there is no signal, so nothing to settle."""
+        order = self._delivery.carry_out(uuid4(), stream.stream_id, SignalAction.CANCEL)
+        task = asyncio.create_task(order, name=f"lost stream {stream.stream_id}")
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
     async def close(self) -> None:
         """Wait for what is in hand, each step of which has its limit."""
-        while self._in_hand:
-            await asyncio.wait(self._in_hand.values())
+        while self._in_hand or self._cancelling:
+            await asyncio.wait([*self._in_hand.values(), *self._cancelling])
         await self._delivery.close()
 
     def _take_in_hand(self, signal: Signal) -> asyncio.Task[None]:

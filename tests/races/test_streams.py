@@ -7,8 +7,9 @@ from sqlalchemy import select
 
 from session_router import WorkerGoneError
 from session_router.events import EventName, SignalOutcome, StreamOutcome
+from session_router.repository.base import Cleared
 from session_router.repository.records import Settlement
-from session_router.repository.sql import streams, workers
+from session_router.repository.sql import signals, streams, workers
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
 
@@ -82,7 +83,7 @@ async def test_a_registration_that_waited_for_its_workers_removal_writes_nothing
 ) -> None:
     worker_id = await race.worker()
     async with race.held() as conn:
-        await workers._delete_row(conn, race.tables, worker_id)
+        await workers.delete_row(conn, race.tables, worker_id)
         registering = await race.blocked(race.register("s", worker_id))
     with pytest.raises(WorkerGoneError):
         await within(registering)
@@ -94,7 +95,7 @@ async def test_a_workers_removal_waits_for_its_registration_and_ends_it(race: Ra
     async with race.held() as conn:
         await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
         removing = await race.blocked(race.repository.remove_worker(worker_id))
-    assert await within(removing) == (1, 0)
+    assert await within(removing) == Cleared(streams=1, workers=1)
     assert await race.repository.list_streams("s") == []
 
 
@@ -104,7 +105,7 @@ async def test_a_workers_removal_settles_the_signal_that_was_being_written(race:
     async with race.held() as conn:
         await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
         removing = await race.blocked(race.repository.remove_worker(worker_id))
-    assert await within(removing) == (0, 1)
+    assert await within(removing) == Cleared(signals=1, workers=1)
 
 
 async def test_a_signal_that_two_settle_is_settled_once(race: Race) -> None:
@@ -116,7 +117,7 @@ async def test_a_signal_that_two_settle_is_settled_once(race: Race) -> None:
     delivered = Settlement(request.signals[0].signal_id, SignalOutcome.DELIVERED)
     lost = Settlement(request.signals[0].signal_id, SignalOutcome.LOST)
     async with race.held() as conn:
-        await workers.settle(conn, race.tables, [delivered])
+        await signals.settle(conn, race.tables, [delivered])
         settling = await race.blocked(race.repository.settle_signals([lost]))
     assert await within(settling) == 0
     async with race.held() as conn:

@@ -104,7 +104,7 @@ async def _finish_one(
 ) -> StopRequest:
     request_id = uuid4()
     stopped, signals = await _finish(conn, t, [session], event, asker, request_id)
-    return StopRequest(request_id, [stream.agent_id for stream in stopped], signals)
+    return StopRequest(request_id, stopped, signals)
 
 
 async def _finish(

@@ -1,8 +1,8 @@
 """SQLAlchemySessionRepository: the contract on PostgreSQL and SQLite."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -12,19 +12,32 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from session_router.agent_id import AgentId
 from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
-from session_router.events import SessionEvent, StreamOutcome
+from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository.base import (
+    Cleared,
     Registration,
     SessionRepository,
     StopRequest,
     SweepBatch,
     SweepPosition,
 )
-from session_router.repository.records import Asker, Settlement, Signal, StreamRow
-from session_router.repository.sql import endings, imports, rows, sessions, streams, workers
+from session_router.repository.records import Asker, Settlement, Signal, StreamRow, WorkerRow
+from session_router.repository.sql import (
+    endings,
+    imports,
+    rows,
+    sessions,
+    signals,
+    streams,
+    workers,
+)
+from session_router.repository.sql.connections import PooledConnections, ReservedConnection
 from session_router.repository.sql.transactions import Transactions
 from session_router.session import Session, check_session_id
 from session_router.settings import DEFAULT_DEADLINE_SEC, DEFAULT_SCHEMA, check_positive
+
+_BATCH: Final = 1_000
+"""How many rows one transaction clears of a worker's remains."""
 
 
 class SQLAlchemySessionRepository(SessionRepository):
@@ -37,9 +50,12 @@ class SQLAlchemySessionRepository(SessionRepository):
         engine: an async engine on asyncpg or aiosqlite; it stays the caller's to dispose of.
         schema: the PostgreSQL schema that holds the tables; SQLite has none.
         deadline_sec: how long an operation may take, in seconds, above zero.
+        listen_url: where to listen for signals, when the engine goes through a pooler that hands
+            out connections by the transaction (PgBouncer), on which nobody can listen.
 
     Raises:
         InvalidSettingError: `deadline_sec` is not above zero.
+        InvalidDatabaseUrlError: `listen_url` cannot be parsed.
     """
 
     def __init__(
@@ -48,12 +64,18 @@ class SQLAlchemySessionRepository(SessionRepository):
         *,
         schema: str = DEFAULT_SCHEMA,
         deadline_sec: float = DEFAULT_DEADLINE_SEC,
+        listen_url: str | URL | None = None,
     ) -> None:
         check_positive(deadline_sec, "deadline_sec")
         self._engine = engine
         self._owns_engine = False
+        self._listen_engine = create_engine(listen_url) if listen_url else None
         self._tables: Tables = build_tables(schema if engine.dialect.name != "sqlite" else None)
-        self._transactions = Transactions(engine, deadline_sec)
+        self._transactions = Transactions(PooledConnections(engine), deadline_sec)
+        # What keeps a worker alive and stoppable; SQLite makes its connections at will.
+        self._reserved = self._transactions
+        if engine.dialect.name == "postgresql":
+            self._reserved = Transactions(ReservedConnection(engine), deadline_sec)
 
     @classmethod
     def from_url(
@@ -62,6 +84,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         *,
         schema: str = DEFAULT_SCHEMA,
         deadline_sec: float = DEFAULT_DEADLINE_SEC,
+        listen_url: str | URL | None = None,
     ) -> Self:
         """Create a repository with an engine of its own, which `close()` disposes of.
 
@@ -71,7 +94,9 @@ class SQLAlchemySessionRepository(SessionRepository):
         Raises:
             InvalidDatabaseUrlError: the URL cannot be parsed, or names another database.
         """
-        repository = cls(create_engine(url), schema=schema, deadline_sec=deadline_sec)
+        repository = cls(
+            create_engine(url), schema=schema, deadline_sec=deadline_sec, listen_url=listen_url
+        )
         repository._owns_engine = True
         return repository
 
@@ -81,7 +106,10 @@ class SQLAlchemySessionRepository(SessionRepository):
         return self._engine
 
     async def close(self) -> None:
-        await self._transactions.drained()
+        await self._reserved.close()
+        await self._transactions.close()
+        if self._listen_engine is not None:
+            await self._listen_engine.dispose()
         if self._owns_engine:
             await self._engine.dispose()
 
@@ -226,15 +254,60 @@ class SQLAlchemySessionRepository(SessionRepository):
             lambda conn: workers.add(conn, self._tables, worker_id, host, pid)
         )
 
-    async def remove_worker(self, worker_id: UUID) -> tuple[int, int]:
-        return await workers.remove(self._transactions, self._tables, worker_id)
+    async def beat(self, worker_id: UUID) -> bool:
+        return await self._reserved.single(lambda conn: workers.beat(conn, self._tables, worker_id))
+
+    async def list_workers(self) -> list[WorkerRow]:
+        return await self._transactions.read(lambda conn: workers.listed(conn, self._tables))
+
+    async def streams_of_worker(self, worker_id: UUID) -> set[UUID]:
+        return await self._transactions.single(
+            lambda conn: workers.streams_of(conn, self._tables, worker_id)
+        )
+
+    async def remove_worker(self, worker_id: UUID) -> Cleared:
+        def clear_some(conn: AsyncConnection) -> Awaitable[Cleared | None]:
+            return workers.clear_stopped(conn, self._tables, worker_id, _BATCH)
+
+        # While the row stands, nobody takes what is left for the remains of a dead worker; once
+        # it is gone, nothing more can come, and what came in between is cleared as well.
+        before = await self._clear_all(clear_some)
+        await self._transactions.write(
+            lambda conn: workers.delete_row(conn, self._tables, worker_id)
+        )
+        return before + await self._clear_all(clear_some) + Cleared(workers=1)
+
+    async def reap_workers(self, lease: timedelta) -> Cleared:
+        reaped = await self._transactions.write(
+            lambda conn: workers.delete_lapsed(conn, self._tables, lease)
+        )
+        left = await self._clear_all(lambda conn: workers.clear_lost(conn, self._tables, _BATCH))
+        return left + Cleared(workers=len(reaped))
 
     async def unsettled_signals(self, worker_id: UUID, *, limit: int = 1_000) -> list[Signal]:
-        return await self._transactions.read(
-            lambda conn: workers.unsettled(conn, self._tables, worker_id, limit)
+        return await self._reserved.read(
+            lambda conn: signals.unsettled(conn, self._tables, worker_id, limit)
         )
 
     async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
-        return await self._transactions.write(
-            lambda conn: workers.settle(conn, self._tables, settlements)
+        return await self._reserved.write(
+            lambda conn: signals.settle(conn, self._tables, settlements)
         )
+
+    async def signal_outcomes(self, session_id: str, request_id: UUID) -> dict[UUID, SignalOutcome]:
+        return await self._transactions.read(
+            lambda conn: signals.outcomes(conn, self._tables, session_id, request_id)
+        )
+
+    def listening_engine(self) -> AsyncEngine | None:
+        if self._engine.dialect.name != "postgresql":
+            return None
+        return self._listen_engine or self._engine
+
+    async def _clear_all(
+        self, clear_some: Callable[[AsyncConnection], Awaitable[Cleared | None]]
+    ) -> Cleared:
+        total = Cleared()
+        while (cleared := await self._transactions.write(clear_some)) is not None:
+            total += cleared
+        return total

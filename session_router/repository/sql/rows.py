@@ -51,13 +51,16 @@ def is_agent(t: Tables, agent_id: AgentId) -> ColumnElement[bool]:
 
 
 async def lock_streams(
-    conn: AsyncConnection, t: Tables, session_ids: Collection[str]
+    conn: AsyncConnection,
+    t: Tables,
+    session_ids: Collection[str],
+    *conditions: ColumnElement[bool],
 ) -> list[StreamRow]:
     """Lock the streams of sessions whose rows the caller holds, in key order."""
     streams = t.agent_streams
     statement = (
         select(streams)
-        .where(one_of(streams.c.session_id, sorted(session_ids)))
+        .where(one_of(streams.c.session_id, sorted(session_ids)), *conditions)
         .order_by(*streams.primary_key.columns)
         .with_for_update()
     )
@@ -77,12 +80,7 @@ async def delete_streams(conn: AsyncConnection, t: Tables, streams: Collection[S
 
 
 async def insert_stream(conn: AsyncConnection, t: Tables, stream: StreamRow) -> None:
-    await conn.execute(insert(t.agent_streams).values(**_columns(stream)))
-
-
-async def insert_signals(conn: AsyncConnection, t: Tables, signals: Sequence[Signal]) -> None:
-    if signals:
-        await conn.execute(insert(t.interrupt_signals), [_columns(signal) for signal in signals])
+    await conn.execute(insert(t.agent_streams).values(**agent_columns(stream)))
 
 
 async def record(conn: AsyncConnection, t: Tables, events: Sequence[EventRow]) -> None:
@@ -101,6 +99,7 @@ async def session_uids(
     return {row.session_id: row.session_uid for row in await conn.execute(statement)}
 
 
-def _columns(row: StreamRow | Signal) -> dict[str, Any]:
+def agent_columns(row: StreamRow | Signal) -> dict[str, Any]:
+    """A record as its table's columns: the agent's id is kept in two."""
     columns = {name: getattr(row, name) for name in row.__slots__ if name != "agent_id"}
     return columns | {"agent_type": row.agent_id.type, "agent_key": row.agent_id.key}

@@ -15,6 +15,7 @@ from session_router.repository import records
 from session_router.repository.base import Registration, StopRequest
 from session_router.repository.records import Asker, Signal, StreamRow
 from session_router.repository.sql import rows, sessions
+from session_router.repository.sql import signals as outbox
 
 
 async def register(
@@ -99,7 +100,7 @@ async def interrupt(
     await rows.record(conn, t, [requested])
     uids = {session_id: session.session_uid}
     signals = await stop(conn, t, streams, uids, now, StreamOutcome.INTERRUPTED, request_id)
-    return StopRequest(request_id, [stream.agent_id for stream in streams], signals)
+    return StopRequest(request_id, streams, signals)
 
 
 async def stop(
@@ -115,7 +116,7 @@ async def stop(
     events, signals = records.stop_streams(streams, uids, now, outcome, request_id)
     await rows.delete_streams(conn, t, streams)
     await rows.record(conn, t, events)
-    await rows.insert_signals(conn, t, signals)
+    await outbox.put(conn, t, signals)
     return signals
 
 

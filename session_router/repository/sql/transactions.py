@@ -1,20 +1,20 @@
 """Transactions that survive their callers: no cancelled caller leaks or breaks a connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router import logs
-from session_router.database.engine import for_reading, sqlite_file, with_our_transactions
 from session_router.database.faults import translated
-from session_router.database.write_turns import WriteTurns
 from session_router.errors import DeadlineExceededError
+from session_router.repository.sql.connections import Connections
 
 T = TypeVar("T")
 Operation = Callable[[AsyncConnection], Awaitable[T]]
+Connecting = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 
 class Transactions:
@@ -24,21 +24,14 @@ class Transactions:
     connection is given back in the middle of a query. The deadline bounds both.
 
     Args:
-        engine: whose pool to use; it is neither changed nor closed.
+        connections: where to get them.
         deadline_sec: how long a caller waits, and a transaction may take, the wait for a
             connection included.
     """
 
-    def __init__(self, engine: AsyncEngine, deadline_sec: float) -> None:
-        self._writing = with_our_transactions(engine)
-        self._reading = for_reading(self._writing)
+    def __init__(self, connections: Connections, deadline_sec: float) -> None:
+        self._connections = connections
         self._deadline_sec = deadline_sec
-        self._turns: AbstractAsyncContextManager[None] = nullcontext()
-        self._is_in_memory = False
-        if engine.dialect.name == "sqlite":
-            file = sqlite_file(engine.url)
-            self._turns = WriteTurns(file)
-            self._is_in_memory = file is None
         self._running: set[asyncio.Task[Any]] = set()
 
     async def write(self, operation: Operation[T]) -> T:
@@ -48,26 +41,24 @@ class Transactions:
             DeadlineExceededError: no answer in time; whether it committed is unknown.
             DatabaseError: the database failed it.
         """
-        return await self._run(operation, self._written)
+        return await self._run(operation, self._connections.writing)
 
     async def read(self, operation: Operation[T]) -> T:
-        """Run `operation`, which only reads; it waits for no writer. Raises as `write`.
+        """Run `operation`, which only reads; it waits for no writer. Raises as `write`."""
+        return await self._run(operation, self._connections.reading)
 
-        A database in memory is one connection, which all that use it must take turns at.
-        """
-        return await self._run(operation, self._written if self._is_in_memory else self._read)
+    async def single(self, operation: Operation[T]) -> T:
+        """Run an `operation` of one statement. Raises as `write`."""
+        return await self._run(operation, self._connections.single)
 
-    async def drained(self) -> None:
+    async def close(self) -> None:
         """Wait until the transactions of callers that went away have ended."""
         while self._running:
             await asyncio.wait(self._running)
+        await self._connections.close()
 
-    async def _run(
-        self,
-        operation: Operation[T],
-        connected: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
-    ) -> T:
-        task = asyncio.create_task(self._attempt(operation, connected))
+    async def _run(self, operation: Operation[T], connecting: Connecting) -> T:
+        task = asyncio.create_task(self._attempt(operation, connecting))
         self._running.add(task)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._deadline_sec)
@@ -82,30 +73,16 @@ class Transactions:
         task.add_done_callback(_report_orphan)
         raise self._late()
 
-    async def _attempt(
-        self,
-        operation: Operation[T],
-        connected: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
-    ) -> T:
+    async def _attempt(self, operation: Operation[T], connecting: Connecting) -> T:
         try:
             async with asyncio.timeout(self._deadline_sec):
                 with translated():
-                    async with connected() as conn:
+                    async with connecting() as conn:
                         return await operation(conn)
         except TimeoutError as error:
             if isinstance(error, DeadlineExceededError):
                 raise
             raise self._late() from None
-
-    @asynccontextmanager
-    async def _written(self) -> AsyncIterator[AsyncConnection]:
-        async with self._turns, self._writing.begin() as conn:
-            yield conn
-
-    @asynccontextmanager
-    async def _read(self) -> AsyncIterator[AsyncConnection]:
-        async with self._reading.begin() as conn:
-            yield conn
 
     def _late(self) -> DeadlineExceededError:
         return DeadlineExceededError(

@@ -1,21 +1,17 @@
-"""Workers, and the signals in their outbox."""
+"""Workers: their rows and leases, and what becomes of the streams that they leave behind."""
 
-from collections.abc import Sequence
-from typing import Final
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
 from session_router.events import SignalOutcome, StreamOutcome
-from session_router.repository import records
-from session_router.repository.records import WORKER_STOPPED_DETAIL, Settlement, Signal
-from session_router.repository.sql import rows, sessions, streams
-from session_router.repository.sql.transactions import Transactions
-
-_BATCH: Final = 1_000
+from session_router.repository.base import Cleared
+from session_router.repository.records import DETAIL_OF_CLEARED, NO_WORKER, Settlement, WorkerRow
+from session_router.repository.sql import rows, sessions, signals, streams
 
 
 async def add(conn: AsyncConnection, t: Tables, worker_id: UUID, host: str, pid: int) -> None:
@@ -26,88 +22,136 @@ async def add(conn: AsyncConnection, t: Tables, worker_id: UUID, host: str, pid:
     )
 
 
-async def remove(run: Transactions, t: Tables, worker_id: UUID) -> tuple[int, int]:
-    """Take a worker out, in small transactions: its row, then its streams, then its signals.
-
-    The row goes first: from then on the worker can register nothing, so what is cleared stays
-    clear. A signal can come only from a stream that still stands, hence the signals go last.
-    Whoever dies halfway leaves a worker without a row, whose rest anybody can clear.
-    """
-    await run.write(lambda conn: _delete_row(conn, t, worker_id))
-    finished = settled = 0
-    while (count := await run.write(lambda conn: _finish_batch(conn, t, worker_id))) is not None:
-        finished += count
-    while (count := await run.write(lambda conn: _settle_left(conn, t, worker_id))) is not None:
-        settled += count
-    return finished, settled
-
-
-async def unsettled(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> list[Signal]:
-    signals = t.interrupt_signals
+async def beat(conn: AsyncConnection, t: Tables, worker_id: UUID) -> bool:
+    """Renew a worker's lease; returns whether it still has one."""
     statement = (
-        select(signals)
-        .where(signals.c.worker_id == worker_id)
-        .order_by(signals.c.requested_at)
-        .limit(limit)
+        update(t.workers)
+        .values(heartbeat_at=clock())
+        .where(t.workers.c.worker_id == worker_id)
+        .returning(t.workers.c.worker_id)
     )
-    return [rows.signal_row(row) for row in await conn.execute(statement)]
+    return (await conn.execute(statement)).one_or_none() is not None
 
 
-async def settle(conn: AsyncConnection, t: Tables, settlements: Sequence[Settlement]) -> int:
-    """Move signals from the outbox to the trail. Who deletes the row writes the event."""
-    by_id = {settlement.signal_id: settlement for settlement in settlements}
-    await _lock_signals(conn, t, list(by_id))
-    statement = (
-        delete(t.interrupt_signals)
-        .where(one_of(t.interrupt_signals.c.signal_id, list(by_id)))
-        .returning(t.interrupt_signals)
-    )
-    deleted = [rows.signal_row(row) for row in await conn.execute(statement)]
+async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
+    """All workers, the oldest first, with the number of their streams."""
     now = await rows.now(conn)
-    events = []
-    for signal in sorted(deleted, key=lambda signal: signal.requested_at):
-        settlement = by_id[signal.signal_id]
-        events.append(records.signal_settled(signal, now, settlement.outcome, settlement.detail))
-    await rows.record(conn, t, events)
-    return len(events)
-
-
-async def _lock_signals(conn: AsyncConnection, t: Tables, signal_ids: Sequence[UUID]) -> None:
-    signals = t.interrupt_signals.c
-    await conn.execute(
-        select(signals.signal_id)
-        .where(one_of(signals.signal_id, signal_ids))
-        .order_by(signals.signal_id)
-        .with_for_update()
+    count = (
+        select(func.count())
+        .select_from(t.agent_streams)
+        .where(t.agent_streams.c.worker_id == t.workers.c.worker_id)
+        .scalar_subquery()
+        .label("streams")
     )
+    found = await conn.execute(
+        select(t.workers, count).order_by(t.workers.c.started_at, t.workers.c.worker_id)
+    )
+    return [
+        WorkerRow(
+            worker_id=row.worker_id,
+            host=row.host,
+            pid=row.pid,
+            started_at=row.started_at,
+            heartbeat_at=row.heartbeat_at,
+            heartbeat_age=now - row.heartbeat_at,
+            streams=row.streams,
+        )
+        for row in found
+    ]
 
 
-async def _delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> None:
+async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> set[UUID]:
+    columns = t.agent_streams.c
+    found = await conn.execute(select(columns.stream_id).where(columns.worker_id == worker_id))
+    return set(found.scalars())
+
+
+async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> None:
+    """From then on the worker can register nothing: what is cleared stays clear."""
     await conn.execute(delete(t.workers).where(t.workers.c.worker_id == worker_id))
 
 
-async def _finish_batch(conn: AsyncConnection, t: Tables, worker_id: UUID) -> int | None:
-    """Finish some of a worker's streams, under the locks of their sessions; None: none is left."""
-    columns = t.agent_streams.c
-    held = select(columns.session_id).where(columns.worker_id == worker_id)
-    found = await conn.execute(held.order_by(columns.session_id).limit(_BATCH))
-    session_ids = {row.session_id for row in found}
-    if not session_ids:
+async def delete_lapsed(conn: AsyncConnection, t: Tables, lease: timedelta) -> list[UUID]:
+    """Delete the rows of workers whose lease has run out.
+
+    One that just registers a stream holds its row, and is passed over until the next time.
+    """
+    cutoff = await rows.now(conn) - lease
+    lapsed = (
+        select(t.workers.c.worker_id)
+        .where(t.workers.c.heartbeat_at < cutoff)
+        .order_by(t.workers.c.worker_id)
+        .with_for_update(skip_locked=True)
+    )
+    found = [row.worker_id for row in await conn.execute(lapsed)]
+    if found:
+        await conn.execute(
+            delete(t.workers)
+            .where(one_of(t.workers.c.worker_id, found))
+            .where(t.workers.c.heartbeat_at < cutoff)
+        )
+    return found
+
+
+async def clear_stopped(
+    conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int
+) -> Cleared | None:
+    """Finish some of the streams, then settle some of the signals, of a worker that stops."""
+    return await _clear(
+        conn,
+        t,
+        t.agent_streams.c.worker_id == worker_id,
+        t.interrupt_signals.c.worker_id == worker_id,
+        limit,
+        StreamOutcome.WORKER_STOPPED,
+        SignalOutcome.FAILED,
+    )
+
+
+async def clear_lost(conn: AsyncConnection, t: Tables, limit: int) -> Cleared | None:
+    """The same for streams and signals whose worker has no row; imported ones are spared."""
+    return await _clear(
+        conn,
+        t,
+        _has_no_worker(t, t.agent_streams.c.worker_id),
+        _has_no_worker(t, t.interrupt_signals.c.worker_id),
+        limit,
+        StreamOutcome.WORKER_LOST,
+        SignalOutcome.LOST,
+    )
+
+
+def _has_no_worker(t: Tables, worker_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    present = exists().where(t.workers.c.worker_id == worker_id)
+    return (worker_id != NO_WORKER) & ~present
+
+
+async def _clear(
+    conn: AsyncConnection,
+    t: Tables,
+    is_stream_left: ColumnElement[bool],
+    is_signal_left: ColumnElement[bool],
+    limit: int,
+    stream_outcome: StreamOutcome,
+    signal_outcome: SignalOutcome,
+) -> Cleared | None:
+    """One batch; None when nothing is left.
+
+    Streams first: a signal can come only from a stream that still stands.
+    """
+    held = select(t.agent_streams.c.session_id).where(is_stream_left).limit(limit)
+    session_ids = {row.session_id for row in await conn.execute(held)}
+    if session_ids:
+        # Whoever takes streams out holds their sessions; only then is it certain what stands.
+        await sessions.lock_many(conn, t, session_ids)
+        finished = await rows.lock_streams(conn, t, session_ids, is_stream_left)
+        await rows.delete_streams(conn, t, finished)
+        await streams.record_finished(conn, t, finished, stream_outcome)
+        return Cleared(streams=len(finished), signals=0)
+    left = select(t.interrupt_signals.c.signal_id).where(is_signal_left).limit(limit)
+    signal_ids = [row.signal_id for row in await conn.execute(left)]
+    if not signal_ids:
         return None
-    await sessions.lock_many(conn, t, session_ids)
-    mine = [
-        stream
-        for stream in await rows.lock_streams(conn, t, session_ids)
-        if stream.worker_id == worker_id
-    ]
-    await rows.delete_streams(conn, t, mine)
-    await streams.record_finished(conn, t, mine, StreamOutcome.WORKER_STOPPED)
-    return len(mine)
-
-
-async def _settle_left(conn: AsyncConnection, t: Tables, worker_id: UUID) -> int | None:
-    left = await unsettled(conn, t, worker_id, _BATCH)
-    failed = [
-        Settlement(signal.signal_id, SignalOutcome.FAILED, WORKER_STOPPED_DETAIL) for signal in left
-    ]
-    return await settle(conn, t, failed) if failed else None
+    detail = DETAIL_OF_CLEARED[signal_outcome]
+    settlements = [Settlement(i, signal_outcome, detail) for i in signal_ids]
+    return Cleared(streams=0, signals=await signals.settle(conn, t, settlements))

@@ -1,0 +1,94 @@
+"""A worker's background jobs: which there are, how often they run, and what wakes them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from session_router.maintenance.heartbeat import Heartbeat
+from session_router.maintenance.reaper import reap
+from session_router.maintenance.supervisor import Job, Supervisor
+from session_router.repository.base import Cleared, SessionRepository
+from session_router.settings import Tuning
+from session_router.signals.dispatcher import Dispatcher
+from session_router.signals.listener import Listener, WakeUps
+from session_router.worker import Worker
+
+_NOTHING_TO_HEAR: Final = WakeUps("polling", "this database rings no doorbells")
+
+
+class Jobs:
+    """Heartbeat, dispatcher and listener for a worker that streams; sweep and reaper for all.
+
+    Args:
+        sweep: one pass over expired sessions.
+        sweep_interval_sec: the pause between two.
+    """
+
+    def __init__(
+        self,
+        repository: SessionRepository,
+        worker: Worker,
+        dispatcher: Dispatcher,
+        sweep: Callable[[], Awaitable[Any]],
+        sweep_interval_sec: float,
+        tuning: Tuning,
+    ) -> None:
+        self._repository = repository
+        self._worker = worker
+        self._dispatcher = dispatcher
+        self._tuning = tuning
+        self._heartbeat = Heartbeat(repository, tuning.lease_sec)
+        self._signalled = asyncio.Event()
+        self._listener: Listener | None = None
+        if (engine := repository.listening_engine()) is not None:
+            self._listener = Listener(engine, lambda: worker.worker_id, self._signalled.set)
+        self._sweep = Job("sweep", sweep, lambda: sweep_interval_sec)
+        self._supervisor = Supervisor()
+
+    @property
+    def wake_ups(self) -> WakeUps:
+        """How this worker learns of its signals at the moment."""
+        return self._listener.wake_ups if self._listener else _NOTHING_TO_HEAR
+
+    def start_serving(self) -> None:
+        """What a worker with streams needs; does nothing where it runs."""
+        tuning = self._tuning
+        self._supervisor.start(Job("heartbeat", self._beat, lambda: tuning.heartbeat_interval_sec))
+        self._supervisor.start(Job("dispatch", self._poll, self._poll_pause, self._signalled))
+        if (listener := self._listener) is not None:
+            self._supervisor.start(Job("listen", listener.run_once, lambda: listener.retry_sec))
+
+        self._supervisor.start(Job("forget", self._worker.forget_ended, lambda: tuning.lease_sec))
+
+    def start_cleaning(self) -> None:
+        """What any of the workers must do for all; does nothing where it runs."""
+        self._supervisor.start(self._sweep)
+        self._supervisor.start(Job("reap", self._reap, lambda: self._tuning.lease_sec / 3))
+
+    def follow_worker(self) -> None:
+        """Listen for the new incarnation, and look at once whether it has signals."""
+        if self._listener is not None:
+            self._listener.follow_worker()
+        self._signalled.set()
+
+    async def stop(self) -> None:
+        """End all jobs; `start_serving` and `start_cleaning` work again afterwards."""
+        await self._supervisor.stop()
+
+    async def _beat(self) -> None:
+        worker_id = self._worker.worker_id
+        if self._worker.is_entered and not await self._heartbeat.beat(worker_id):
+            await self._worker.begin_anew(worker_id)
+
+    async def _poll(self) -> None:
+        await self._dispatcher.poll(self._worker.worker_id)
+
+    def _poll_pause(self) -> float:
+        if self.wake_ups.mode == "listening":
+            return self._tuning.listening_poll_interval_sec
+        return self._tuning.poll_interval_sec
+
+    async def _reap(self) -> Cleared:
+        lease = timedelta(seconds=self._tuning.lease_sec)
+        return await reap(self._repository, self._heartbeat, lease)

@@ -1,0 +1,59 @@
+"""The heartbeat: a worker's proof of life, and how steady it has been."""
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from session_router.repository.base import SessionRepository
+
+
+class Heartbeat:
+    """Renews a worker's lease.
+
+    Args:
+        repository: where the workers' rows are.
+        lease_sec: how long a worker without a heartbeat is taken for alive.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        repository: SessionRepository,
+        lease_sec: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._repository = repository
+        self._lease_sec = lease_sec
+        self._clock = clock
+        self._last: float | None = None
+        self._steady_since: float | None = None
+
+    async def beat(self, worker_id: UUID) -> bool:
+        """Renew the lease; returns False when the worker has been reaped.
+
+        Raises:
+            DatabaseError: the lease was not renewed; the steadiness is over.
+        """
+        try:
+            is_alive = await self._repository.beat(worker_id)
+        except BaseException:
+            self._last = None
+            raise
+        now = self._clock()
+        if self._last is None or now - self._last > self._lease_sec / 2:
+            self._steady_since = now
+        self._last = now
+        return is_alive
+
+    def is_steady(self) -> bool:
+        """Whether heartbeats have succeeded without a gap for one lease.
+
+        Only then may a worker reap others: whoever lives has then had the time for a heartbeat,
+        so that an outage of the database, or a pause of this machine, kills nobody.
+        """
+        if self._last is None or self._steady_since is None:
+            return False
+        now = self._clock()
+        return now - self._last <= self._lease_sec / 2 and (
+            now - self._steady_since >= self._lease_sec
+        )

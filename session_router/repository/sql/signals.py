@@ -1,0 +1,81 @@
+"""The outbox: signals are written with the change that calls for them, and settled once."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.database.doorbell import channel
+from session_router.database.schema import Tables
+from session_router.database.types import one_of
+from session_router.events import EventName, SignalOutcome
+from session_router.repository import records
+from session_router.repository.records import Settlement, Signal
+from session_router.repository.sql import rows
+
+
+async def put(conn: AsyncConnection, t: Tables, signals: Sequence[Signal]) -> None:
+    """Write signals, and on PostgreSQL ring for each worker that they are for, at the commit."""
+    if not signals:
+        return
+    await conn.execute(insert(t.interrupt_signals), [rows.agent_columns(s) for s in signals])
+    if conn.dialect.name == "postgresql":
+        workers = sorted({signal.worker_id for signal in signals})
+        await conn.execute(
+            select(*(func.pg_notify(channel(worker_id), "") for worker_id in workers))
+        )
+
+
+async def unsettled(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> list[Signal]:
+    signals = t.interrupt_signals
+    statement = (
+        select(signals)
+        .where(signals.c.worker_id == worker_id)
+        .order_by(signals.c.requested_at)
+        .limit(limit)
+    )
+    return [rows.signal_row(row) for row in await conn.execute(statement)]
+
+
+async def settle(conn: AsyncConnection, t: Tables, settlements: Sequence[Settlement]) -> int:
+    """Move signals from the outbox to the trail. Who deletes the row writes the event."""
+    by_id = {settlement.signal_id: settlement for settlement in settlements}
+    await _lock(conn, t, list(by_id))
+    statement = (
+        delete(t.interrupt_signals)
+        .where(one_of(t.interrupt_signals.c.signal_id, list(by_id)))
+        .returning(t.interrupt_signals)
+    )
+    deleted = [rows.signal_row(row) for row in await conn.execute(statement)]
+    now = await rows.now(conn)
+    events = []
+    for signal in sorted(deleted, key=lambda signal: signal.requested_at):
+        settlement = by_id[signal.signal_id]
+        events.append(records.signal_settled(signal, now, settlement.outcome, settlement.detail))
+    await rows.record(conn, t, events)
+    return len(events)
+
+
+async def outcomes(
+    conn: AsyncConnection, t: Tables, session_id: str, request_id: UUID
+) -> dict[UUID, SignalOutcome]:
+    """What became of the signals of one request so far, by stream."""
+    events = t.session_events.c
+    statement = select(events.stream_id, events.outcome).where(
+        events.session_id == session_id,
+        events.request_id == request_id,
+        events.event == EventName.SIGNAL_SETTLED,
+    )
+    return {row.stream_id: SignalOutcome(row.outcome) for row in await conn.execute(statement)}
+
+
+async def _lock(conn: AsyncConnection, t: Tables, signal_ids: Sequence[UUID]) -> None:
+    """Lock signals in key order, for a worker and its reaper may settle the same ones."""
+    signals = t.interrupt_signals.c
+    await conn.execute(
+        select(signals.signal_id)
+        .where(one_of(signals.signal_id, signal_ids))
+        .order_by(signals.signal_id)
+        .with_for_update()
+    )

@@ -1,0 +1,30 @@
+"""Receipts: what became of the signals of one request."""
+
+import asyncio
+from typing import Final
+
+from session_router.agent_id import AgentId
+from session_router.events import SignalOutcome
+from session_router.repository.base import SessionRepository, StopRequest
+
+_FIRST_PAUSE_SEC: Final = 0.01
+_LONGEST_PAUSE_SEC: Final = 0.25
+
+
+async def receipts(
+    repository: SessionRepository, session_id: str, request: StopRequest, wait_sec: float
+) -> dict[AgentId, SignalOutcome | None]:
+    """Wait until all signals of a request are settled, or the time is over.
+
+    Returns:
+        Each agent's outcome; None for a signal that is not settled yet.
+    """
+    loop = asyncio.get_running_loop()
+    deadline, pause = loop.time() + wait_sec, _FIRST_PAUSE_SEC
+    while True:
+        settled = await repository.signal_outcomes(session_id, request.request_id)
+        left = deadline - loop.time()
+        if left <= 0 or all(stream.stream_id in settled for stream in request.streams):
+            return {s.agent_id: settled.get(s.stream_id) for s in request.streams}
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 2, _LONGEST_PAUSE_SEC)
