@@ -1,6 +1,7 @@
 """Python processes that tests start, watch and kill."""
 
 import asyncio
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ class PythonProcess:
     @asynccontextmanager
     async def running(cls, module: str, *arguments: str) -> AsyncIterator[Self]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *arguments, stdout=PIPE, stderr=PIPE
+            sys.executable, "-m", module, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
         try:
             yield cls(process)
@@ -30,6 +31,15 @@ class PythonProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        await self._process.stdin.drain()
 
     async def line(self, *, within: float = 20) -> str:
         """The next line that it prints."""
