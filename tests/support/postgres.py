@@ -46,14 +46,14 @@ class PostgresServer:
     since `nobody` may not be able to enter the folder of the checkout.
     """
 
-    def __init__(self, *, fsync: bool = False) -> None:
+    def __init__(self, *, fsync: bool = False, max_connections: int = 200) -> None:
         # Without fsync, commits survive a crash of the server though not one of the machine.
         # synchronous_commit therefore stays on: tests crash the server.
         self._settings = {
             "listen_addresses": "127.0.0.1",
             "port": _free_port(),
             "unix_socket_directories": "",
-            "max_connections": 200,
+            "max_connections": max_connections,
             "fsync": "on" if fsync else "off",
             "full_page_writes": "on" if fsync else "off",
         }

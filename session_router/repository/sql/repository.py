@@ -117,7 +117,9 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     async def save_session(self, session: Session) -> None:
         check_session_id(session.session_id)
-        await self._transactions.write(lambda conn: imports.save(conn, self._tables, session))
+        await self._transactions.write(
+            lambda conn: imports.save(conn, self._tables, session), session_id=session.session_id
+        )
 
     async def get_session(self, session_id: str) -> Session | None:
         check_session_id(session_id)
@@ -180,25 +182,25 @@ class SQLAlchemySessionRepository(SessionRepository):
             row = await sessions.touch(conn, self._tables, session_id)
             return None if row is None else await sessions.snapshot(conn, self._tables, row)
 
-        return await self._transactions.write(touch)
+        return await self._transactions.write(touch, session_id=session_id)
 
     async def start_session(self, session_id: str, asker: Asker) -> Session:
         async def start(conn: AsyncConnection) -> Session:
             row = await sessions.start(conn, self._tables, session_id, asker)
             return await sessions.snapshot(conn, self._tables, row)
 
-        return await self._transactions.write(start)
+        return await self._transactions.write(start, session_id=session_id)
 
     async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:
         async def replace(conn: AsyncConnection) -> tuple[Session, StopRequest]:
             row, request = await endings.replace(conn, self._tables, session_id, asker)
             return await sessions.snapshot(conn, self._tables, row), request
 
-        return await self._transactions.write(replace)
+        return await self._transactions.write(replace, session_id=session_id)
 
     async def end_session(self, session_id: str, asker: Asker) -> StopRequest | None:
         return await self._transactions.write(
-            lambda conn: endings.end(conn, self._tables, session_id, asker)
+            lambda conn: endings.end(conn, self._tables, session_id, asker), session_id=session_id
         )
 
     async def expire_sessions(
@@ -221,7 +223,8 @@ class SQLAlchemySessionRepository(SessionRepository):
         return await self._transactions.write(
             lambda conn: streams.register(
                 conn, self._tables, session_id, agent_id, worker_id, stream_id, renew
-            )
+            ),
+            session_id=session_id,
         )
 
     async def finish_stream(
@@ -237,14 +240,16 @@ class SQLAlchemySessionRepository(SessionRepository):
         return await self._transactions.write(
             lambda conn: streams.finish(
                 conn, self._tables, session_id, agent_id, outcome, stream_id, worker_id, detail
-            )
+            ),
+            session_id=session_id,
         )
 
     async def interrupt_streams(
         self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
     ) -> StopRequest | None:
         return await self._transactions.write(
-            lambda conn: streams.interrupt(conn, self._tables, session_id, agents, asker)
+            lambda conn: streams.interrupt(conn, self._tables, session_id, agents, asker),
+            session_id=session_id,
         )
 
     # Workers and their signals

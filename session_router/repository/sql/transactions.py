@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +11,7 @@ from session_router import logs
 from session_router.database.faults import translated
 from session_router.errors import DeadlineExceededError
 from session_router.repository.sql.connections import Connections
+from session_router.repository.sql.session_turns import SessionTurns
 
 T = TypeVar("T")
 Operation = Callable[[AsyncConnection], Awaitable[T]]
@@ -32,16 +33,20 @@ class Transactions:
     def __init__(self, connections: Connections, deadline_sec: float) -> None:
         self._connections = connections
         self._deadline_sec = deadline_sec
+        self._session_turns = SessionTurns()
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def write(self, operation: Operation[T]) -> T:
+    async def write(self, operation: Operation[T], *, session_id: str | None = None) -> T:
         """Run `operation` and commit, or roll back what it wrote.
+
+        Args:
+            session_id: the session whose row the operation locks, where it is just one.
 
         Raises:
             DeadlineExceededError: no answer in time; whether it committed is unknown.
             DatabaseError: the database failed it.
         """
-        return await self._run(operation, self._connections.writing)
+        return await self._run(operation, self._connections.writing, session_id)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation`, which only reads; it waits for no writer. Raises as `write`."""
@@ -57,8 +62,10 @@ class Transactions:
             await asyncio.wait(self._running)
         await self._connections.close()
 
-    async def _run(self, operation: Operation[T], connecting: Connecting) -> T:
-        task = asyncio.create_task(self._attempt(operation, connecting))
+    async def _run(
+        self, operation: Operation[T], connecting: Connecting, session_id: str | None = None
+    ) -> T:
+        task = asyncio.create_task(self._attempt(operation, connecting, session_id))
         self._running.add(task)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._deadline_sec)
@@ -73,9 +80,12 @@ class Transactions:
         task.add_done_callback(_report_orphan)
         raise self._late()
 
-    async def _attempt(self, operation: Operation[T], connecting: Connecting) -> T:
+    async def _attempt(
+        self, operation: Operation[T], connecting: Connecting, session_id: str | None
+    ) -> T:
+        turn = nullcontext() if session_id is None else self._session_turns.at(session_id)
         try:
-            async with asyncio.timeout(self._deadline_sec):
+            async with asyncio.timeout(self._deadline_sec), turn:
                 with translated():
                     async with connecting() as conn:
                         return await operation(conn)
