@@ -18,6 +18,7 @@ _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
+_NO_PREPARED: Final = "prepared_statement_cache_size"
 _READ: Final = {"session_router_reads": True}
 _CONNECT_TIMEOUT_SEC: Final = 5.0
 # Only a foreign program (a shell, a backup) can hold SQLite's own lock against us: see write_turns.
@@ -61,15 +62,32 @@ def parse_url(url: str | URL) -> URL:
 def create_engine(url: str | URL) -> AsyncEngine:
     """Create an engine for `url`; no connection is made yet.
 
+    Args:
+        url: as `parse_url` takes it. `?prepared_statement_cache_size=0` makes it fit for a pooler
+            that hands out connections by the transaction, such as PgBouncer.
+
     Raises:
         InvalidDatabaseUrlError: see `parse_url`.
     """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "postgresql":
-        return create_async_engine(parsed, connect_args={"timeout": _CONNECT_TIMEOUT_SEC})
+        return create_async_engine(parsed, connect_args=_connect_args(parsed))
     # A database in memory lives in one connection, so its users take turns at that.
     options: dict[str, Any] = {} if sqlite_file(parsed) else {"pool_size": 1, "max_overflow": 0}
     return create_async_engine(parsed, poolclass=AsyncAdaptedQueuePool, **options)
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    """How asyncpg is to connect, and to prepare its statements.
+
+    Behind a pooler that hands out connections by the transaction, a statement that was prepared
+    under a name is on another connection when it is run. The unnamed one is prepared anew with
+    each run, in the same message.
+    """
+    options: dict[str, Any] = {"timeout": _CONNECT_TIMEOUT_SEC}
+    if url.query.get(_NO_PREPARED) == "0":
+        options |= {"statement_cache_size": 0, "prepared_statement_name_func": lambda: ""}
+    return options
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -11,6 +11,7 @@ from session_router.errors import DatabaseError, DatabaseUnavailableError, Schem
 
 # https://www.postgresql.org/docs/15/errcodes-appendix.html
 _SCHEMA_CODES: Final = {"3F000", "42P01", "42703", "42883"}
+_POOLER_CODES: Final = {"26000", "42P05"}
 _UNAVAILABLE_CLASSES: Final = {"08", "28", "3D", "53", "57"}
 _SQLITE_SCHEMA_TEXTS: Final = ("no such table", "no such column", "has no column named")
 
@@ -48,6 +49,11 @@ def _translate(error: DBAPIError) -> DatabaseError:
     code = str(getattr(cause, "sqlstate", None) or "")
     if code in _SCHEMA_CODES or said.startswith(_SQLITE_SCHEMA_TEXTS):
         return SchemaError(f"the database's tables are not this version's ({said}); {_UPGRADE}.")
+    if code in _POOLER_CODES:
+        return DatabaseError(
+            f"a pooler hands out connections by the transaction ({said}); add "
+            "?prepared_statement_cache_size=0 to the database URL."
+        )
     if error.connection_invalidated or code[:2] in _UNAVAILABLE_CLASSES:
         return _unreachable(said)
     if not code and type(cause).__name__ in ("OperationalError", "InterfaceError"):
