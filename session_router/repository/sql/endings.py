@@ -119,7 +119,7 @@ async def _finish(
     stopped = await rows.lock_streams(conn, t, [session.session_id for session in ending])
     uids = {session.session_id: session.session_uid for session in ending}
     now = await rows.now(conn)
-    signals = await streams.stop(conn, t, stopped, uids, now, StreamOutcome(event), request_id)
+    events, signals = records.stop_streams(stopped, uids, now, StreamOutcome(event), request_id)
     finished = [records.session_finished(s, now, event, asker, request_id) for s in ending]
-    await rows.record(conn, t, finished)
+    await streams.take_out(conn, t, stopped, [*events, *finished], signals)
     return stopped, signals

@@ -1,7 +1,6 @@
 """Stream rows: register, finish, interrupt."""
 
-from collections.abc import Collection, Mapping
-from datetime import datetime
+from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, select
@@ -13,7 +12,7 @@ from session_router.errors import WorkerGoneError
 from session_router.events import StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import Registration, StopRequest
-from session_router.repository.records import Asker, Signal, StreamRow
+from session_router.repository.records import Asker, EventRow, Signal, StreamRow
 from session_router.repository.sql import rows, sessions
 from session_router.repository.sql import signals as outbox
 
@@ -38,14 +37,14 @@ async def register(
     if current and current.worker_id == worker_id and not renew:
         return Registration(current.stream_id)
     now = await rows.now(conn)
-    superseded: list[Signal] = []
-    if current:
-        uids = {session_id: session.session_uid}
-        superseded = await stop(conn, t, [current], uids, now, StreamOutcome.SUPERSEDED, uuid4())
+    taken_over = [current] if current else []
+    uids = {session_id: session.session_uid}
+    events, signals = records.stop_streams(taken_over, uids, now, StreamOutcome.SUPERSEDED, uuid4())
     stream = StreamRow(session_id, agent_id, stream_id, worker_id, now)
+    started = records.stream_started(stream, session.session_uid)
+    await take_out(conn, t, taken_over, [*events, started], signals)
     await rows.insert_stream(conn, t, stream)
-    await rows.record(conn, t, [records.stream_started(stream, session.session_uid)])
-    return Registration(stream_id, superseded[0] if superseded else None)
+    return Registration(stream_id, signals[0] if signals else None)
 
 
 async def finish(
@@ -97,27 +96,25 @@ async def interrupt(
     ]
     request_id, now = uuid4(), await rows.now(conn)
     requested = records.interrupt_requested(session, now, asker, request_id)
-    await rows.record(conn, t, [requested])
     uids = {session_id: session.session_uid}
-    signals = await stop(conn, t, streams, uids, now, StreamOutcome.INTERRUPTED, request_id)
+    events, signals = records.stop_streams(
+        streams, uids, now, StreamOutcome.INTERRUPTED, request_id
+    )
+    await take_out(conn, t, streams, [requested, *events], signals)
     return StopRequest(request_id, streams, signals)
 
 
-async def stop(
+async def take_out(
     conn: AsyncConnection,
     t: Tables,
     streams: Collection[StreamRow],
-    uids: Mapping[str, UUID],
-    now: datetime,
-    outcome: StreamOutcome,
-    request_id: UUID,
-) -> list[Signal]:
-    """Delete streams that the caller has locked, with their events and signals."""
-    events, signals = records.stop_streams(streams, uids, now, outcome, request_id)
+    events: Sequence[EventRow],
+    signals: Sequence[Signal],
+) -> None:
+    """Delete streams that the caller has locked, with what is to be written of it."""
     await rows.delete_streams(conn, t, streams)
     await rows.record(conn, t, events)
     await outbox.put(conn, t, signals)
-    return signals
 
 
 async def record_finished(
