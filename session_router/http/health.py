@@ -3,7 +3,7 @@
 from typing import Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from session_router import logs
 from session_router.errors import SessionRouterError
@@ -25,9 +25,13 @@ class Alive(BaseModel):
 
 
 class Ready(BaseModel):
-    """Requests are welcome."""
+    """Requests are welcome, and how the worker learns of interrupts at the moment."""
 
     status: Literal["ready"] = "ready"
+    wake_ups: Literal["listening", "polling"] = Field(
+        description="Whether the worker is woken by PostgreSQL, or looks from time to time."
+    )
+    wake_ups_reason: str | None = Field(description="Why it polls.")
 
 
 @router.get("/healthz")
@@ -48,4 +52,5 @@ async def readyz(manager: Manager, request: Request) -> Ready:
         raise ProblemError(
             DATABASE_UNAVAILABLE, "the database does not answer; the cause is in the service's log."
         ) from None
-    return Ready()
+    wake_ups = manager.wake_ups
+    return Ready(wake_ups=wake_ups.mode, wake_ups_reason=wake_ups.reason)

@@ -13,6 +13,7 @@ from session_router.text import FREE_TEXT_LIMIT, NAME_LIMIT
 
 # For the description only: the values' own checks refuse with a message that says what to do.
 _NAME: Final[dict[str, Any]] = {"minLength": 1, "maxLength": NAME_LIMIT}
+_LONGEST_WAIT_SEC: Final = 300
 _FREE_TEXT: Final[dict[str, Any]] = {"maxLength": FREE_TEXT_LIMIT}
 
 
@@ -85,4 +86,10 @@ class Interrupt(BaseModel):
     )
     reason: str | None = Field(
         None, description="Why, for the audit trail.", json_schema_extra=_FREE_TEXT
+    )
+    wait: float | None = Field(
+        None,
+        gt=0,
+        le=_LONGEST_WAIT_SEC,
+        description="Answer when all signals are settled, or after so many seconds.",
     )

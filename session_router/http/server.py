@@ -77,6 +77,7 @@ async def _repository(settings: Settings) -> AsyncIterator[SessionRepository]:
         settings.database_url.get_secret_value(),
         schema=settings.database_schema,
         deadline_sec=settings.operation_deadline_sec,
+        listen_url=settings.listen_url.get_secret_value() if settings.listen_url else None,
     )
     try:
         yield repository

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, BeforeValidator, Field
 
 from session_router.agent_id import AgentId
-from session_router.events import SessionEvent
+from session_router.events import SessionEvent, SignalOutcome
 from session_router.http.inputs import (
     Actor,
     Interrupt,
@@ -59,6 +59,10 @@ class Interrupted(BaseModel):
 
     session_id: str
     interrupted: list[AgentId] = Field(description="The agents that were streaming.")
+    outcomes: dict[str, SignalOutcome | None] | None = Field(
+        None,
+        description="With `wait`: what became of each agent's signal; null while that is open.",
+    )
 
 
 @router.get("")
@@ -122,19 +126,31 @@ async def touch_session(manager: Manager, session_id: SessionId) -> Session:
     return session
 
 
-@router.post("/{session_id:segment}/interrupt", responses=_LIVES | _TAKES_JSON)
+@router.post(
+    "/{session_id:segment}/interrupt",
+    responses=_LIVES | _TAKES_JSON,
+    response_model_exclude_unset=True,
+)
 async def interrupt_session(
     manager: Manager, session_id: SessionId, body: Interrupt | None = None
 ) -> Interrupted:
     """Stop what streams in a session now; the session lives on."""
     asked = body or Interrupt()
-    agents = await manager.interrupt_streaming_agents(
-        session_id, asked.agents, actor=asked.actor, reason=asked.reason
-    )
+    if asked.wait is None:
+        agents = await manager.interrupt_streaming_agents(
+            session_id, asked.agents, actor=asked.actor, reason=asked.reason
+        )
+        answer = Interrupted(session_id=session_id, interrupted=agents)
+    else:
+        outcomes = await manager.interrupt_streaming_agents(
+            session_id, asked.agents, actor=asked.actor, reason=asked.reason, wait=asked.wait
+        )
+        told = {str(agent): outcome for agent, outcome in outcomes.items()}
+        answer = Interrupted(session_id=session_id, interrupted=list(outcomes), outcomes=told)
     # Nothing streamed, or nothing lives: the manager answers both alike.
-    if not agents and await manager.repository.find_session(session_id) is None:
+    if not answer.interrupted and await manager.repository.find_session(session_id) is None:
         raise session_not_found(session_id)
-    return Interrupted(session_id=session_id, interrupted=agents)
+    return answer
 
 
 @router.get("/{session_id:segment}/events")

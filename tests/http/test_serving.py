@@ -56,7 +56,7 @@ async def test_after_sigterm_it_is_unready_serves_on_and_then_leaves_nothing_beh
     clock = asyncio.get_running_loop().time
     with Service.running(database_url=postgres_url, drain_sec=1.5) as service:
         assert (await service.ask("GET", "/healthz")).document == {"status": "alive"}
-        assert (await service.ask("GET", "/readyz")).document == {"status": "ready"}
+        assert (await service.ask("GET", "/readyz")).document["status"] == "ready"
         await service.ask("PUT", "/sessions/chat/agents/writer/alice")
         assert await fetch(postgres_url, "SELECT count(*) FROM session_router.workers") == 1
         ordered = clock()

@@ -109,6 +109,28 @@ async def test_interrupt_names_those_it_stops_and_the_session_lives_on(
     assert [event.actor for event in requests] == ["me", None, None]
 
 
+async def test_an_interrupt_that_waits_tells_what_became_of_each(
+    client: httpx.AsyncClient, repository: SessionRepository
+) -> None:
+    await client.put("/sessions/chat/agents/writer/alice")
+    elsewhere, stream_id = uuid4(), uuid4()
+    await repository.add_worker(elsewhere, "host", 1)
+    bob = AgentId("writer", "bob")
+    await repository.register_stream("chat", bob, elsewhere, stream_id, renew=False)
+    answer = await client.post("/sessions/chat/interrupt", json={"wait": 0.3})
+    # Nobody hosts the first one's agent here; the second one's worker does not answer.
+    assert answer.json()["outcomes"] == {"writer/alice": "failed", "writer/bob": None}
+    for wait in (0, -1, 1e9, "long"):
+        refused = await client.post("/sessions/chat/interrupt", json={"wait": wait})
+        assert refused.status_code == 422
+
+
+async def test_readyz_tells_how_the_worker_is_woken(client: httpx.AsyncClient) -> None:
+    ready = (await client.get("/readyz")).json()
+    assert ready["status"] == "ready"
+    assert (ready["wake_ups"] == "listening") == (ready["wake_ups_reason"] is None)
+
+
 async def test_an_interrupt_that_is_not_understood_stops_nobody(
     client: httpx.AsyncClient,
 ) -> None:
