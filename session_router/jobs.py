@@ -8,7 +8,7 @@ from typing import Any, Final
 from session_router.maintenance.heartbeat import Heartbeat
 from session_router.maintenance.reaper import reap
 from session_router.maintenance.supervisor import Job, Supervisor
-from session_router.repository.base import Cleared, SessionRepository
+from session_router.repository.base import SIGNALS_READ, Cleared, SessionRepository
 from session_router.settings import Tuning
 from session_router.signals.dispatcher import Dispatcher
 from session_router.signals.listener import Listener, WakeUps
@@ -82,7 +82,11 @@ class Jobs:
             await self._worker.begin_anew(worker_id)
 
     async def _poll(self) -> None:
-        await self._dispatcher.poll(self._worker.worker_id)
+        tasks = await self._dispatcher.poll(self._worker.worker_id)
+        if len(tasks) >= SIGNALS_READ:
+            # There may be more; they come to light when these are settled.
+            await asyncio.wait(tasks)
+            self._signalled.set()
 
     def _poll_pause(self) -> float:
         if self.wake_ups.mode == "listening":

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,6 +13,9 @@ from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository.records import Asker, Settlement, Signal, StreamRow, WorkerRow
 from session_router.session import Session
+
+SIGNALS_READ: Final = 1_000
+"""How many signals a worker reads at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +245,8 @@ class SessionRepository(ABC):
         """
 
     @abstractmethod
-    async def unsettled_signals(self, worker_id: UUID, *, limit: int = 1_000) -> list[Signal]:
-        """Read a worker's signals in the order of their making."""
+    async def unsettled_signals(self, worker_id: UUID) -> list[Signal]:
+        """Read a worker's signals in the order of their making, `SIGNALS_READ` at the most."""
 
     @abstractmethod
     async def settle_signals(self, settlements: Sequence[Settlement]) -> int:

@@ -13,6 +13,7 @@ from session_router.errors import WorkerGoneError
 from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import (
+    SIGNALS_READ,
     Cleared,
     Registration,
     SessionRepository,
@@ -250,9 +251,9 @@ class InMemorySessionRepository(SessionRepository):
         # Nothing is left of a worker but in the step that takes it out: see `remove_worker`.
         return self._clear(lapsed, StreamOutcome.WORKER_LOST, SignalOutcome.LOST)
 
-    async def unsettled_signals(self, worker_id: UUID, *, limit: int = 1_000) -> list[Signal]:
+    async def unsettled_signals(self, worker_id: UUID) -> list[Signal]:
         mine = (signal for signal in self._signals.values() if signal.worker_id == worker_id)
-        return list(islice(mine, limit))
+        return list(islice(mine, SIGNALS_READ))
 
     async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
         return self._settle(settlements)

@@ -14,6 +14,7 @@ from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository.base import (
+    SIGNALS_READ,
     Cleared,
     Registration,
     SessionRepository,
@@ -289,9 +290,9 @@ class SQLAlchemySessionRepository(SessionRepository):
         left = await self._clear_all(lambda conn: workers.clear_lost(conn, self._tables, _BATCH))
         return left + Cleared(workers=len(reaped))
 
-    async def unsettled_signals(self, worker_id: UUID, *, limit: int = 1_000) -> list[Signal]:
+    async def unsettled_signals(self, worker_id: UUID) -> list[Signal]:
         return await self._reserved.read(
-            lambda conn: signals.unsettled(conn, self._tables, worker_id, limit)
+            lambda conn: signals.unsettled(conn, self._tables, worker_id, SIGNALS_READ)
         )
 
     async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
