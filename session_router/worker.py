@@ -135,7 +135,7 @@ class Worker:
         """Forget streams of runtimes that were ended by way of another worker.
 
         Who registers here and unmarks elsewhere, as behind a load balancer, would else leave an
-        entry for good. One whose signal is on its way is kept: its row is gone already.
+        entry for good.
         """
         known = [
             stream.stream_id
@@ -144,11 +144,9 @@ class Worker:
         ]
         if not known:
             return
-        live = await self._repository.streams_of_worker(self._worker_id)
-        signals = await self._repository.unsettled_signals(self._worker_id)
-        signalled = {signal.stream_id for signal in signals}
+        held = await self._repository.streams_of_worker(self._worker_id)
         for stream_id in known:
-            if stream_id not in live and stream_id not in signalled:
+            if stream_id not in held:
                 self._streams.leave(stream_id)
 
     def asker(self, actor: str | None = None, reason: str | None = None) -> Asker:

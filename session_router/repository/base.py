@@ -230,7 +230,7 @@ class SessionRepository(ABC):
 
     @abstractmethod
     async def streams_of_worker(self, worker_id: UUID) -> set[UUID]:
-        """Read which streams a worker has."""
+        """Read which streams a worker has, those with a signal that is not settled included."""
 
     @abstractmethod
     async def remove_worker(self, worker_id: UUID) -> Cleared:

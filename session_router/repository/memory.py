@@ -237,7 +237,8 @@ class InMemorySessionRepository(SessionRepository):
         ]
 
     async def streams_of_worker(self, worker_id: UUID) -> set[UUID]:
-        return {s.stream_id for s in self._all_streams() if s.worker_id == worker_id}
+        held: list[StreamRow | Signal] = [*self._all_streams(), *self._signals.values()]
+        return {row.stream_id for row in held if row.worker_id == worker_id}
 
     async def remove_worker(self, worker_id: UUID) -> Cleared:
         self._workers.pop(worker_id, None)

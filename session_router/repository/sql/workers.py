@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
@@ -61,9 +61,12 @@ async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
 
 
 async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> set[UUID]:
-    columns = t.agent_streams.c
-    found = await conn.execute(select(columns.stream_id).where(columns.worker_id == worker_id))
-    return set(found.scalars())
+    """One statement, since a stream goes from the one table to the other in one transaction."""
+    held = (
+        select(table.c.stream_id).where(table.c.worker_id == worker_id)
+        for table in (t.agent_streams, t.interrupt_signals)
+    )
+    return set((await conn.execute(union_all(*held))).scalars())
 
 
 async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> None:
