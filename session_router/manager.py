@@ -1,30 +1,24 @@
 """SessionManager: the use cases."""
 
-import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Coroutine, Iterable
+from collections.abc import AsyncIterable, Collection
 from datetime import timedelta
-from typing import Any, Self, TypeVar, overload
+from typing import Self, TypeVar, overload
 from uuid import UUID, uuid4
 
-from session_router import logs
 from session_router.agent_id import AgentId, AgentIdLike
-from session_router.errors import InvalidValueError, SessionRouterError
+from session_router.errors import InvalidValueError
 from session_router.events import SignalOutcome, StreamOutcome
-from session_router.jobs import Jobs
 from session_router.maintenance.sweeper import SweepCounts, sweep
+from session_router.process import BoundKeeper, WorkerProcess
 from session_router.repository.base import SessionRepository
-from session_router.repository.records import Asker, Signal
+from session_router.repository.records import Asker
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session, check_session_id
 from session_router.settings import Tuning, check_positive, check_resolution
-from session_router.signals.delivery import Delivery
-from session_router.signals.dispatcher import Dispatcher
 from session_router.signals.listener import WakeUps
-from session_router.signals.local_streams import LocalStream, LocalStreams
 from session_router.signals.receipts import receipts
 from session_router.stream import AgentStream
 from session_router.text import check_free_text
-from session_router.worker import Worker
 
 T = TypeVar("T")
 
@@ -63,29 +57,19 @@ class SessionManager:
         check_resolution(minutes, self._tuning.touch_resolution_sec)
         self._timeout = timedelta(minutes=minutes)
         interval = check_positive(cleanup_interval_sec, "cleanup_interval_sec")
-        self._streams = LocalStreams()
-        delivery = Delivery(self._streams, self.agent_runtime, self._tuning.cancel_timeout_sec)
-        self._dispatcher = Dispatcher(repository, delivery)
-        self._worker = Worker(repository, self._streams, self._lose)
-        self._jobs = Jobs(
-            repository,
-            self._worker,
-            self._dispatcher,
-            self.expire_old_sessions,
-            interval,
-            self._tuning,
+        self._process = WorkerProcess(
+            repository, self.agent_runtime, self.expire_old_sessions, interval, self._tuning
         )
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def worker_id(self) -> UUID:
         """This process's present incarnation."""
-        return self._worker.worker_id
+        return self._process.worker_id
 
     @property
     def wake_ups(self) -> WakeUps:
         """How this worker learns of its signals at the moment: listening, or polling and why."""
-        return self._jobs.wake_ups
+        return self._process.wake_ups
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -100,9 +84,7 @@ class SessionManager:
         Raises:
             DatabaseError: the database cannot be reached, or its tables are not this version's.
         """
-        await self._worker.enter()
-        self._jobs.start_serving()
-        self._jobs.start_cleaning()
+        await self._process.start()
 
     async def shutdown(self) -> None:
         """Stop the jobs, end this worker's streams, settle its signals, and give up its row.
@@ -110,20 +92,7 @@ class SessionManager:
         Bounded by `shutdown_timeout_sec`; what could not be done then is in the log, and for the
         other workers to clear. `start()` works again afterwards, as a new worker.
         """
-        gone = self.worker_id
-        try:
-            async with asyncio.timeout(self._tuning.shutdown_timeout_sec):
-                await self._jobs.stop()
-                await self._dispatcher.run_once(gone)
-                await _all(stream.stop() for stream in self._streams.all() if stream.stop)
-                await self._worker.leave()
-                await self._dispatcher.close()
-        except (SessionRouterError, TimeoutError) as error:
-            logs.shutdown_incomplete(gone, logs.explain(error))
-        finally:
-            await self._end_tasks()
-            for stream in self._streams.all():
-                self._streams.leave(stream.stream_id)
+        await self._process.shutdown()
 
     async def start_session(self, session_id: str) -> Session:
         """Get or create a session, and touch it.
@@ -134,15 +103,15 @@ class SessionManager:
             DeadlineExceededError: no answer in time; whether it happened is unknown.
         """
         return await self.repository.start_session(
-            check_session_id(session_id), self._worker.asker()
+            check_session_id(session_id), self._process.asker()
         )
 
     async def start_new_session(self, session_id: str) -> Session:
         """Create a fresh session; a live one of that id is replaced, its streams stopped."""
         session, request = await self.repository.replace_session(
-            check_session_id(session_id), self._worker.asker()
+            check_session_id(session_id), self._process.asker()
         )
-        await self._deliver(request.signals)
+        await self._process.deliver(request.signals)
         return session
 
     async def get_session(self, session_id: str) -> Session | None:
@@ -162,7 +131,9 @@ class SessionManager:
             The `stream_id`, which ends exactly this stream.
         """
         AgentId.of(agent_id)
-        return await self._register(check_session_id(session_id), agent_id, uuid4(), renew=False)
+        return await self._process.register(
+            check_session_id(session_id), agent_id, uuid4(), renew=False
+        )
 
     async def unmark_agent_streaming(
         self, session_id: str, agent_id: AgentIdLike, stream_id: UUID | str | None = None
@@ -173,7 +144,7 @@ class SessionManager:
             stream_id: ends exactly that stream, from any worker; left out, this worker's own
                 stream of the agent.
         """
-        await self._worker.finish(
+        await self._process.finish(
             check_session_id(session_id),
             AgentId.of(agent_id),
             StreamOutcome.COMPLETED,
@@ -235,9 +206,9 @@ class SessionManager:
         if request is None:
             return [] if wait is None else {}
         if wait is None:
-            await self._deliver(request.signals)
+            await self._process.deliver(request.signals)
             return request.agents
-        self._dispatcher.begin(self._own(request.signals))
+        self._process.begin(request.signals)
         return await receipts(self.repository, session_id, request, wait)
 
     async def end_session(
@@ -256,7 +227,7 @@ class SessionManager:
         )
         if request is None:
             return False
-        await self._deliver(request.signals)
+        await self._process.deliver(request.signals)
         return True
 
     async def expire_old_sessions(self) -> SweepCounts:
@@ -264,9 +235,9 @@ class SessionManager:
         return await sweep(
             self.repository,
             self._timeout + timedelta(seconds=self._tuning.touch_resolution_sec),
-            self._worker.asker(),
+            self._process.asker(),
             self._tuning.sweep_batch_size,
-            lambda signals: self._dispatcher.begin(self._own(signals)),
+            self._process.begin,
         )
 
     def stream(
@@ -287,96 +258,15 @@ class SessionManager:
         AgentId.of(agent_id)
         return AgentStream(
             source,
-            _Keeper(self, check_session_id(session_id), agent_id),
+            BoundKeeper(self._process, self.repository, check_session_id(session_id), agent_id),
             touch_every_sec=self._timeout.total_seconds() / 4,
             close_limit_sec=self._tuning.cancel_timeout_sec,
         )
 
-    async def _register(
-        self,
-        session_id: str,
-        agent_id: AgentIdLike,
-        stream_id: UUID,
-        *,
-        renew: bool,
-        stop: Callable[[], Awaitable[None]] | None = None,
-    ) -> UUID:
-        self._jobs.start_serving()
-        registration = await self._worker.register(
-            session_id, agent_id, stream_id, renew=renew, stop=stop
-        )
-        if registration.superseded is not None:
-            # Whoever takes a stream over does not wait for the old one to close.
-            self._dispatcher.begin(self._own([registration.superseded]))
-        return registration.stream_id
-
-    def _lose(self, streams: list[LocalStream]) -> None:
-        """This worker was reaped: what it streams is nobody's business any more."""
-        for stream in streams:
-            self._dispatcher.cancel(stream)
-        self._jobs.follow_worker()
-
-    async def _deliver(self, signals: Iterable[Signal]) -> None:
-        await self._dispatcher.deliver(self._own(signals))
-
-    def _own(self, signals: Iterable[Signal]) -> list[Signal]:
-        """Those for this worker; the others' are in the outbox, where their workers find them."""
-        return [signal for signal in signals if signal.worker_id == self.worker_id]
-
     def _asker(self, actor: str | None, reason: str | None) -> Asker:
-        return self._worker.asker(
+        return self._process.asker(
             check_free_text(actor, "actor"), check_free_text(reason, "reason")
         )
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _end_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._tuning.cancel_timeout_sec)
-
-
-class _Keeper:
-    """What a stream needs of the manager, bound to its session and agent."""
-
-    def __init__(self, manager: SessionManager, session_id: str, agent_id: AgentIdLike) -> None:
-        self._manager = manager
-        self._session_id = session_id
-        self._agent_id = agent_id
-
-    async def register(self, stream_id: UUID, stop: Callable[[], Awaitable[None]]) -> None:
-        await self._manager._register(
-            self._session_id, self._agent_id, stream_id, renew=True, stop=stop
-        )
-
-    async def finish(self, stream_id: UUID, outcome: StreamOutcome, detail: str | None) -> None:
-        await self._manager._worker.finish(
-            self._session_id,
-            AgentId.of(self._agent_id),
-            outcome,
-            stream_id=stream_id,
-            detail=detail,
-        )
-
-    async def touch(self) -> None:
-        await self._manager.repository.touch_session(self._session_id)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._manager._spawn(work)
-
-
-async def _all(works: Iterable[Awaitable[None]]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for work in works:
-            group.create_task(_awaited(work))
-
-
-async def _awaited(work: Awaitable[None]) -> None:
-    await work
 
 
 def _as_uuid(value: UUID | str | None) -> UUID | None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 from uuid import UUID
 
 from session_router.agent_id import AgentIdLike
+from session_router.errors import SessionRouterError
 from session_router.events import SignalAction, SignalOutcome
 from session_router.logs import explain
 from session_router.repository.records import Settlement
@@ -25,12 +26,20 @@ class Delivery:
         streams: this worker's streams.
         runtime: what hosts the agents.
         limit_sec: how long one cancel, or one removal, may take.
+        forget_ended: brings `streams` up to date with what was ended by way of other workers.
     """
 
-    def __init__(self, streams: LocalStreams, runtime: AgentRuntime, limit_sec: float) -> None:
+    def __init__(
+        self,
+        streams: LocalStreams,
+        runtime: AgentRuntime,
+        limit_sec: float,
+        forget_ended: Callable[[], Awaitable[None]],
+    ) -> None:
         self._streams = streams
         self._runtime = runtime
         self._limit_sec = limit_sec
+        self._forget_ended = forget_ended
         self._overdue: set[asyncio.Task[None]] = set()
 
     async def carry_out(self, signal_id: UUID, stream_id: UUID, action: SignalAction) -> Settlement:
@@ -38,7 +47,7 @@ class Delivery:
         stream = self._streams.find(stream_id)
         if stream is None:
             return Settlement(signal_id, SignalOutcome.FAILED, UNKNOWN_DETAIL)
-        if stream.stop is None and self._streams.is_superseded(stream):
+        if stream.stop is None and await self._is_superseded(stream):
             self._streams.leave(stream_id)
             return Settlement(signal_id, SignalOutcome.FAILED, SUPERSEDED_DETAIL)
         fault = await self._fault_of("cancel", self._cancel(stream))
@@ -48,6 +57,16 @@ class Delivery:
         if fault:
             return Settlement(signal_id, SignalOutcome.FAILED, clip(fault))
         return Settlement(signal_id, SignalOutcome.DELIVERED)
+
+    async def _is_superseded(self, stream: LocalStream) -> bool:
+        """Whether a newer stream of the agent is here, and was not just ended elsewhere."""
+        if not self._streams.is_superseded(stream):
+            return False
+        try:
+            await self._forget_ended()
+        except SessionRouterError:
+            return True  # it cannot be known; then no newer stream may be hit
+        return self._streams.is_superseded(stream)
 
     async def close(self) -> None:
         """Cancel what a runtime has not finished in its time, and wait a moment for it."""

@@ -1,0 +1,190 @@
+"""This process as a worker: its incarnation, what streams in it, its jobs and its tasks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
+from uuid import UUID
+
+from session_router import logs
+from session_router.agent_id import AgentId, AgentIdLike
+from session_router.errors import SessionRouterError
+from session_router.events import StreamOutcome
+from session_router.jobs import Jobs
+from session_router.repository.base import SessionRepository
+from session_router.repository.records import Asker, Signal
+from session_router.runtime import AgentRuntime
+from session_router.settings import Tuning
+from session_router.signals.delivery import Delivery
+from session_router.signals.dispatcher import Dispatcher
+from session_router.signals.listener import WakeUps
+from session_router.signals.local_streams import LocalStream, LocalStreams
+from session_router.worker import Worker
+
+
+class WorkerProcess:
+    """The part of a manager that is here and nowhere else.
+
+    Args:
+        repository: where everything is kept.
+        runtime: what hosts this process's agents.
+        sweep: one pass over expired sessions, to be run every `sweep_interval_sec` seconds.
+        tuning: the intervals and limits.
+    """
+
+    def __init__(
+        self,
+        repository: SessionRepository,
+        runtime: AgentRuntime,
+        sweep: Callable[[], Awaitable[Any]],
+        sweep_interval_sec: float,
+        tuning: Tuning,
+    ) -> None:
+        self._repository = repository
+        self._tuning = tuning
+        self._streams = LocalStreams()
+        self._worker = Worker(repository, self._streams, self._lose)
+        delivery = Delivery(
+            self._streams, runtime, tuning.cancel_timeout_sec, self._worker.forget_ended
+        )
+        self._dispatcher = Dispatcher(repository, delivery)
+        self._jobs = Jobs(
+            repository, self._worker, self._dispatcher, sweep, sweep_interval_sec, tuning
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def worker_id(self) -> UUID:
+        """The present incarnation."""
+        return self._worker.worker_id
+
+    @property
+    def wake_ups(self) -> WakeUps:
+        """How it learns of its signals at the moment."""
+        return self._jobs.wake_ups
+
+    async def start(self) -> None:
+        """Enter the worker and run its jobs; does nothing where they run."""
+        await self._worker.enter()
+        self._jobs.start_serving()
+        self._jobs.start_cleaning()
+
+    async def shutdown(self) -> None:
+        """Stop the jobs, end the streams, settle the signals, give up the row: in bounded time."""
+        gone = self.worker_id
+        try:
+            async with asyncio.timeout(self._tuning.shutdown_timeout_sec):
+                await self._jobs.stop()
+                await self._dispatcher.run_once(gone)
+                await self._stop_iterators()
+                await self._worker.leave()
+                await self._dispatcher.close()
+        except (SessionRouterError, TimeoutError) as error:
+            logs.shutdown_incomplete(gone, logs.explain(error))
+        finally:
+            await self._end_tasks()
+            for stream in self._streams.all():
+                self._streams.leave(stream.stream_id)
+
+    async def register(
+        self,
+        session_id: str,
+        agent_id: AgentIdLike,
+        stream_id: UUID,
+        *,
+        renew: bool,
+        stop: Callable[[], Awaitable[None]] | None = None,
+    ) -> UUID:
+        """Register a stream; see `Worker.register`. Returns the one that streams now."""
+        self._jobs.start_serving()
+        registration = await self._worker.register(
+            session_id, agent_id, stream_id, renew=renew, stop=stop
+        )
+        if registration.superseded is not None:
+            # Whoever takes a stream over does not wait for the old one to close.
+            self.begin([registration.superseded])
+        return registration.stream_id
+
+    async def finish(
+        self,
+        session_id: str,
+        agent_id: AgentId,
+        outcome: StreamOutcome,
+        *,
+        stream_id: UUID | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """End exactly `stream_id`, of whichever worker, or else this one's own stream."""
+        await self._worker.finish(session_id, agent_id, outcome, stream_id=stream_id, detail=detail)
+
+    async def deliver(self, signals: Iterable[Signal]) -> None:
+        """Carry out those of the signals that are for this worker, and settle them.
+
+        The others' are in the outbox, where their workers find them.
+        """
+        await self._dispatcher.deliver(self._own(signals))
+
+    def begin(self, signals: Iterable[Signal]) -> None:
+        """The same, without waiting for it."""
+        self._dispatcher.begin(self._own(signals))
+
+    def asker(self, actor: str | None = None, reason: str | None = None) -> Asker:
+        """This worker as the one who asks for a change."""
+        return self._worker.asker(actor, reason)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in a task that ends with this worker at the latest."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _own(self, signals: Iterable[Signal]) -> list[Signal]:
+        return [signal for signal in signals if signal.worker_id == self.worker_id]
+
+    def _lose(self, streams: list[LocalStream]) -> None:
+        """This worker was reaped: what it streams is nobody's business any more."""
+        for stream in streams:
+            self._dispatcher.cancel(stream)
+        self._jobs.follow_worker()
+
+    async def _stop_iterators(self) -> None:
+        stops = [stream.stop for stream in self._streams.all() if stream.stop]
+        await asyncio.gather(*(stop() for stop in stops))
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._tuning.cancel_timeout_sec)
+
+
+class BoundKeeper:
+    """What a stream needs of its worker, bound to its session and agent."""
+
+    def __init__(
+        self,
+        process: WorkerProcess,
+        repository: SessionRepository,
+        session_id: str,
+        agent_id: AgentIdLike,
+    ) -> None:
+        self._process = process
+        self._repository = repository
+        self._session_id = session_id
+        self._agent_id = agent_id
+
+    async def register(self, stream_id: UUID, stop: Callable[[], Awaitable[None]]) -> None:
+        await self._process.register(
+            self._session_id, self._agent_id, stream_id, renew=True, stop=stop
+        )
+
+    async def finish(self, stream_id: UUID, outcome: StreamOutcome, detail: str | None) -> None:
+        agent_id = AgentId.of(self._agent_id)
+        await self._process.finish(
+            self._session_id, agent_id, outcome, stream_id=stream_id, detail=detail
+        )
+
+    async def touch(self) -> None:
+        await self._repository.touch_session(self._session_id)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._process.spawn(work)
