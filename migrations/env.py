@@ -22,4 +22,4 @@ if context.is_offline_mode():
 elif "connection" in context.config.attributes:
     migrate_online(context.config.attributes["connection"], target())
 else:
-    asyncio.run(target().run(lambda conn: migrate_online(conn, target())))
+    asyncio.run(target().run(lambda conn: migrate_online(conn, target()), writes=True))

@@ -34,7 +34,15 @@ class DatabaseError(SessionRouterError):
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """The database cannot be reached, or the connection was lost on the way."""
+    """The database cannot be reached, or the connection was lost on the way.
+
+    Attributes:
+        nothing_written: whether it is certain that the operation did not happen.
+    """
+
+    def __init__(self, message: str, *, nothing_written: bool = False) -> None:
+        super().__init__(message)
+        self.nothing_written = nothing_written
 
 
 class SchemaError(DatabaseError):

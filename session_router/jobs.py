@@ -14,6 +14,7 @@ from session_router.signals.dispatcher import Dispatcher
 from session_router.signals.listener import Listener, WakeUps
 from session_router.worker import Worker
 
+_LONGEST_BLIND_SEC: Final = 2.0
 _NOTHING_TO_HEAR: Final = WakeUps("polling", "this database rings no doorbells")
 
 
@@ -54,8 +55,24 @@ class Jobs:
     def start_serving(self) -> None:
         """What a worker with streams needs; does nothing where it runs."""
         tuning = self._tuning
-        self._supervisor.start(Job("heartbeat", self._beat, lambda: tuning.heartbeat_interval_sec))
-        self._supervisor.start(Job("dispatch", self._poll, self._poll_pause, self._signalled))
+        # After an outage these two must not be the last to notice that it is over.
+        self._supervisor.start(
+            Job(
+                "heartbeat",
+                self._beat,
+                lambda: tuning.heartbeat_interval_sec,
+                longest_retry_sec=tuning.heartbeat_interval_sec,
+            )
+        )
+        self._supervisor.start(
+            Job(
+                "dispatch",
+                self._poll,
+                self._poll_pause,
+                self._signalled,
+                longest_retry_sec=_LONGEST_BLIND_SEC,
+            )
+        )
         if (listener := self._listener) is not None:
             self._supervisor.start(Job("listen", listener.run_once, lambda: listener.retry_sec))
 

@@ -7,7 +7,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from session_router import logs
-from session_router.errors import DatabaseError, DeadlineExceededError, SessionRouterError
+from session_router.errors import (
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    SessionRouterError,
+)
 from session_router.events import StreamOutcome
 from session_router.logs import explain
 from session_router.maintenance.supervisor import retry_pause
@@ -188,7 +192,10 @@ class _Stream(Generic[T]):
         """Register; returns whether there may be a row now. A failure is the consumer's to see."""
         try:
             await self._keeper.register(self.stream_id, self.stop)
-        except (DeadlineExceededError, DatabaseError) as error:
+        except DatabaseUnavailableError as error:
+            self._finish(_End(StreamOutcome.FAILED, error))
+            return not error.nothing_written
+        except DeadlineExceededError as error:
             self._finish(_End(StreamOutcome.FAILED, error))
             return True
         except Exception as error:

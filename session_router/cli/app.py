@@ -10,6 +10,7 @@ from session_router.cli.events import events
 from session_router.cli.exit_codes import MEANINGS
 from session_router.cli.serve import serve
 from session_router.cli.sweep import sweep
+from session_router.cli.workers import workers
 
 # \b keeps the help formatter from joining the lines.
 _EXIT_CODES = "\n".join(
@@ -29,6 +30,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(sessions.app, name="sessions")
 app.command()(events)
 app.command()(sweep)
+app.command()(workers)
 
 
 def _show_version(wanted: bool) -> None:

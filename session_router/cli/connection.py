@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from session_router import SessionManager, SQLAlchemySessionRepository
+from session_router import SessionManager
+from session_router.bootstrap import manager_of, repository_of
 from session_router.cli.options import target_of
 from session_router.database import migrate
 from session_router.database.engine import parse_url, sqlite_file
@@ -22,18 +23,9 @@ async def opened(settings: Settings) -> AsyncIterator[SessionManager]:
         DatabaseError: the database cannot be reached.
     """
     await _refuse_other_versions(target_of(settings))
-    repository = SQLAlchemySessionRepository.from_url(
-        settings.database_url.get_secret_value(),
-        schema=settings.database_schema,
-        deadline_sec=settings.operation_deadline_sec,
-    )
+    repository = repository_of(settings)
     try:
-        yield SessionManager(
-            repository,
-            session_timeout_minutes=settings.session_timeout_minutes,
-            cleanup_interval_sec=settings.cleanup_interval_sec,
-            tuning=settings.tuning,
-        )
+        yield manager_of(settings, repository)
     finally:
         await repository.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -19,6 +20,7 @@ from session_router.cli.options import (
     SessionIdArgument,
     settings_of,
 )
+from session_router.events import SignalOutcome
 from session_router.repository.base import SessionRepository
 from session_router.repository.records import NO_WORKER, StreamRow
 from session_router.session import Session, check_session_id
@@ -27,6 +29,7 @@ from session_router.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="Look at live sessions; stop what streams in them.")
 
 _PAGE: Final = 1_000
+_AT_ONCE_SEC: Final = 0.001
 
 
 @app.command("list")
@@ -60,17 +63,28 @@ def interrupt(
     ] = None,
     actor: Actor = None,
     reason: Reason = None,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="How many seconds to wait for what becomes of it; 0: none."),
+    ] = 5.0,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
     """Stop what streams in a session now; the session lives on.
 
-    Prints the agents that are told to stop. The workers that they stream in carry it out;
-    'session-router events SESSION_ID' shows what came of it.
+    The workers that the agents stream in carry it out. Prints each agent with what became of its
+    signal: delivered, failed, lost, or open when that is not known in time.
     """
     agents = [AgentId.from_str(text) for text in agent] if agent else None
-    asker = _actor(actor)
-    asyncio.run(_interrupt(settings_of(database_url), session_id, agents, asker, reason, as_json))
+    asked = partial(_interrupt, agents=agents, actor=_actor(actor), reason=reason, wait=wait)
+    outcomes = asyncio.run(asked(settings_of(database_url), session_id))
+    told = {str(agent_id): outcome or "open" for agent_id, outcome in outcomes.items()}
+    if as_json:
+        output.show_json({"session_id": session_id, "interrupted": told})
+    elif not told:
+        output.say("none of these agents streams" if agents else "no agent streams")
+    else:
+        output.show_rows(("agent", "signal"), told.items(), flexible=("agent",))
 
 
 @app.command()
@@ -159,23 +173,19 @@ async def _show(settings: Settings, session_id: str, as_json: bool) -> None:
 async def _interrupt(
     settings: Settings,
     session_id: str,
+    *,
     agents: list[AgentId] | None,
     actor: str | None,
     reason: str | None,
-    as_json: bool,
-) -> None:
+    wait: float,
+) -> dict[AgentId, SignalOutcome | None]:
     async with opened(settings) as manager:
-        signalled = await manager.interrupt_streaming_agents(
-            session_id, agents, actor=actor, reason=reason
+        outcomes = await manager.interrupt_streaming_agents(
+            session_id, agents, actor=actor, reason=reason, wait=wait or _AT_ONCE_SEC
         )
-        if not signalled and await manager.repository.find_session(session_id) is None:
+        if not outcomes and await manager.repository.find_session(session_id) is None:
             raise _unknown(session_id)
-    if as_json:
-        output.show_json({"session_id": session_id, "interrupted": [*map(str, signalled)]})
-    elif not signalled:
-        output.say("none of these agents streams" if agents else "no agent streams")
-    for agent_id in () if as_json else signalled:
-        output.say(f"signalled {output.escape(str(agent_id))}")
+    return outcomes
 
 
 async def _end(

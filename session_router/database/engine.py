@@ -1,8 +1,10 @@
 """Engines: from a URL to connections that begin their transactions as this package needs."""
 
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
@@ -19,6 +21,8 @@ _DRIVERS: Final = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
 _NO_PREPARED: Final = "prepared_statement_cache_size"
+_ASYNCPG_OPTIONS: Final = {*signature(asyncpg.connect).parameters, _NO_PREPARED}
+_SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _READ: Final = {"session_router_reads": True}
 _CONNECT_TIMEOUT_SEC: Final = 5.0
 # Only a foreign program (a shell, a backup) can hold SQLite's own lock against us: see write_turns.
@@ -43,20 +47,40 @@ def parse_url(url: str | URL) -> URL:
             "postgresql://user:password@host:5432/database or sqlite:///path/to/file.db."
         ) from None
     driver = _DRIVERS.get(parsed.drivername)
+    shown = parsed.set(query={}).render_as_string()  # a query may hold a password too
     if driver is None:
         raise InvalidDatabaseUrlError(
-            f"database URL {parsed.render_as_string()} names {parsed.drivername!r}; "
-            "use postgresql:// or sqlite://."
+            f"database URL {shown} names {parsed.drivername!r}; use postgresql:// or sqlite://."
         )
     if driver.startswith("sqlite") and parsed.host:
         raise InvalidDatabaseUrlError(
-            f"database URL {parsed.render_as_string()} has a host, which SQLite has not; write "
+            f"database URL {shown} has a host, which SQLite has not; write "
             "three slashes for a relative path (sqlite:///file.db), four for an absolute one."
         )
-    if driver.startswith("postgresql") and "sslmode" in parsed.query:
-        ssl = parsed.query["sslmode"]
-        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": ssl})
+    if driver.startswith("postgresql"):
+        parsed = _checked_for_asyncpg(parsed, shown)
     return parsed.set(drivername=driver)
+
+
+def _checked_for_asyncpg(url: URL, shown: str) -> URL:
+    """Refuse what asyncpg would stumble over at the first connection; take libpq's `sslmode`."""
+    if url.port is not None and not 1 <= url.port <= 65_535:
+        raise InvalidDatabaseUrlError(f"database URL {shown} has port {url.port}; use 1 to 65535.")
+    if "sslmode" in url.query:
+        mode = url.query["sslmode"]
+        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+    if "ssl" in url.query and url.query["ssl"] not in _SSL_MODES:
+        raise InvalidDatabaseUrlError(
+            f"database URL {shown} asks for sslmode {url.query['ssl']!r}; use one of "
+            f"{', '.join(_SSL_MODES)}."
+        )
+    for name in url.query:
+        if name not in _ASYNCPG_OPTIONS:
+            raise InvalidDatabaseUrlError(
+                f"database URL {shown} has the option {name!r}, which asyncpg does not take; "
+                "remove it from the query."
+            )
+    return url
 
 
 def create_engine(url: str | URL) -> AsyncEngine:

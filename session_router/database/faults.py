@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socket import gaierror
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from session_router.errors import DatabaseError, DatabaseUnavailableError, SchemaError
+from session_router.logs import explain
 
 # https://www.postgresql.org/docs/15/errcodes-appendix.html
 _SCHEMA_CODES: Final = {"3F000", "42P01", "42703", "42883"}
@@ -32,14 +34,19 @@ def translated() -> Iterator[None]:
     except PoolTimeoutError as error:
         raise DatabaseUnavailableError(
             "all database connections are in use; the change was not begun. Try again, or "
-            "give the engine a larger pool."
+            "give the engine a larger pool.",
+            nothing_written=True,
         ) from error
     except SQLAlchemyError as error:
         raise DatabaseError(f"the database operation failed: {error}") from error
+    except (ConnectionRefusedError, gaierror, TimeoutError) as error:
+        # Only connecting meets these, so nothing was begun.
+        raise DatabaseUnavailableError(
+            f"the database cannot be reached ({explain(error)}); nothing was written. Check the "
+            "server and the database URL, then try again.",
+            nothing_written=True,
+        ) from error
     except OSError as error:
-        # A TimeoutError is an OSError too; the deadline's own is not ours to translate.
-        if isinstance(error, TimeoutError) and error.errno is None:
-            raise
         raise _unreachable(error) from error
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from session_router.database.engine import (
     create_engine,
+    for_reading,
     parse_url,
     sqlite_file,
     with_our_transactions,
@@ -63,8 +64,11 @@ class Target:
         """The schema, or None where the database has no schemas."""
         return None if self.is_sqlite else self.schema
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` on a connection of its own; on SQLite while nobody else writes.
+    async def run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        """Run `work` on a connection of its own.
+
+        Args:
+            writes: whether it writes; on SQLite it then does so while nobody else does.
 
         Raises:
             DatabaseError: the database failed it.
@@ -73,9 +77,12 @@ class Target:
         try:
             with translated():
                 async with AsyncExitStack() as stack:
-                    if self.is_sqlite:
+                    ours = with_our_transactions(engine)
+                    if self.is_sqlite and writes:
                         await stack.enter_async_context(WriteTurns(sqlite_file(engine.url)))
-                    conn = await stack.enter_async_context(with_our_transactions(engine).connect())
+                    if not writes:
+                        ours = for_reading(ours)
+                    conn = await stack.enter_async_context(ours.connect())
                     return await conn.run_sync(work)
         finally:
             await engine.dispose()
@@ -88,17 +95,17 @@ async def upgrade(target: Target, revision: str = "head") -> None:
         SchemaError: there is no such revision, or the database's own is not known here.
         DatabaseError: the database failed it; each revision is applied whole or not at all.
     """
-    await target.run(lambda conn: _migrate(conn, target, command.upgrade, revision))
+    await target.run(lambda conn: _migrate(conn, target, command.upgrade, revision), writes=True)
 
 
 async def downgrade(target: Target, revision: str) -> None:
     """Take the database back to `revision` (`base`: before the first). Raises as `upgrade`."""
-    await target.run(lambda conn: _migrate(conn, target, command.downgrade, revision))
+    await target.run(lambda conn: _migrate(conn, target, command.downgrade, revision), writes=True)
 
 
 async def current(target: Target) -> str | None:
     """The database's revision; None where there is none. Raises `DatabaseError`."""
-    return await target.run(lambda conn: _current(conn, target))
+    return await target.run(lambda conn: _current(conn, target), writes=False)
 
 
 def head() -> str:
@@ -130,7 +137,7 @@ async def check(target: Target) -> list[str]:
     def compare(conn: Connection) -> list[str]:
         return _behind_or_ahead(_current(conn, target)) or differences(conn, target.schema_name)
 
-    return await target.run(compare)
+    return await target.run(compare, writes=False)
 
 
 async def sql(target: Target, revisions: str = "head") -> str:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from session_router import logs
+from session_router.bootstrap import manager_of, repository_of
 from session_router.database import migrate
 from session_router.errors import SchemaError
 from session_router.http import problems
@@ -22,7 +23,7 @@ from session_router.http.app import create_app
 from session_router.http.listening import listening, url_of
 from session_router.http.stopping import Stopping
 from session_router.manager import SessionManager
-from session_router.repository import SessionRepository, SQLAlchemySessionRepository
+from session_router.repository import SessionRepository
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
 
 Background = Callable[[SessionManager], Awaitable[None]]
@@ -52,7 +53,7 @@ async def serve(settings: Settings, *, background: Sequence[Background] = ()) ->
         with stopping.on_order():
             async with (
                 _repository(settings) as repository,
-                _manager(settings, repository) as manager,
+                manager_of(settings, repository) as manager,
                 _running(background, manager, settings.cancel_timeout_sec),
             ):
                 app = create_app(manager, is_draining=stopping.has_begun)
@@ -73,25 +74,11 @@ async def _prepare_database(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _repository(settings: Settings) -> AsyncIterator[SessionRepository]:
-    repository = SQLAlchemySessionRepository.from_url(
-        settings.database_url.get_secret_value(),
-        schema=settings.database_schema,
-        deadline_sec=settings.operation_deadline_sec,
-        listen_url=settings.listen_url.get_secret_value() if settings.listen_url else None,
-    )
+    repository = repository_of(settings)
     try:
         yield repository
     finally:
         await repository.close()
-
-
-def _manager(settings: Settings, repository: SessionRepository) -> SessionManager:
-    return SessionManager(
-        repository,
-        session_timeout_minutes=settings.session_timeout_minutes,
-        cleanup_interval_sec=settings.cleanup_interval_sec,
-        tuning=settings.tuning,
-    )
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Any, Final
 from session_router import logs
 
 _FIRST_RETRY_SEC: Final = 0.5
-_LAST_RETRY_SEC: Final = 30.0
+_LONGEST_RETRY_SEC: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,14 @@ class Job:
         run_once: one pass.
         pause_sec: how long to wait after a pass that went well.
         wake: when set, ends the pause early.
+        longest_retry_sec: the bound on the pause after passes that failed.
     """
 
     name: str
     run_once: Callable[[], Awaitable[Any]]
     pause_sec: Callable[[], float]
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    longest_retry_sec: float = _LONGEST_RETRY_SEC
 
 
 class Supervisor:
@@ -57,7 +59,7 @@ async def _repeat(job: Job) -> None:
             await job.run_once()
         except Exception as error:  # whatever a pass meets, the job must go on
             failures += 1
-            pause = retry_pause(failures)
+            pause = retry_pause(failures, job.longest_retry_sec)
             logs.job_failed(job.name, error, pause)
         else:
             if failures:
@@ -74,7 +76,7 @@ async def _pause(wake: asyncio.Event, seconds: float) -> None:
         pass
 
 
-def retry_pause(failures: int) -> float:
-    """How long to wait after so many failures in a row: 0.5 s, doubled up to 30 s, less jitter."""
-    longest = min(_FIRST_RETRY_SEC * 2.0 ** min(failures - 1, 10), _LAST_RETRY_SEC)
+def retry_pause(failures: int, longest_sec: float = _LONGEST_RETRY_SEC) -> float:
+    """How long to wait after so many failures in a row: 0.5 s, then doubled, less jitter."""
+    longest = min(_FIRST_RETRY_SEC * 2.0 ** min(failures - 1, 10), longest_sec)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards no secret

@@ -20,6 +20,7 @@ async def test_a_database_in_memory_serves_many_tasks() -> None:
             group.create_task(manager.register_agent("s", AgentId("writer", str(number))))
             group.create_task(repository.find_session("s"))
     assert await violations(repository) == []
+    await repository.close()
     await engine.dispose()
 
 
@@ -53,5 +54,6 @@ async def test_a_host_that_begins_serializable_still_gets_our_isolation(postgres
         assert level.scalar_one() == "serializable"
     for manager in managers:
         await manager.shutdown()
+    await repository.close()
     await engine.dispose()
     await own.close()

@@ -89,9 +89,7 @@ class Transactions:
                 with translated():
                     async with connecting() as conn:
                         return await operation(conn)
-        except TimeoutError as error:
-            if isinstance(error, DeadlineExceededError):
-                raise
+        except TimeoutError:
             raise self._late() from None
 
     def _late(self) -> DeadlineExceededError:
