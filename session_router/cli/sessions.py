@@ -78,13 +78,14 @@ def interrupt(
     agents = [AgentId.from_str(text) for text in agent] if agent else None
     asked = partial(_interrupt, agents=agents, actor=_actor(actor), reason=reason, wait=wait)
     outcomes = asyncio.run(asked(settings_of(database_url), session_id))
-    told = {str(agent_id): outcome or "open" for agent_id, outcome in outcomes.items()}
+    told = {str(agent_id): outcome for agent_id, outcome in outcomes.items()}
     if as_json:
-        output.show_json({"session_id": session_id, "interrupted": told})
+        output.show_json({"session_id": session_id, "interrupted": [*told], "outcomes": told})
     elif not told:
         output.say("none of these agents streams" if agents else "no agent streams")
     else:
-        output.show_rows(("agent", "signal"), told.items(), flexible=("agent",))
+        rows = [(agent_id, outcome or "open") for agent_id, outcome in told.items()]
+        output.show_rows(("agent", "signal"), rows, flexible=("agent",))
 
 
 @app.command()

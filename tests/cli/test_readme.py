@@ -15,7 +15,7 @@ README = (CHECKOUT / "README.md").read_text()
 
 def test_the_example_is_the_file_and_prints_what_the_readme_says(tmp_path: Path) -> None:
     path = CHECKOUT / "examples/quickstart.py"
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     assert path.read_text().endswith(code)
 
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -103,7 +104,7 @@ async def test_an_interrupt_is_carried_out_by_the_worker_of_the_stream(
         "sessions", "interrupt", "s", "--agent", "writer/a", "--actor", "ann", "--reason", "enough"
     )
 
-    assert (done.code, done.out) == (0, "signalled writer/a\n")
+    assert (done.code, done.out) == (0, "agent\tsignal\nwriter/a\tdelivered\n")
 
     async def is_delivered() -> bool:
         return "signal_settled delivered writer/a" in await story(repository, "s")
@@ -119,6 +120,7 @@ async def test_an_interrupt_is_carried_out_by_the_worker_of_the_stream(
     assert (await program.call("sessions", "interrupt", "s", "--json")).json == {
         "session_id": "s",
         "interrupted": ["critic/b"],
+        "outcomes": {"critic/b": "delivered"},
     }
     assert (await program.call("sessions", "interrupt", "s")).out == "no agent streams\n"
 
@@ -179,7 +181,11 @@ async def test_every_command_takes_ids_of_any_kind(
         events = await program.call("events", "--json", "--", hostile)
 
         assert show.json["agents_streaming"] == [agent]
-        assert interrupt.json == {"session_id": hostile, "interrupted": [agent]}
+        assert interrupt.json == {
+            "session_id": hostile,
+            "interrupted": [agent],
+            "outcomes": {agent: "delivered"},
+        }
         assert end.json["session_id"] == hostile
         assert {event["session_id"] for event in events.json_lines} == {hostile}
         for command in (["events"], ["sessions", "end"]):
@@ -236,3 +242,31 @@ async def test_the_login_name_is_the_actor_unless_one_is_given(
     await program.call("sessions", "end", "s", "--actor", "bob")
 
     assert [row[5] for row in (await program.call("events", "s")).rows] == ["", "ann", "bob"]
+
+
+async def test_the_workers_are_listed_with_their_streams(
+    program: Program, worker: SessionManager
+) -> None:
+    await worker.register_agent("s", WRITER)
+
+    [said] = (await program.call("workers", "--json")).json_lines
+    assert said["worker_id"] == str(worker.worker_id)
+    assert said["streams"] == 1
+    assert said["heartbeat_age_sec"] >= 0
+
+    [row] = (await program.call("workers")).rows
+    assert row[0] == str(worker.worker_id)
+    assert row[5:] == ["alive", "1"]
+
+
+async def test_an_interrupt_that_nobody_carries_out_is_told_of_as_open(
+    program: Program, worker: SessionManager, repository: SessionRepository
+) -> None:
+    elsewhere = uuid4()
+    await repository.add_worker(elsewhere, "host", 1)
+    await repository.register_stream("s", WRITER, elsewhere, uuid4(), renew=False)
+
+    done = await program.call("sessions", "interrupt", "s", "--wait", "0")
+
+    assert done.rows == [["writer/a", "open"]]
+    await repository.remove_worker(elsewhere)
