@@ -57,9 +57,12 @@ class AgentId:
         Raises:
             InvalidAgentIdError: there is no slash, or a part is not acceptable.
         """
-        agent_type, slash, key = agent_id.partition("/")
-        if not slash:
-            raise InvalidAgentIdError(f"agent id {agent_id!a} has no slash; write it as type/key.")
+        given: object = agent_id  # callers without a type checker hand over anything
+        if not isinstance(given, str) or "/" not in given:
+            raise InvalidAgentIdError(
+                f"agent id {given!a} is no text with a slash; write it as type/key."
+            )
+        agent_type, _, key = given.partition("/")
         return cls(agent_type, key)
 
     @classmethod
@@ -69,7 +72,7 @@ class AgentId:
         Raises:
             InvalidAgentIdError: it lacks one of the two, or a part is not acceptable.
         """
-        if isinstance(agent_id, AgentId):
+        if type(agent_id) is AgentId:  # a subclass's would be equal only among themselves
             return agent_id
         try:
             return AgentId(agent_id.type, agent_id.key)

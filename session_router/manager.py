@@ -14,7 +14,12 @@ from session_router.repository.base import SessionRepository
 from session_router.repository.records import Asker
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session, check_session_id
-from session_router.settings import Tuning, check_positive, check_resolution
+from session_router.settings import (
+    TIMEOUT_LIMIT_MINUTES,
+    Tuning,
+    check_positive,
+    check_resolution,
+)
 from session_router.signals.listener import WakeUps
 from session_router.signals.receipts import receipts
 from session_router.stream import AgentStream
@@ -53,7 +58,9 @@ class SessionManager:
         self.repository = repository
         self.agent_runtime = agent_runtime if agent_runtime is not None else LocalAgentRuntime()
         self._tuning = tuning or Tuning()
-        minutes = check_positive(session_timeout_minutes, "session_timeout_minutes")
+        minutes = check_positive(
+            session_timeout_minutes, "session_timeout_minutes", at_most=TIMEOUT_LIMIT_MINUTES
+        )
         check_resolution(minutes, self._tuning.touch_resolution_sec)
         self._timeout = timedelta(minutes=minutes)
         interval = check_positive(cleanup_interval_sec, "cleanup_interval_sec")

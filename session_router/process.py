@@ -116,6 +116,10 @@ class WorkerProcess:
         """End exactly `stream_id`, of whichever worker, or else this one's own stream."""
         await self._worker.finish(session_id, agent_id, outcome, stream_id=stream_id, detail=detail)
 
+    async def dispatch_once(self) -> int:
+        """Carry out and settle what is in the outbox for this worker; returns how many signals."""
+        return await self._dispatcher.run_once(self.worker_id)
+
     async def deliver(self, signals: Iterable[Signal]) -> None:
         """Carry out those of the signals that are for this worker, and settle them.
 

@@ -11,6 +11,12 @@ DEFAULT_DATABASE_URL: Final = "sqlite:///session_router.db"
 DEFAULT_SCHEMA: Final = "session_router"
 DEFAULT_DEADLINE_SEC: Final = 10.0
 
+TIMEOUT_LIMIT_MINUTES: Final = 5_256_000
+"""Ten years: further back than this no clock need reckon."""
+_LONGEST_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60.0
+
+_SECRETS: Final = {"", "database_url", "listen_url"}
+
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -34,7 +40,7 @@ class Tuning(BaseModel):
         InvalidSettingError: a value is out of its range.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
     touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
@@ -75,7 +81,7 @@ class Settings(BaseSettings):
     listen_url: SecretStr | None = None
     database_schema: str = Field(DEFAULT_SCHEMA, pattern=r"^[a-z_][a-z0-9_]{0,62}$")
     operation_deadline_sec: Seconds = DEFAULT_DEADLINE_SEC
-    session_timeout_minutes: float = Field(30, gt=0, le=5_256_000, allow_inf_nan=False)
+    session_timeout_minutes: float = Field(30, gt=0, le=TIMEOUT_LIMIT_MINUTES, allow_inf_nan=False)
     cleanup_interval_sec: Seconds = 60
     sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
     touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
@@ -107,16 +113,18 @@ class Settings(BaseSettings):
         return Tuning(**{name: getattr(self, name) for name in Tuning.model_fields})
 
 
-def check_positive(value: float, what: str) -> float:
-    """Return `value` when it is a positive finite number.
+def check_positive(value: float, what: str, *, at_most: float = _LONGEST_SEC) -> float:
+    """Return `value` when it is a number above zero, and no longer than clocks can reckon.
 
     Raises:
         InvalidSettingError: it is not.
     """
     given: object = value  # callers without a type checker hand over anything
     is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    if not is_number or not 0 < value < float("inf"):
-        raise InvalidSettingError(f"{what} is {value!r}; give it a number above zero.")
+    if not is_number or not 0 < value <= at_most:
+        raise InvalidSettingError(
+            f"{what} is {value!r}; give it a number above zero, at most {at_most:,.0f}."
+        )
     return value
 
 
@@ -146,10 +154,11 @@ def _variable(field: str) -> str:
 
 
 def _explain(error: ValidationError, name_of: Any) -> str:
-    """Name each refused value; URLs are left out, they may hold a password."""
+    """Name each refused value; URLs, or what may be one, are left out for their passwords."""
     faults = []
     for fault in error.errors(include_url=False):
         field = str(fault["loc"][0]) if fault["loc"] else ""
-        given = "" if field in ("", "database_url", "listen_url") else f"={fault['input']!r}"
+        is_secret = field in _SECRETS or fault["type"] == "extra_forbidden"
+        given = "" if is_secret else f"={fault['input']!r}"
         faults.append(f"{name_of(field) if field else 'settings'}{given}: {fault['msg']}")
     return "; ".join(faults) + "."

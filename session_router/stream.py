@@ -211,7 +211,7 @@ class _Stream(Generic[T]):
                 self._is_iterating = True
                 iterator = aiter(self._source)
                 await self._hand_over_all(iterator)
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:  # whatever it is, it is the consumer's
             # Cancelled by `_keep`, the end is settled already; else the source did it itself.
             self._finish(_End(StreamOutcome.FAILED, error))
         finally:

@@ -128,11 +128,11 @@ class Worker:
             worker_id=None if stream_id else self._worker_id,
             detail=detail,
         )
-        if (known := ended or stream_id) is not None:
-            self._streams.leave(known)
+        if ended is not None:
+            self._streams.leave(ended)
 
     async def forget_ended(self) -> None:
-        """Forget streams of runtimes that were ended by way of another worker.
+        """Forget streams that were ended by way of another worker.
 
         Who registers here and unmarks elsewhere, as behind a load balancer, would else leave an
         entry for good.
@@ -140,11 +140,13 @@ class Worker:
         known = [
             stream.stream_id
             for stream in self._streams.all()
-            if stream.stop is None and stream.stream_id not in self._registering
+            if stream.stream_id not in self._registering
         ]
         if not known:
             return
         held = await self._repository.streams_of_worker(self._worker_id)
+        if held is None:
+            return  # reaped: the heartbeat will find out, and cancel them
         for stream_id in known:
             if stream_id not in held:
                 self._streams.leave(stream_id)

@@ -229,8 +229,12 @@ class SessionRepository(ABC):
         """Read all workers, the oldest first."""
 
     @abstractmethod
-    async def streams_of_worker(self, worker_id: UUID) -> set[UUID]:
-        """Read which streams a worker has, those with a signal that is not settled included."""
+    async def streams_of_worker(self, worker_id: UUID) -> set[UUID] | None:
+        """Read which streams a worker has, those with a signal that is not settled included.
+
+        Returns:
+            None when the worker has no row.
+        """
 
     @abstractmethod
     async def remove_worker(self, worker_id: UUID) -> Cleared:

@@ -31,7 +31,7 @@ from session_router.repository.records import (
     StreamRow,
     WorkerRow,
 )
-from session_router.session import Session, check_session_id
+from session_router.session import Session, check_session_id, checked
 
 _EVENTS_KEPT: Final = 10_000
 _BY_HAND: Final = Asker()
@@ -54,7 +54,7 @@ class InMemorySessionRepository(SessionRepository):
     # The published interface
 
     async def save_session(self, session: Session) -> None:
-        check_session_id(session.session_id)
+        session = checked(session)
         now = _now()
         row = self._sessions.get(session.session_id)
         if row is None:
@@ -236,13 +236,16 @@ class InMemorySessionRepository(SessionRepository):
             for worker in self._workers.values()
         ]
 
-    async def streams_of_worker(self, worker_id: UUID) -> set[UUID]:
+    async def streams_of_worker(self, worker_id: UUID) -> set[UUID] | None:
+        if worker_id not in self._workers:
+            return None
         held: list[StreamRow | Signal] = [*self._all_streams(), *self._signals.values()]
         return {row.stream_id for row in held if row.worker_id == worker_id}
 
     async def remove_worker(self, worker_id: UUID) -> Cleared:
-        self._workers.pop(worker_id, None)
-        return self._clear({worker_id}, StreamOutcome.WORKER_STOPPED, SignalOutcome.FAILED)
+        row = Cleared(workers=1 if self._workers.pop(worker_id, None) else 0)
+        left = self._clear({worker_id}, StreamOutcome.WORKER_STOPPED, SignalOutcome.FAILED)
+        return row + left
 
     async def reap_workers(self, lease: timedelta) -> Cleared:
         cutoff = _now() - lease
@@ -250,7 +253,8 @@ class InMemorySessionRepository(SessionRepository):
         for worker_id in lapsed:
             del self._workers[worker_id]
         # Nothing is left of a worker but in the step that takes it out: see `remove_worker`.
-        return self._clear(lapsed, StreamOutcome.WORKER_LOST, SignalOutcome.LOST)
+        left = self._clear(lapsed, StreamOutcome.WORKER_LOST, SignalOutcome.LOST)
+        return Cleared(workers=len(lapsed)) + left
 
     async def unsettled_signals(self, worker_id: UUID) -> list[Signal]:
         mine = (signal for signal in self._signals.values() if signal.worker_id == worker_id)
@@ -316,7 +320,7 @@ class InMemorySessionRepository(SessionRepository):
         detail = records.DETAIL_OF_CLEARED[signals]
         unsettled = [s.signal_id for s in self._signals.values() if s.worker_id in workers]
         settled = self._settle([Settlement(i, signals, detail) for i in unsettled])
-        return Cleared(len(left), settled, len(workers))
+        return Cleared(len(left), settled)
 
     def _settle(self, settlements: Sequence[Settlement]) -> int:
         settled = 0

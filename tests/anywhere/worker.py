@@ -8,6 +8,7 @@ on its standard input are orders: `stream SESSION KEY` begins one more. SIGTERM 
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -58,11 +59,12 @@ async def main(url: str, options: dict[str, Any]) -> None:
             task.add_done_callback(tasks.discard)
 
         def obey() -> None:
-            order, *words = sys.stdin.readline().split()
-            if order == "stream":
-                begin(*words)
-            elif order == "wake_ups":
-                say("wake_ups", mode=manager.wake_ups.mode, reason=manager.wake_ups.reason)
+            for line in os.read(sys.stdin.fileno(), 65_536).decode().splitlines():
+                order, *words = line.split()
+                if order == "stream":
+                    begin(*words)
+                elif order == "wake_ups":
+                    say("wake_ups", mode=manager.wake_ups.mode, reason=manager.wake_ups.reason)
 
         loop.add_reader(sys.stdin, obey)
         say("ready", worker_id=str(manager.worker_id))

@@ -5,28 +5,38 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Self
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Self
 
 
 class PythonProcess:
     """`python -m MODULE ARGUMENTS`, killed at the latest when the block ends."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, errors: IO[bytes]) -> None:
         self._process = process
+        self._errors = errors
+
+    @classmethod
+    def running(cls, module: str, *arguments: str) -> AbstractAsyncContextManager[Self]:
+        return cls.started("-m", module, *arguments)
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, module: str, *arguments: str) -> AsyncIterator[Self]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE
-        )
-        try:
-            yield cls(process)
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+    async def started(cls, *arguments: str, cwd: Path | None = None) -> AsyncIterator[Self]:
+        """`python ARGUMENTS`, in the folder `cwd`."""
+        # A file, since a pipe that nobody empties would stop a process that logs a lot.
+        with TemporaryFile() as errors:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *arguments, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=errors
+            )
+            try:
+                yield cls(process, errors)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                await process.communicate()
 
     @property
     def pid(self) -> int:
@@ -47,16 +57,16 @@ class PythonProcess:
         async with asyncio.timeout(within):
             line = await self._process.stdout.readline()
         if not line:
-            raise AssertionError(f"the process ended: {await self._said()}")
+            raise AssertionError(f"the process ended: {self._said()}")
         return line.decode().rstrip("\n")
 
     async def result(self, *, within: float = 60) -> str:
         """What it prints to its end, which must be a good one."""
         async with asyncio.timeout(within):
-            out, err = await self._process.communicate()
-        assert self._process.returncode == 0, err.decode()
+            out, _ = await self._process.communicate()
+        assert self._process.returncode == 0, self._said()
         return out.decode()
 
-    async def _said(self) -> str:
-        _, err = await self._process.communicate()
-        return err.decode()
+    def _said(self) -> str:
+        self._errors.seek(0)
+        return self._errors.read().decode()

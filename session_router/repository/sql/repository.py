@@ -34,7 +34,7 @@ from session_router.repository.sql import (
 )
 from session_router.repository.sql.connections import PooledConnections, ReservedConnection
 from session_router.repository.sql.transactions import Transactions
-from session_router.session import Session, check_session_id
+from session_router.session import Session, check_session_id, checked
 from session_router.settings import DEFAULT_DEADLINE_SEC, DEFAULT_SCHEMA, check_positive
 
 _BATCH: Final = 1_000
@@ -117,9 +117,10 @@ class SQLAlchemySessionRepository(SessionRepository):
     # The published interface
 
     async def save_session(self, session: Session) -> None:
-        check_session_id(session.session_id)
+        snapshot = checked(session)
         await self._transactions.write(
-            lambda conn: imports.save(conn, self._tables, session), session_id=session.session_id
+            lambda conn: imports.save(conn, self._tables, snapshot),
+            session_id=snapshot.session_id,
         )
 
     async def get_session(self, session_id: str) -> Session | None:
@@ -266,7 +267,7 @@ class SQLAlchemySessionRepository(SessionRepository):
     async def list_workers(self) -> list[WorkerRow]:
         return await self._transactions.read(lambda conn: workers.listed(conn, self._tables))
 
-    async def streams_of_worker(self, worker_id: UUID) -> set[UUID]:
+    async def streams_of_worker(self, worker_id: UUID) -> set[UUID] | None:
         return await self._transactions.single(
             lambda conn: workers.streams_of(conn, self._tables, worker_id)
         )
@@ -278,10 +279,10 @@ class SQLAlchemySessionRepository(SessionRepository):
         # While the row stands, nobody takes what is left for the remains of a dead worker; once
         # it is gone, nothing more can come, and what came in between is cleared as well.
         before = await self._clear_all(clear_some)
-        await self._transactions.write(
+        row = await self._transactions.write(
             lambda conn: workers.delete_row(conn, self._tables, worker_id)
         )
-        return before + await self._clear_all(clear_some) + Cleared(workers=1)
+        return before + row + await self._clear_all(clear_some)
 
     async def reap_workers(self, lease: timedelta) -> Cleared:
         reaped = await self._transactions.write(

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, insert, select, union_all, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, union_all, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
@@ -15,11 +16,12 @@ from session_router.repository.sql import rows, sessions, signals, streams
 
 
 async def add(conn: AsyncConnection, t: Tables, worker_id: UUID, host: str, pid: int) -> None:
-    await conn.execute(
-        insert(t.workers).values(
-            worker_id=worker_id, host=host, pid=pid, started_at=clock(), heartbeat_at=clock()
-        )
+    """Enter a worker; again, when whoever entered it was cancelled before the answer came."""
+    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(t.workers).values(
+        worker_id=worker_id, host=host, pid=pid, started_at=clock(), heartbeat_at=clock()
     )
+    await conn.execute(statement.on_conflict_do_nothing(index_elements=[t.workers.c.worker_id]))
 
 
 async def beat(conn: AsyncConnection, t: Tables, worker_id: UUID) -> bool:
@@ -60,18 +62,24 @@ async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
     ]
 
 
-async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> set[UUID]:
+async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> set[UUID] | None:
     """One statement, since a stream goes from the one table to the other in one transaction."""
     held = (
-        select(table.c.stream_id).where(table.c.worker_id == worker_id)
-        for table in (t.agent_streams, t.interrupt_signals)
+        select(column).where(column.table.c.worker_id == worker_id)
+        for column in (
+            t.workers.c.worker_id,
+            t.agent_streams.c.stream_id,
+            t.interrupt_signals.c.stream_id,
+        )
     )
-    return set((await conn.execute(union_all(*held))).scalars())
+    found = set((await conn.execute(union_all(*held))).scalars())
+    return found - {worker_id} if worker_id in found else None
 
 
-async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> None:
+async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Cleared:
     """From then on the worker can register nothing: what is cleared stays clear."""
-    await conn.execute(delete(t.workers).where(t.workers.c.worker_id == worker_id))
+    deleted = await conn.execute(delete(t.workers).where(t.workers.c.worker_id == worker_id))
+    return Cleared(workers=deleted.rowcount)
 
 
 async def delete_lapsed(conn: AsyncConnection, t: Tables, lease: timedelta) -> list[UUID]:

@@ -1,0 +1,85 @@
+"""One contract over every repository; after each test the conservation laws are checked."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Protocol
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
+
+from session_router import SessionManager, SessionRepository
+from session_router.database.schema import build_tables
+from session_router.runtime import AgentRuntime
+from session_router.settings import Tuning
+from tests.support.databases import PostgresDatabases, run
+from tests.support.laws import violations
+
+
+class Managers(Protocol):
+    """Makes managers, each one a worker of its own; they are shut down after the test."""
+
+    def __call__(
+        self,
+        runtime: AgentRuntime | None = None,
+        *,
+        timeout_minutes: float = 30,
+        cleanup_interval_sec: float = 60,
+        **tuning: Any,
+    ) -> SessionManager: ...
+
+
+@pytest.fixture(scope="package")
+def shared_postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
+    with postgres.fresh() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(shared_postgres_url: str) -> str:
+    """One PostgreSQL database for all of these tests, emptied: that is quicker than a new one."""
+    run(_empty(shared_postgres_url))
+    return shared_postgres_url
+
+
+@pytest.fixture
+async def repository(repository: SessionRepository) -> AsyncIterator[SessionRepository]:
+    yield repository
+    assert await violations(repository) == []
+
+
+@pytest.fixture
+async def managers(repository: SessionRepository) -> AsyncIterator[Managers]:
+    made: list[SessionManager] = []
+
+    def make(
+        runtime: AgentRuntime | None = None,
+        *,
+        timeout_minutes: float = 30,
+        cleanup_interval_sec: float = 60,
+        **tuning: Any,
+    ) -> SessionManager:
+        settings = Tuning(**{"poll_interval_sec": 0.02} | tuning)
+        manager = SessionManager(
+            repository, runtime, timeout_minutes, cleanup_interval_sec, tuning=settings
+        )
+        made.append(manager)
+        return manager
+
+    yield make
+    for manager in made:
+        await manager.shutdown()
+
+
+@pytest.fixture
+def manager(managers: Managers) -> SessionManager:
+    return managers()
+
+
+async def _empty(url: str) -> None:
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(plain)
+    try:
+        for table in reversed(build_tables("session_router").metadata.sorted_tables):
+            await connection.execute(f"DELETE FROM {table.fullname}")
+    finally:
+        await connection.close()
