@@ -15,8 +15,8 @@ from session_router.settings import Tuning
 from tests.support.laws import contents, violations
 from tests.support.processes import PythonProcess
 
-LEASE_SEC = 2.0
-TUNING = {"heartbeat_interval_sec": 0.3, "lease_sec": LEASE_SEC, "poll_interval_sec": 0.2}
+LEASE_SEC = 3.0
+TUNING = {"heartbeat_interval_sec": 0.4, "lease_sec": LEASE_SEC, "poll_interval_sec": 0.2}
 NOBODY_LISTENS = "postgresql://nobody@127.0.0.1:1/nothing"
 
 

@@ -5,7 +5,7 @@ import signal
 
 from session_router import AgentId
 from session_router.events import EventName, SignalOutcome, StreamOutcome
-from tests.anywhere.conftest import Workplace
+from tests.anywhere.conftest import LEASE_SEC, Workplace
 from tests.support.waiting import eventually
 
 ALICE, BOB = AgentId("writer", "alice"), AgentId("writer", "bob")
@@ -78,7 +78,7 @@ async def test_workers_that_live_are_not_reaped(workplace: Workplace) -> None:
     async def has_reaped_for_a_while() -> bool:
         # Both workers have been steady for a lease, and had the time for reaping twice.
         ages = [w.heartbeat_at - w.started_at for w in await workplace.repository.list_workers()]
-        return min(ages).total_seconds() > 4
+        return min(ages).total_seconds() > 2 * LEASE_SEC
 
     await eventually(has_reaped_for_a_while, within=20)
     assert {worker.worker_id for worker in await workplace.repository.list_workers()} == before
