@@ -20,7 +20,7 @@ run: $(READY) ## serve with a live demo, on an SQLite file
 	@$(BIN)/session-router serve --demo
 
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto
 
 lint: $(READY) ## check style, types and the direction of imports
 	@$(BIN)/ruff check .
