@@ -15,7 +15,7 @@ from session_router.signals.listener import Listener, WakeUps
 from session_router.worker import Worker
 
 _LONGEST_BLIND_SEC: Final = 2.0
-_NOTHING_TO_HEAR: Final = WakeUps("polling", "this database rings no doorbells")
+_NO_NOTIFICATIONS: Final = WakeUps("polling", "this database sends no notifications")
 
 
 class Jobs:
@@ -50,7 +50,7 @@ class Jobs:
     @property
     def wake_ups(self) -> WakeUps:
         """How this worker learns of its signals at the moment."""
-        return self._listener.wake_ups if self._listener else _NOTHING_TO_HEAR
+        return self._listener.wake_ups if self._listener else _NO_NOTIFICATIONS
 
     def start_serving(self) -> None:
         """What a worker with streams needs; does nothing where it runs."""
