@@ -71,7 +71,7 @@ class SessionManager:
     @property
     def worker_id(self) -> UUID:
         """This process's present incarnation."""
-        return self._process.worker_id
+        return self._process.worker.worker_id
 
     @property
     def wake_ups(self) -> WakeUps:
@@ -110,13 +110,13 @@ class SessionManager:
             DeadlineExceededError: no answer in time; whether it happened is unknown.
         """
         return await self.repository.start_session(
-            check_session_id(session_id), self._process.asker()
+            check_session_id(session_id), self._process.worker.asker()
         )
 
     async def start_new_session(self, session_id: str) -> Session:
         """Create a fresh session; a live one of that id is replaced, its streams stopped."""
         session, request = await self.repository.replace_session(
-            check_session_id(session_id), self._process.asker()
+            check_session_id(session_id), self._process.worker.asker()
         )
         await self._process.deliver(request.signals)
         return session
@@ -151,7 +151,7 @@ class SessionManager:
             stream_id: ends exactly that stream, from any worker; left out, this worker's own
                 stream of the agent.
         """
-        await self._process.finish(
+        await self._process.worker.finish(
             check_session_id(session_id),
             AgentId.of(agent_id),
             StreamOutcome.COMPLETED,
@@ -242,7 +242,7 @@ class SessionManager:
         return await sweep(
             self.repository,
             self._timeout + timedelta(seconds=self._tuning.touch_resolution_sec),
-            self._process.asker(),
+            self._process.worker.asker(),
             self._tuning.sweep_batch_size,
             self._process.begin,
         )
@@ -271,7 +271,7 @@ class SessionManager:
         )
 
     def _asker(self, actor: str | None, reason: str | None) -> Asker:
-        return self._process.asker(
+        return self._process.worker.asker(
             check_free_text(actor, "actor"), check_free_text(reason, "reason")
         )
 

@@ -11,7 +11,7 @@ from session_router.errors import SessionRouterError
 from session_router.events import StreamOutcome
 from session_router.jobs import Jobs
 from session_router.repository.base import SessionRepository
-from session_router.repository.records import Asker, Signal
+from session_router.repository.records import Signal
 from session_router.runtime import AgentRuntime
 from session_router.settings import Tuning
 from session_router.signals.delivery import Delivery
@@ -29,6 +29,9 @@ class WorkerProcess:
         runtime: what hosts this process's agents.
         sweep: one pass over expired sessions, to be run every `sweep_interval_sec` seconds.
         tuning: the intervals and limits.
+
+    Attributes:
+        worker: this process's incarnation.
     """
 
     def __init__(
@@ -42,20 +45,15 @@ class WorkerProcess:
         self._repository = repository
         self._tuning = tuning
         self._streams = LocalStreams()
-        self._worker = Worker(repository, self._streams, self._lose)
+        self.worker = Worker(repository, self._streams, self._lose)
         delivery = Delivery(
-            self._streams, runtime, tuning.cancel_timeout_sec, self._worker.forget_ended
+            self._streams, runtime, tuning.cancel_timeout_sec, self.worker.forget_ended
         )
         self._dispatcher = Dispatcher(repository, delivery)
         self._jobs = Jobs(
-            repository, self._worker, self._dispatcher, sweep, sweep_interval_sec, tuning
+            repository, self.worker, self._dispatcher, sweep, sweep_interval_sec, tuning
         )
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def worker_id(self) -> UUID:
-        """The present incarnation."""
-        return self._worker.worker_id
 
     @property
     def wake_ups(self) -> WakeUps:
@@ -64,19 +62,19 @@ class WorkerProcess:
 
     async def start(self) -> None:
         """Enter the worker and run its jobs; does nothing where they run."""
-        await self._worker.enter()
+        await self.worker.enter()
         self._jobs.start_serving()
         self._jobs.start_cleaning()
 
     async def shutdown(self) -> None:
         """Stop the jobs, end the streams, settle the signals, give up the row: in bounded time."""
-        gone = self.worker_id
+        gone = self.worker.worker_id
         try:
             async with asyncio.timeout(self._tuning.shutdown_timeout_sec):
                 await self._jobs.stop()
                 await self._dispatcher.run_once(gone)
                 await self._stop_iterators()
-                await self._worker.leave()
+                await self.worker.leave()
                 await self._dispatcher.close()
         except (SessionRouterError, TimeoutError) as error:
             logs.shutdown_incomplete(gone, logs.explain(error))
@@ -96,7 +94,7 @@ class WorkerProcess:
     ) -> UUID:
         """Register a stream; see `Worker.register`. Returns the one that streams now."""
         self._jobs.start_serving()
-        registration = await self._worker.register(
+        registration = await self.worker.register(
             session_id, agent_id, stream_id, renew=renew, stop=stop
         )
         if registration.superseded is not None:
@@ -104,21 +102,9 @@ class WorkerProcess:
             self.begin([registration.superseded])
         return registration.stream_id
 
-    async def finish(
-        self,
-        session_id: str,
-        agent_id: AgentId,
-        outcome: StreamOutcome,
-        *,
-        stream_id: UUID | None = None,
-        detail: str | None = None,
-    ) -> None:
-        """End exactly `stream_id`, of whichever worker, or else this one's own stream."""
-        await self._worker.finish(session_id, agent_id, outcome, stream_id=stream_id, detail=detail)
-
     async def dispatch_once(self) -> int:
         """Carry out and settle what is in the outbox for this worker; returns how many signals."""
-        return await self._dispatcher.run_once(self.worker_id)
+        return await self._dispatcher.run_once(self.worker.worker_id)
 
     async def deliver(self, signals: Iterable[Signal]) -> None:
         """Carry out those of the signals that are for this worker, and settle them.
@@ -131,10 +117,6 @@ class WorkerProcess:
         """The same, without waiting for it."""
         self._dispatcher.begin(self._own(signals))
 
-    def asker(self, actor: str | None = None, reason: str | None = None) -> Asker:
-        """This worker as the one who asks for a change."""
-        return self._worker.asker(actor, reason)
-
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in a task that ends with this worker at the latest."""
         task = asyncio.create_task(work)
@@ -142,7 +124,7 @@ class WorkerProcess:
         task.add_done_callback(self._tasks.discard)
 
     def _own(self, signals: Iterable[Signal]) -> list[Signal]:
-        return [signal for signal in signals if signal.worker_id == self.worker_id]
+        return [signal for signal in signals if signal.worker_id == self.worker.worker_id]
 
     def _lose(self, streams: list[LocalStream]) -> None:
         """This worker was reaped: what it streams is nobody's business any more."""
@@ -183,7 +165,7 @@ class BoundKeeper:
 
     async def finish(self, stream_id: UUID, outcome: StreamOutcome, detail: str | None) -> None:
         agent_id = AgentId.of(self._agent_id)
-        await self._process.finish(
+        await self._process.worker.finish(
             self._session_id, agent_id, outcome, stream_id=stream_id, detail=detail
         )
 

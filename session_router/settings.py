@@ -20,7 +20,29 @@ _SECRETS: Final = {"", "database_url", "listen_url"}
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
-class Tuning(BaseModel):
+class _Intervals(BaseModel):
+    """What `Tuning` and `Settings` have in common."""
+
+    sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
+    touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
+    cancel_timeout_sec: Seconds = 5.0
+    heartbeat_interval_sec: Seconds = 5.0
+    lease_sec: Seconds = 30.0
+    poll_interval_sec: Seconds = 1.0
+    listening_poll_interval_sec: Seconds = 15.0
+    shutdown_timeout_sec: Seconds = 15.0
+
+    @model_validator(mode="after")
+    def _lease_outlives_heartbeats(self) -> Self:
+        if self.lease_sec < self.heartbeat_interval_sec * 3:
+            raise InvalidSettingError(
+                f"lease_sec is {self.lease_sec:g}, less than three heartbeats of "
+                f"{self.heartbeat_interval_sec:g} s; raise it, or lower heartbeat_interval_sec."
+            )
+        return self
+
+
+class Tuning(_Intervals):
     """The manager's intervals and limits beyond those of the published interface.
 
     Attributes:
@@ -42,20 +64,6 @@ class Tuning(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
-    touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
-    cancel_timeout_sec: Seconds = 5.0
-    heartbeat_interval_sec: Seconds = 5.0
-    lease_sec: Seconds = 30.0
-    poll_interval_sec: Seconds = 1.0
-    listening_poll_interval_sec: Seconds = 15.0
-    shutdown_timeout_sec: Seconds = 15.0
-
-    @model_validator(mode="after")
-    def _lease_outlives_heartbeats(self) -> Self:
-        _check_lease(self.lease_sec, self.heartbeat_interval_sec)
-        return self
-
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
@@ -63,7 +71,7 @@ class Tuning(BaseModel):
             raise InvalidSettingError(_explain(error, str)) from None
 
 
-class Settings(BaseSettings):
+class Settings(_Intervals, BaseSettings):
     """The service's settings, from `SESSION_ROUTER_*` environment variables.
 
     `SESSION_ROUTER_DATABASE_URL` sets `database_url`, and so on; an empty variable counts as
@@ -83,14 +91,6 @@ class Settings(BaseSettings):
     operation_deadline_sec: Seconds = DEFAULT_DEADLINE_SEC
     session_timeout_minutes: float = Field(30, gt=0, le=TIMEOUT_LIMIT_MINUTES, allow_inf_nan=False)
     cleanup_interval_sec: Seconds = 60
-    sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
-    touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
-    cancel_timeout_sec: Seconds = 5.0
-    heartbeat_interval_sec: Seconds = 5.0
-    lease_sec: Seconds = 30.0
-    poll_interval_sec: Seconds = 1.0
-    listening_poll_interval_sec: Seconds = 15.0
-    shutdown_timeout_sec: Seconds = 15.0
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65_535)
     drain_sec: float = Field(1.0, ge=0, le=600, allow_inf_nan=False)
@@ -104,7 +104,6 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _touches_outlive_their_resolution(self) -> Self:
         check_resolution(self.session_timeout_minutes, self.touch_resolution_sec)
-        _check_lease(self.lease_sec, self.heartbeat_interval_sec)
         return self
 
     @property
@@ -138,14 +137,6 @@ def check_resolution(timeout_minutes: float, touch_resolution_sec: float) -> Non
         raise InvalidSettingError(
             f"touch_resolution_sec is {touch_resolution_sec:g}, which is not less than half of "
             f"the session timeout of {timeout_minutes * 60:g} s; lower the one or raise the other."
-        )
-
-
-def _check_lease(lease_sec: float, heartbeat_interval_sec: float) -> None:
-    if lease_sec < heartbeat_interval_sec * 3:
-        raise InvalidSettingError(
-            f"lease_sec is {lease_sec:g}, less than three heartbeats of {heartbeat_interval_sec:g} "
-            "s; raise it, or lower heartbeat_interval_sec."
         )
 
 
