@@ -76,7 +76,7 @@ class Jobs:
         if (listener := self._listener) is not None:
             self._supervisor.start(Job("listen", listener.run_once, lambda: listener.retry_sec))
 
-        self._supervisor.start(Job("forget", self._worker.forget_ended, lambda: tuning.lease_sec))
+        self._supervisor.start(Job("reconcile", self._worker.reconcile, lambda: tuning.lease_sec))
 
     def start_cleaning(self) -> None:
         """What any of the workers must do for all; does nothing where it runs."""
@@ -94,8 +94,8 @@ class Jobs:
         await self._supervisor.stop()
 
     async def _beat(self) -> None:
-        worker_id = self._worker.worker_id
-        if self._worker.is_entered and not await self._heartbeat.beat(worker_id):
+        worker_id = await self._worker.enter()
+        if not await self._heartbeat.beat(worker_id):
             await self._worker.begin_anew(worker_id)
 
     async def _poll(self) -> None:

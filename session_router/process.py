@@ -47,7 +47,7 @@ class WorkerProcess:
         self._streams = LocalStreams()
         self.worker = Worker(repository, self._streams, self._lose)
         delivery = Delivery(
-            self._streams, runtime, tuning.cancel_timeout_sec, self.worker.forget_ended
+            self._streams, runtime, tuning.cancel_timeout_sec, self.worker.reconcile
         )
         self._dispatcher = Dispatcher(repository, delivery)
         self._jobs = Jobs(
@@ -67,18 +67,18 @@ class WorkerProcess:
         self._jobs.start_cleaning()
 
     async def shutdown(self) -> None:
-        """Stop the jobs, end the streams, settle the signals, give up the row: in bounded time."""
-        gone = self.worker.worker_id
-        try:
-            async with asyncio.timeout(self._tuning.shutdown_timeout_sec):
-                await self._jobs.stop()
-                await self._dispatcher.run_once(gone)
-                await self._stop_iterators()
-                await self.worker.leave()
-                await self._dispatcher.close()
-        except (SessionRouterError, TimeoutError) as error:
-            logs.shutdown_incomplete(gone, logs.explain(error))
-        finally:
+        """Stop the jobs, end the streams, settle the signals, give up the row: in bounded time.
+
+        Half of that time is for agents that are slow to stop, so that the rest is left for what
+        the other workers should learn. Who registers meanwhile is refused.
+        """
+        half = self._tuning.shutdown_timeout_sec / 2
+        with self.worker.leaving():
+            await self._jobs.stop()
+            # Iterators stop without the database, and whether it answers or not.
+            await self._step(half, self._deliver_and_stop)
+            await self._step(half, self.worker.leave)
+            await self._dispatcher.close()
             await self._end_tasks()
             for stream in self._streams.all():
                 self._streams.leave(stream.stream_id)
@@ -132,9 +132,21 @@ class WorkerProcess:
             self._dispatcher.cancel(stream)
         self._jobs.follow_worker()
 
-    async def _stop_iterators(self) -> None:
-        stops = [stream.stop for stream in self._streams.all() if stream.stop]
-        await asyncio.gather(*(stop() for stop in stops))
+    async def _step(self, limit_sec: float, work: Callable[[], Awaitable[None]]) -> None:
+        """One step of the shutdown; what goes wrong in it is logged, and the next one is made."""
+        try:
+            async with asyncio.timeout(limit_sec):
+                await work()
+        except (SessionRouterError, TimeoutError) as error:
+            logs.shutdown_incomplete(self.worker.worker_id, logs.explain(error))
+
+    async def _deliver_and_stop(self) -> None:
+        stops = [stream.stop() for stream in self._streams.all() if stream.stop]
+        stopping = asyncio.gather(*stops)
+        try:
+            await self.dispatch_once()
+        finally:
+            await stopping
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:

@@ -23,7 +23,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 class _Intervals(BaseModel):
     """What `Tuning` and `Settings` have in common."""
 
-    sweep_batch_size: int = Field(1_000, ge=1, le=100_000)
+    sweep_batch_size: int = Field(1_000, ge=1, le=10_000)
     touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
     cancel_timeout_sec: Seconds = 5.0
     heartbeat_interval_sec: Seconds = 5.0
@@ -102,8 +102,14 @@ class Settings(_Intervals, BaseSettings):
             raise InvalidSettingError(_explain(error, _variable)) from None
 
     @model_validator(mode="after")
-    def _touches_outlive_their_resolution(self) -> Self:
+    def _limits_go_together(self) -> Self:
         check_resolution(self.session_timeout_minutes, self.touch_resolution_sec)
+        if self.operation_deadline_sec >= self.lease_sec:
+            raise InvalidSettingError(
+                f"operation_deadline_sec is {self.operation_deadline_sec:g}, not less than the "
+                f"lease of {self.lease_sec:g} s, so that one slow answer could cost a live worker "
+                "its lease; lower the one or raise the other."
+            )
         return self
 
     @property

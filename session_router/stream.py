@@ -168,15 +168,22 @@ class _Stream(Generic[T]):
             self._keeper.spawn(self._keep())
 
     async def _keep(self) -> None:
-        may_be_registered = await self._register()
-        pump = asyncio.create_task(self._pump(), name=f"pump {self.stream_id}")
-        pump.add_done_callback(lambda _: self._ended.set())
-        await self._ended.wait()
-        await self._stopped(pump)
-        if may_be_registered and not self._ordered_to_stop:
-            await self._unregister()
-        self._closed.set()
-        self._answer_end()
+        pump: asyncio.Task[None] | None = None
+        try:
+            may_be_registered = await self._register()
+            pump = asyncio.create_task(self._pump(), name=f"pump {self.stream_id}")
+            pump.add_done_callback(lambda _: self._ended.set())
+            await self._ended.wait()
+            await self._stopped(pump)
+            if may_be_registered and not self._ordered_to_stop:
+                await self._unregister()
+        finally:
+            # Also when the worker, or the loop, comes to its end first: nobody waits for ever.
+            if pump is not None:
+                pump.cancel()
+            self._finish(_End(StreamOutcome.INTERRUPTED))
+            self._closed.set()
+            self._answer_end()
 
     async def _stopped(self, pump: asyncio.Task[None]) -> None:
         """Wait for the source to close; it is cancelled where it stands, then given its time."""

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 from session_router import logs
@@ -36,6 +37,8 @@ class Worker:
         self._registering: set[UUID] = set()
         self._worker_id = uuid4()
         self._is_entered = False
+        self._was_tried = False
+        self._is_leaving = False
         self._entering = asyncio.Lock()
 
     @property
@@ -43,15 +46,16 @@ class Worker:
         """The present incarnation, entered or yet to be."""
         return self._worker_id
 
-    @property
-    def is_entered(self) -> bool:
-        """Whether this incarnation has had its row made."""
-        return self._is_entered
-
     async def enter(self) -> UUID:
         """Enter the worker's row, unless that is done; returns its id."""
         async with self._entering:
+            if self._is_leaving:
+                raise WorkerGoneError(
+                    f"worker {self._worker_id} is shutting down and registers nothing more; "
+                    "use another worker, or this one after its shutdown."
+                )
             if not self._is_entered:
+                self._was_tried = True  # the row may be there though no answer came
                 await self._repository.add_worker(
                     self._worker_id, socket.gethostname(), os.getpid()
                 )
@@ -59,12 +63,22 @@ class Worker:
                 logs.worker_started(self._worker_id)
             return self._worker_id
 
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Enter nothing within the block, so that no late registration brings the worker back."""
+        self._is_leaving = True
+        try:
+            yield
+        finally:
+            self._is_leaving = False
+
     async def leave(self) -> None:
         """Give up the row, with the streams and signals that are left; a new id is drawn."""
         async with self._entering:
-            if not self._is_entered:
+            if not self._was_tried:
                 return
-            gone, self._worker_id, self._is_entered = self._worker_id, uuid4(), False
+            gone, self._worker_id = self._worker_id, uuid4()
+            self._is_entered = self._was_tried = False
         cleared = await self._repository.remove_worker(gone)
         logs.worker_stopped(gone, cleared.streams, cleared.signals)
 
@@ -73,7 +87,7 @@ class Worker:
         async with self._entering:
             if reaped != self._worker_id:
                 return
-            self._worker_id, self._is_entered = uuid4(), False
+            self._worker_id, self._is_entered, self._was_tried = uuid4(), False, False
         lost = [s for s in self._streams.all() if s.stream_id not in self._registering]
         logs.worker_gone(reaped)
         logs.worker_lost_streams(reaped, len(lost))
@@ -131,25 +145,30 @@ class Worker:
         if ended is not None:
             self._streams.leave(ended)
 
-    async def forget_ended(self) -> None:
-        """Forget streams that were ended by way of another worker.
+    async def reconcile(self) -> None:
+        """Bring what streams here in line with the database, in both directions.
 
-        Who registers here and unmarks elsewhere, as behind a load balancer, would else leave an
-        entry for good.
+        A stream that was ended by way of another worker, as behind a load balancer, is forgotten.
+        One that was registered though its caller was told that the outcome is unknown, and that
+        nobody here knows, is finished as abandoned.
         """
-        known = [
-            stream.stream_id
-            for stream in self._streams.all()
-            if stream.stream_id not in self._registering
-        ]
-        if not known:
-            return
+        known = {s.stream_id for s in self._streams.all()} - self._registering
         held = await self._repository.streams_of_worker(self._worker_id)
         if held is None:
             return  # reaped: the heartbeat will find out, and cancel them
-        for stream_id in known:
-            if stream_id not in held:
-                self._streams.leave(stream_id)
+        for stream_id in known - {s.stream_id for s in held.live} - held.signalled:
+            self._streams.leave(stream_id)
+        if self._registering:
+            return  # whose outcome is not known yet
+        for stream in held.live:
+            if self._streams.find(stream.stream_id) is None:
+                await self._repository.finish_stream(
+                    stream.session_id,
+                    stream.agent_id,
+                    StreamOutcome.ABANDONED,
+                    stream_id=stream.stream_id,
+                    detail="registered, but its caller could not be told in time",
+                )
 
     def asker(self, actor: str | None = None, reason: str | None = None) -> Asker:
         """This worker as the one who asks for a change."""

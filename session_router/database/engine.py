@@ -21,7 +21,10 @@ _DRIVERS: Final = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
 _NO_PREPARED: Final = "prepared_statement_cache_size"
-_ASYNCPG_OPTIONS: Final = {*signature(asyncpg.connect).parameters, _NO_PREPARED}
+# Operations have deadlines of their own; `command_timeout` would end them with an outcome untold.
+_ASYNCPG_OPTIONS: Final = {*signature(asyncpg.connect).parameters, _NO_PREPARED} - {
+    "command_timeout"
+}
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _READ: Final = {"session_router_reads": True}
 _CONNECT_TIMEOUT_SEC: Final = 5.0

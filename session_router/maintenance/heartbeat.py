@@ -7,20 +7,25 @@ from uuid import UUID
 from session_router.repository.base import SessionRepository
 
 
+def _uptime() -> float:
+    """Linux's monotonic clock stands still while the machine is suspended; leases do not."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Heartbeat:
     """Renews a worker's lease.
 
     Args:
         repository: where the workers' rows are.
         lease_sec: how long a worker without a heartbeat is taken for alive.
-        clock: seconds that only go forward.
+        clock: seconds that only go forward, also while the machine sleeps.
     """
 
     def __init__(
         self,
         repository: SessionRepository,
         lease_sec: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = _uptime,
     ) -> None:
         self._repository = repository
         self._lease_sec = lease_sec

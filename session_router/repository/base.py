@@ -92,6 +92,14 @@ class Cleared:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerStreams:
+    """The streams of one worker: those that are live, and those with an unsettled signal."""
+
+    live: list[StreamRow]
+    signalled: set[UUID]
+
+
 class SessionRepository(ABC):
     """Where sessions, streams, signals and the audit trail are kept.
 
@@ -229,12 +237,8 @@ class SessionRepository(ABC):
         """Read all workers, the oldest first."""
 
     @abstractmethod
-    async def streams_of_worker(self, worker_id: UUID) -> set[UUID] | None:
-        """Read which streams a worker has, those with a signal that is not settled included.
-
-        Returns:
-            None when the worker has no row.
-        """
+    async def streams_of_worker(self, worker_id: UUID) -> WorkerStreams | None:
+        """Read which streams a worker has; None when the worker has no row."""
 
     @abstractmethod
     async def remove_worker(self, worker_id: UUID) -> Cleared:

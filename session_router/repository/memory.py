@@ -20,6 +20,7 @@ from session_router.repository.base import (
     StopRequest,
     SweepBatch,
     SweepPosition,
+    WorkerStreams,
 )
 from session_router.repository.records import (
     NO_WORKER,
@@ -236,11 +237,13 @@ class InMemorySessionRepository(SessionRepository):
             for worker in self._workers.values()
         ]
 
-    async def streams_of_worker(self, worker_id: UUID) -> set[UUID] | None:
+    async def streams_of_worker(self, worker_id: UUID) -> WorkerStreams | None:
         if worker_id not in self._workers:
             return None
-        held: list[StreamRow | Signal] = [*self._all_streams(), *self._signals.values()]
-        return {row.stream_id for row in held if row.worker_id == worker_id}
+        return WorkerStreams(
+            live=[s for s in self._all_streams() if s.worker_id == worker_id],
+            signalled={s.stream_id for s in self._signals.values() if s.worker_id == worker_id},
+        )
 
     async def remove_worker(self, worker_id: UUID) -> Cleared:
         row = Cleared(workers=1 if self._workers.pop(worker_id, None) else 0)

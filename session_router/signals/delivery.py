@@ -26,7 +26,7 @@ class Delivery:
         streams: this worker's streams.
         runtime: what hosts the agents.
         limit_sec: how long one cancel, or one removal, may take.
-        forget_ended: brings `streams` up to date with what was ended by way of other workers.
+        reconcile: brings `streams` up to date with what was ended by way of other workers.
     """
 
     def __init__(
@@ -34,12 +34,12 @@ class Delivery:
         streams: LocalStreams,
         runtime: AgentRuntime,
         limit_sec: float,
-        forget_ended: Callable[[], Awaitable[None]],
+        reconcile: Callable[[], Awaitable[None]],
     ) -> None:
         self._streams = streams
         self._runtime = runtime
         self._limit_sec = limit_sec
-        self._forget_ended = forget_ended
+        self._reconcile = reconcile
         self._overdue: set[asyncio.Task[None]] = set()
 
     async def carry_out(self, signal_id: UUID, stream_id: UUID, action: SignalAction) -> Settlement:
@@ -52,7 +52,8 @@ class Delivery:
             return Settlement(signal_id, SignalOutcome.FAILED, SUPERSEDED_DETAIL)
         fault = await self._fault_of("cancel", self._cancel(stream))
         if action is SignalAction.CANCEL_AND_REMOVE and not self._streams.is_superseded(stream):
-            fault = fault or await self._fault_of("remove", self._remove(stream.given_id))
+            removal = await self._fault_of("remove", self._remove(stream.given_id))
+            fault = fault or removal
         self._streams.leave(stream_id)
         if fault:
             return Settlement(signal_id, SignalOutcome.FAILED, clip(fault))
@@ -63,7 +64,7 @@ class Delivery:
         if not self._streams.is_superseded(stream):
             return False
         try:
-            await self._forget_ended()
+            await self._reconcile()
         except SessionRouterError:
             return True  # it cannot be known; then no newer stream may be hit
         return self._streams.is_superseded(stream)

@@ -31,6 +31,7 @@ class Dispatcher:
         self._in_hand: dict[UUID, asyncio.Task[None]] = {}
         self._carried_out: dict[UUID, Settlement] = {}
         self._settled_since_read: set[UUID] = set()
+        self._reading = asyncio.Lock()
         self._settling = asyncio.Lock()
         self._cancelling: set[asyncio.Task[Settlement]] = set()
 
@@ -43,10 +44,11 @@ class Dispatcher:
 
     async def poll(self, worker_id: UUID) -> list[asyncio.Task[None]]:
         """Begin with what is in the worker's outbox now; an agent that hangs holds up nobody."""
-        self._settled_since_read.clear()
-        read = await self._repository.unsettled_signals(worker_id)
-        # What was settled while the answer was on its way still stands in it.
-        return self.begin(s for s in read if s.signal_id not in self._settled_since_read)
+        async with self._reading:
+            self._settled_since_read.clear()
+            read = await self._repository.unsettled_signals(worker_id)
+            # What was settled while the answer was on its way still stands in it.
+            return self.begin(s for s in read if s.signal_id not in self._settled_since_read)
 
     def begin(self, signals: Iterable[Signal]) -> list[asyncio.Task[None]]:
         """Begin to deliver signals of this worker; returns a task each, owned by this object."""
@@ -65,7 +67,9 @@ class Dispatcher:
         task.add_done_callback(self._cancelling.discard)
 
     async def close(self) -> None:
-        """Wait for what is in hand, each step of which has its limit."""
+        """Cancel what is still in hand: its row is settled already, or its worker's reaper will."""
+        for task in (*self._in_hand.values(), *self._cancelling):
+            task.cancel()
         while self._in_hand or self._cancelling:
             await asyncio.wait([*self._in_hand.values(), *self._cancelling])
         await self._delivery.close()

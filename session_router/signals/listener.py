@@ -62,9 +62,12 @@ class Listener:
             with translated():
                 async with self._connection() as conn:
                     await self._listen(conn)
-        except (TimeoutError, Exception) as error:
+        except Exception as error:
             self._fall_back(logs.explain(error))
             raise
+        finally:
+            if self.wake_ups.mode == "listening":
+                self._fall_back("the listener was stopped")
 
     def follow_worker(self) -> None:
         """Listen anew: the worker has become another incarnation."""

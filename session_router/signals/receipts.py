@@ -1,9 +1,12 @@
 """Receipts: what became of the signals of one request."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
+from uuid import UUID
 
 from session_router.agent_id import AgentId
+from session_router.errors import DatabaseError, DeadlineExceededError
 from session_router.events import SignalOutcome
 from session_router.repository.base import SessionRepository, StopRequest
 
@@ -21,8 +24,11 @@ async def receipts(
     """
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + wait_sec, _FIRST_PAUSE_SEC
+    settled: dict[UUID, SignalOutcome] = {}
     while True:
-        settled = await repository.signal_outcomes(session_id, request.request_id)
+        # The request has committed: a database that is away now does not undo it.
+        with suppress(DatabaseError, DeadlineExceededError):
+            settled = await repository.signal_outcomes(session_id, request.request_id)
         left = deadline - loop.time()
         if left <= 0 or all(stream.stream_id in settled for stream in request.streams):
             return {s.agent_id: settled.get(s.stream_id) for s in request.streams}

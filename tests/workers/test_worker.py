@@ -32,9 +32,9 @@ async def test_streams_that_were_ended_elsewhere_are_forgotten(
     ended = await worker.register("chat", ALICE, uuid4(), renew=False)
     kept = await worker.register("chat", BOB, uuid4(), renew=False)
     await SessionManager(repository).unmark_agent_streaming("chat", ALICE, ended.stream_id)
-    await worker.forget_ended()
+    await worker.reconcile()
     assert [stream.stream_id for stream in here.all()] == [kept.stream_id]
-    await other.forget_ended()
+    await other.reconcile()
 
 
 async def test_a_stream_whose_signal_is_on_its_way_is_not_forgotten(
@@ -44,7 +44,7 @@ async def test_a_stream_whose_signal_is_on_its_way_is_not_forgotten(
     worker = Worker(repository, streams, lambda lost: None)
     registration = await worker.register("chat", ALICE, uuid4(), renew=False)
     await SessionManager(repository).interrupt_streaming_agents("chat")
-    await worker.forget_ended()
+    await worker.reconcile()
     assert [stream.stream_id for stream in streams.all()] == [registration.stream_id]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final, Self
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from session_router.repository.base import (
     StopRequest,
     SweepBatch,
     SweepPosition,
+    WorkerStreams,
 )
 from session_router.repository.records import Asker, Settlement, Signal, StreamRow, WorkerRow
 from session_router.repository.sql import (
@@ -267,22 +269,23 @@ class SQLAlchemySessionRepository(SessionRepository):
     async def list_workers(self) -> list[WorkerRow]:
         return await self._transactions.read(lambda conn: workers.listed(conn, self._tables))
 
-    async def streams_of_worker(self, worker_id: UUID) -> set[UUID] | None:
+    async def streams_of_worker(self, worker_id: UUID) -> WorkerStreams | None:
         return await self._transactions.single(
             lambda conn: workers.streams_of(conn, self._tables, worker_id)
         )
 
     async def remove_worker(self, worker_id: UUID) -> Cleared:
-        def clear_some(conn: AsyncConnection) -> Awaitable[Cleared | None]:
+        def clear_some(conn: AsyncConnection) -> Awaitable[Cleared]:
             return workers.clear_stopped(conn, self._tables, worker_id, _BATCH)
 
         # While the row stands, nobody takes what is left for the remains of a dead worker; once
-        # it is gone, nothing more can come, and what came in between is cleared as well.
+        # it is gone, no stream can come, and once the streams are gone, no signal.
         before = await self._clear_all(clear_some)
         row = await self._transactions.write(
             lambda conn: workers.delete_row(conn, self._tables, worker_id)
         )
-        return before + row + await self._clear_all(clear_some)
+        waited = await self._wait_for(worker_id)
+        return before + row + waited + await self._clear_all(clear_some)
 
     async def reap_workers(self, lease: timedelta) -> Cleared:
         reaped = await self._transactions.write(
@@ -312,9 +315,21 @@ class SQLAlchemySessionRepository(SessionRepository):
         return self._listen_engine or self._engine
 
     async def _clear_all(
-        self, clear_some: Callable[[AsyncConnection], Awaitable[Cleared | None]]
+        self, clear_some: Callable[[AsyncConnection], Awaitable[Cleared]]
     ) -> Cleared:
+        """Clear batch by batch, until nothing is left but what others hold at the moment."""
         total = Cleared()
-        while (cleared := await self._transactions.write(clear_some)) is not None:
+        while (cleared := await self._transactions.write(clear_some)) != Cleared():
             total += cleared
+        return total
+
+    async def _wait_for(self, worker_id: UUID) -> Cleared:
+        """Clear what was passed over because others held it, each session in its turn."""
+        left = await self._transactions.read(
+            lambda conn: workers.sessions_of(conn, self._tables, worker_id)
+        )
+        total = Cleared()
+        for session_id in left:
+            clear = partial(workers.clear_session, self._tables, worker_id, session_id)
+            total += await self._transactions.write(clear, session_id=session_id)
         return total

@@ -41,17 +41,15 @@ async def lock(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow 
     return None if row is None else rows.session_row(row)
 
 
-async def lock_many(
-    conn: AsyncConnection, t: Tables, session_ids: Collection[str]
-) -> list[SessionRow]:
-    """Lock sessions' rows in key order; those that are gone are left out."""
+async def lock_free(conn: AsyncConnection, t: Tables, session_ids: Collection[str]) -> list[str]:
+    """Lock those of the sessions' rows that nobody else holds, in key order."""
     statement = (
-        select(t.sessions)
+        select(t.sessions.c.session_id)
         .where(one_of(t.sessions.c.session_id, sorted(session_ids)))
         .order_by(t.sessions.c.session_id)
-        .with_for_update()
+        .with_for_update(skip_locked=True)
     )
-    return [rows.session_row(row) for row in await conn.execute(statement)]
+    return list((await conn.execute(statement)).scalars())
 
 
 async def touch(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow | None:

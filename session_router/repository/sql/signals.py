@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Text, bindparam, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.doorbell import channel
@@ -21,10 +22,9 @@ async def put(conn: AsyncConnection, t: Tables, signals: Sequence[Signal]) -> No
         return
     await conn.execute(insert(t.interrupt_signals), [rows.agent_columns(s) for s in signals])
     if conn.dialect.name == "postgresql":
-        workers = sorted({signal.worker_id for signal in signals})
-        await conn.execute(
-            select(*(func.pg_notify(channel(worker_id), "") for worker_id in workers))
-        )
+        channels = sorted({channel(signal.worker_id) for signal in signals})
+        each = func.unnest(bindparam(None, channels, type_=ARRAY(Text))).column_valued("each")
+        await conn.execute(select(func.pg_notify(each, "")))
 
 
 async def unsettled(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> list[Signal]:

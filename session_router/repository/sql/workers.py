@@ -1,27 +1,34 @@
 """Workers: their rows and leases, and what becomes of the streams that they leave behind."""
 
+from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, union_all, update
+from sqlalchemy import ColumnElement, delete, exists, func, literal, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
 from session_router.events import SignalOutcome, StreamOutcome
-from session_router.repository.base import Cleared
+from session_router.repository.base import Cleared, WorkerStreams
 from session_router.repository.records import DETAIL_OF_CLEARED, NO_WORKER, Settlement, WorkerRow
 from session_router.repository.sql import rows, sessions, signals, streams
 
 
 async def add(conn: AsyncConnection, t: Tables, worker_id: UUID, host: str, pid: int) -> None:
-    """Enter a worker; again, when whoever entered it was cancelled before the answer came."""
+    """Enter a worker; again, with a fresh lease, when no answer came the first time."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
     statement = insert(t.workers).values(
         worker_id=worker_id, host=host, pid=pid, started_at=clock(), heartbeat_at=clock()
     )
-    await conn.execute(statement.on_conflict_do_nothing(index_elements=[t.workers.c.worker_id]))
+    await conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[t.workers.c.worker_id], set_={"heartbeat_at": clock()}
+        )
+    )
 
 
 async def beat(conn: AsyncConnection, t: Tables, worker_id: UUID) -> bool:
@@ -62,18 +69,34 @@ async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
     ]
 
 
-async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> set[UUID] | None:
+async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> WorkerStreams | None:
     """One statement, since a stream goes from the one table to the other in one transaction."""
-    held = (
-        select(column).where(column.table.c.worker_id == worker_id)
-        for column in (
-            t.workers.c.worker_id,
-            t.agent_streams.c.stream_id,
-            t.interrupt_signals.c.stream_id,
-        )
+    streams, signals = t.agent_streams.c, t.interrupt_signals.c
+    nothing = literal(None)
+    statement = union_all(
+        select(
+            literal("worker").label("kind"),
+            t.workers.c.worker_id.label("stream_id"),
+            nothing.label("session_id"),
+            nothing.label("agent_type"),
+            nothing.label("agent_key"),
+            t.workers.c.worker_id.label("worker_id"),
+            t.workers.c.started_at.label("started_at"),
+        ).where(t.workers.c.worker_id == worker_id),
+        select(literal("live"), *_stream_columns(streams), streams.started_at).where(
+            streams.worker_id == worker_id
+        ),
+        select(literal("signalled"), *_stream_columns(signals), signals.requested_at).where(
+            signals.worker_id == worker_id
+        ),
     )
-    found = set((await conn.execute(union_all(*held))).scalars())
-    return found - {worker_id} if worker_id in found else None
+    found = (await conn.execute(statement)).all()
+    if not any(row.kind == "worker" for row in found):
+        return None
+    return WorkerStreams(
+        live=[rows.stream_row(row) for row in found if row.kind == "live"],
+        signalled={row.stream_id for row in found if row.kind == "signalled"},
+    )
 
 
 async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Cleared:
@@ -104,10 +127,11 @@ async def delete_lapsed(conn: AsyncConnection, t: Tables, lease: timedelta) -> l
     return found
 
 
-async def clear_stopped(
-    conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int
-) -> Cleared | None:
-    """Finish some of the streams, then settle some of the signals, of a worker that stops."""
+async def clear_stopped(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> Cleared:
+    """Finish some of the streams, then settle some of the signals, of a worker that stops.
+
+    Sessions that others hold are passed over. Nothing cleared means that nothing else is left.
+    """
     return await _clear(
         conn,
         t,
@@ -119,7 +143,7 @@ async def clear_stopped(
     )
 
 
-async def clear_lost(conn: AsyncConnection, t: Tables, limit: int) -> Cleared | None:
+async def clear_lost(conn: AsyncConnection, t: Tables, limit: int) -> Cleared:
     """The same for streams and signals whose worker has no row; imported ones are spared."""
     return await _clear(
         conn,
@@ -130,6 +154,22 @@ async def clear_lost(conn: AsyncConnection, t: Tables, limit: int) -> Cleared | 
         StreamOutcome.WORKER_LOST,
         SignalOutcome.LOST,
     )
+
+
+async def sessions_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> list[str]:
+    """In which sessions a worker still has streams, in key order."""
+    streams = t.agent_streams.c
+    statement = select(streams.session_id).where(streams.worker_id == worker_id)
+    return sorted(set((await conn.execute(statement)).scalars()))
+
+
+async def clear_session(
+    t: Tables, worker_id: UUID, session_id: str, conn: AsyncConnection
+) -> Cleared:
+    """Finish a stopped worker's streams in one session, waiting for whoever holds it."""
+    await sessions.lock(conn, t, session_id)
+    is_its = t.agent_streams.c.worker_id == worker_id
+    return await _finish_locked(conn, t, [session_id], is_its, StreamOutcome.WORKER_STOPPED)
 
 
 def _has_no_worker(t: Tables, worker_id: ColumnElement[UUID]) -> ColumnElement[bool]:
@@ -145,24 +185,39 @@ async def _clear(
     limit: int,
     stream_outcome: StreamOutcome,
     signal_outcome: SignalOutcome,
-) -> Cleared | None:
-    """One batch; None when nothing is left.
-
-    Streams first: a signal can come only from a stream that still stands.
-    """
+) -> Cleared:
+    """One batch. Streams first: a signal can come only from a stream that still stands."""
     held = select(t.agent_streams.c.session_id).where(is_stream_left).limit(limit)
     session_ids = {row.session_id for row in await conn.execute(held)}
-    if session_ids:
-        # Whoever takes streams out holds their sessions; only then is it certain what stands.
-        await sessions.lock_many(conn, t, session_ids)
-        finished = await rows.lock_streams(conn, t, session_ids, is_stream_left)
-        await rows.delete_streams(conn, t, finished)
-        await streams.record_finished(conn, t, finished, stream_outcome)
-        return Cleared(streams=len(finished), signals=0)
+    # Whoever takes streams out holds their sessions; only then is it certain what stands. A
+    # session that somebody keeps is passed over, lest it hold up the clearing of all others.
+    locked = await sessions.lock_free(conn, t, session_ids)
+    cleared = await _finish_locked(conn, t, locked, is_stream_left, stream_outcome)
+    if cleared.streams:
+        return cleared
     left = select(t.interrupt_signals.c.signal_id).where(is_signal_left).limit(limit)
     signal_ids = [row.signal_id for row in await conn.execute(left)]
-    if not signal_ids:
-        return None
     detail = DETAIL_OF_CLEARED[signal_outcome]
     settlements = [Settlement(i, signal_outcome, detail) for i in signal_ids]
-    return Cleared(streams=0, signals=await signals.settle(conn, t, settlements))
+    return Cleared(signals=await signals.settle(conn, t, settlements) if settlements else 0)
+
+
+async def _finish_locked(
+    conn: AsyncConnection,
+    t: Tables,
+    session_ids: Collection[str],
+    is_left: ColumnElement[bool],
+    outcome: StreamOutcome,
+) -> Cleared:
+    """Finish streams in sessions whose rows the caller holds."""
+    finished = await rows.lock_streams(conn, t, session_ids, is_left)
+    await rows.delete_streams(conn, t, finished)
+    await streams.record_finished(conn, t, finished, outcome)
+    return Cleared(streams=len(finished))
+
+
+def _stream_columns(
+    columns: ReadOnlyColumnCollection[str, Any],
+) -> tuple[ColumnElement[Any], ...]:
+    names = ("stream_id", "session_id", "agent_type", "agent_key", "worker_id")
+    return tuple(columns[name] for name in names)
