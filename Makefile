@@ -4,13 +4,15 @@
 PYTHON ?= python3
 # `make lock LOCK_FLAGS=--upgrade` takes the newest versions instead of keeping the pinned ones.
 LOCK_FLAGS ?=
+# `make bench BENCH_FLAGS='interrupts --json results.json'` measures one subject.
+BENCH_FLAGS ?=
 
 BIN := .venv/bin
 READY := .venv/ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock clean
+.PHONY: help run test bench lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -21,6 +23,9 @@ run: $(READY) ## serve with a live demo, on an SQLite file
 
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
 	@$(BIN)/python -m pytest -n auto
+
+bench: $(READY) ## measure, as ratios within one run, on a PostgreSQL of its own; some minutes
+	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 lint: $(READY) ## check style, types and the direction of imports
 	@$(BIN)/ruff check .
@@ -40,7 +45,7 @@ lock: build/uv/bin/uv ## write requirements.lock anew from pyproject.toml
 
 clean: ## remove whatever these targets made, databases excepted
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	@find session_router migrations tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	@find session_router migrations tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml | $(BIN)/python
 	@echo 'Installing the pinned packages into .venv (this is done once) ...'

@@ -1,0 +1,138 @@
+"""What a hundred idle workers, connected and listening, cost the touches of a busy one."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Self
+
+from benchmarks.bench import Bench, connected
+from benchmarks.report import Goal, Report, Table
+from benchmarks.samples import median
+from session_router import SessionManager, SQLAlchemySessionRepository
+from session_router.database.doorbell import APPLICATION_NAME
+from session_router.settings import DEFAULT_SCHEMA, Tuning
+from tests.support.processes import PythonProcess
+
+_GOAL: Final = 0.9
+_PROCESSES: Final = 4
+_WORKERS: Final = 100
+_CALLERS: Final = 16
+_SESSIONS: Final = 100_000
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How long things take: a window holds each idle worker's heartbeat, and half its reaping."""
+
+    pairs: int = 7
+    window_sec: float = 5.0
+    start_within_sec: float = 10.0
+    # A worker reaps, and so is as busy as it gets, only when it has lived for a lease.
+    settle_sec: float = Tuning().lease_sec + 1
+
+
+async def measure(bench: Bench) -> Report:
+    plan = _Plan(3, 2.0, 4.0, 1.0) if bench.quick else _Plan()
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    async with bench.database() as url, _Toucher.ready(url) as toucher:
+        await toucher.rate(plan.window_sec)  # warms up; not counted
+        # without, with | with, without | without, with | ...: a drift favours neither side, and
+        # neighbours share one start of the idle workers.
+        order = [bool((n + 1) // 2 % 2) for n in range(2 * plan.pairs)]
+        for with_idle, windows in itertools.groupby(order):
+            async with AsyncExitStack() as stack:
+                if with_idle:
+                    await stack.enter_async_context(_idle_workers(url, plan))
+                for _ in windows:
+                    rates[with_idle].append(await toucher.rate(plan.window_sec))
+    return _report(rates[False], rates[True])
+
+
+class _Toucher:
+    """Touches sessions as fast as a few callers in one process can."""
+
+    def __init__(self, url: str, manager: SessionManager) -> None:
+        self._url = url
+        self._manager = manager
+        self._ids: Iterator[int] = itertools.cycle(range(_SESSIONS))
+
+    @classmethod
+    @asynccontextmanager
+    async def ready(cls, url: str) -> AsyncIterator[Self]:
+        async with connected(url) as connection:
+            await connection.execute(
+                f"INSERT INTO {DEFAULT_SCHEMA}.sessions "  # noqa: S608 - a constant
+                "SELECT 'session-' || n, gen_random_uuid(), now(), now() "
+                f"FROM generate_series(0, {_SESSIONS - 1}) n"
+            )
+        repository = SQLAlchemySessionRepository.from_url(url)
+        yield cls(url, SessionManager(repository))
+        await repository.close()
+
+    async def rate(self, seconds: float) -> float:
+        """Touches per second."""
+        async with connected(self._url) as connection:  # every window begins on a tidy table
+            await connection.execute(f"VACUUM ANALYZE {DEFAULT_SCHEMA}.sessions")
+            await connection.execute("CHECKPOINT")
+        began = time.monotonic()
+        counts = await asyncio.gather(*(self._touch(began + seconds) for _ in range(_CALLERS)))
+        return sum(counts) / (time.monotonic() - began)
+
+    async def _touch(self, until: float) -> int:
+        count = 0
+        while time.monotonic() < until:
+            assert await self._manager.get_session(f"session-{next(self._ids)}") is not None
+            count += 1
+        return count
+
+
+@asynccontextmanager
+async def _idle_workers(url: str, plan: _Plan) -> AsyncIterator[None]:
+    """A hundred workers in a few processes, started anew, and stopped when the block ends."""
+    share = str(_WORKERS // _PROCESSES), str(plan.start_within_sec)
+    async with AsyncExitStack() as stack:
+        processes = [
+            await stack.enter_async_context(
+                PythonProcess.running("benchmarks.children.idle", url, *share)
+            )
+            for _ in range(_PROCESSES)
+        ]
+        for process in processes:
+            assert await process.line(within=60) == "ready"
+        await asyncio.sleep(plan.settle_sec)
+        async with connected(url) as connection:
+            listening = await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE application_name = $1 AND datname = current_database()",
+                APPLICATION_NAME,
+            )
+        assert listening == _WORKERS, listening
+        yield
+        for process in processes:
+            await process.tell("stop")
+        for process in processes:
+            await process.result()
+
+
+def _report(without: list[float], with_idle: list[float]) -> Report:
+    ratios = [busy / alone for alone, busy in zip(without, with_idle, strict=True)]
+    rows = [
+        [f"pair {number}", f"{alone:,.0f}", f"{busy:,.0f}", f"{ratio:.3f}"]
+        for number, (alone, busy, ratio) in enumerate(
+            zip(without, with_idle, ratios, strict=True), start=1
+        )
+    ]
+    return Report(
+        f"Touches beside {_WORKERS} idle workers that listen",
+        tables=[Table(["touches/s", "without", "with", "ratio"], rows)],
+        goals=[Goal("with / without, median of pairs", median(ratios), _GOAL, is_upper=False)],
+        notes=[
+            f"{_CALLERS} callers in one process touch {_SESSIONS:,} sessions in turn.",
+            f"The workers run in {_PROCESSES} processes on this machine, each with its own engine.",
+            "For `without` they are shut down. The order within the pairs alternates.",
+        ],
+        samples={"touches/s without": without, "touches/s with": with_idle},
+    )
