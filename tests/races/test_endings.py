@@ -154,3 +154,25 @@ async def test_a_touch_tells_the_time_at_which_it_had_the_row(race: Race) -> Non
     session = await within(touching)
     assert session is not None
     assert session.last_updated > waited_until
+
+
+async def test_an_interrupt_that_waited_for_an_end_finds_no_session(race: Race) -> None:
+    await race.register("s", await race.worker())
+    async with race.held() as conn:
+        await endings.end(conn, race.tables, "s", BY_TEST)
+        interrupting = await race.blocked(race.repository.interrupt_streams("s", None, BY_TEST))
+    assert await within(interrupting) is None
+    assert await outcomes(race) == [StreamOutcome.SESSION_ENDED]
+
+
+async def test_an_end_that_waited_for_an_interrupt_stops_nothing_twice(race: Race) -> None:
+    worker_id = await race.worker()
+    await race.register("s", worker_id)
+    async with race.held() as conn:
+        await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
+        ending = await race.blocked(race.repository.end_session("s", BY_TEST))
+    request = await within(ending)
+    assert request is not None
+    assert request.streams == []
+    assert await outcomes(race) == [StreamOutcome.INTERRUPTED]
+    assert len(await race.repository.unsettled_signals(worker_id)) == 1

@@ -115,3 +115,21 @@ async def test_batches_take_up_where_the_last_one_ended(race: Race, limit: int) 
         if position is None:
             break
     assert swept == 10
+
+
+async def test_an_interrupt_that_waited_for_the_sweep_finds_no_session(race: Race) -> None:
+    await idle_stream(race)
+    async with race.held() as conn:
+        await endings.expire(conn, race.tables, IDLE, BY_TEST, 100, None)
+        interrupting = await race.blocked(race.repository.interrupt_streams("s", None, BY_TEST))
+    assert await within(interrupting) is None
+    assert await ends(race) == [StreamOutcome.SESSION_EXPIRED]
+
+
+async def test_a_sweep_passes_over_the_session_that_is_being_interrupted(race: Race) -> None:
+    await idle_stream(race)
+    async with race.held() as conn:
+        await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
+        assert (await sweep(race)).sessions == 0
+    assert (await sweep(race)).sessions == 1
+    assert await ends(race) == [StreamOutcome.INTERRUPTED]
