@@ -99,7 +99,7 @@ class Workers(RuleBasedStateMachine):
         return SessionManager(self._repository, Runtime(b=break_), tuning=quiet)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(work)
+        return self._runner.run(_in_time(work))
 
     @rule(session_id=session_ids, worker=workers)
     def start(self, session_id: str, worker: int) -> None:
@@ -233,6 +233,12 @@ class Workers(RuleBasedStateMachine):
         held = self._run(contents(self._repository))
         assert held.signalled_stream_ids == []
         assert self._run(violations(self._repository)) == []
+
+
+async def _in_time(work: Coroutine[Any, Any, T]) -> T:
+    """Nothing here takes longer: what hangs is to fail, for only failures are told and shrunk."""
+    async with asyncio.timeout(30):
+        return await work
 
 
 async def _held(repository: SessionRepository) -> dict[str, dict[AgentId, Stream]]:

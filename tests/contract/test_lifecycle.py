@@ -205,6 +205,22 @@ async def test_shutting_down_is_not_held_up_by_a_source_that_will_not_close(
     release.set()
 
 
+async def test_shutting_down_closes_even_a_stream_that_was_unmarked_already(
+    managers: Managers, repository: SessionRepository
+) -> None:
+    manager, closed = managers(), list[str]()
+    stream = manager.stream("s", A, words(closed))
+    assert await anext(stream) == "word"
+    consumer = asyncio.ensure_future(anext(stream, "end"))
+    await manager.unmark_agent_streaming("s", A)
+    await manager.shutdown()
+    await asyncio.wait({consumer}, timeout=10)
+    assert consumer.done()
+    assert closed == ["closed"]
+    await stream.aclose()
+    assert (await story(repository))[2:] == ["stream_finished completed writer/a"]
+
+
 async def test_a_worker_that_left_leaves_no_signals_behind(
     manager: SessionManager, repository: SessionRepository
 ) -> None:

@@ -1,4 +1,4 @@
-"""Registrations that wait for the database: whoever leaves meanwhile leaves nothing behind."""
+"""When the database keeps one waiting, or fails: whoever leaves meanwhile leaves nothing behind."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from session_router import (
 )
 from session_router.settings import Tuning
 from tests.support.laws import violations
-from tests.support.locks import session_held, somebody_waits
+from tests.support.locks import session_held, somebody_waits, take_signals_away
 from tests.support.runtimes import Runtime
 from tests.support.sources import Source, hang
 from tests.support.trail import settlements
@@ -115,3 +115,21 @@ async def test_a_session_that_is_held_delays_the_streams_of_no_other(postgres_ur
             await stream.aclose()
             assert not registering.done()
         await registering
+
+
+async def test_shutting_down_while_the_database_fails_leaves_no_consumer_waiting(
+    database_url: str,
+) -> None:
+    repository = SQLAlchemySessionRepository.from_url(database_url)
+    manager, source = SessionManager(repository), Source("one", then=hang)
+    stream = manager.stream("s", A, source)
+    assert await anext(stream) == "one"
+    consumer = asyncio.ensure_future(anext(stream, "end"))
+    await source.is_at_end.wait()
+    await take_signals_away(database_url)
+    await manager.shutdown()
+    await asyncio.wait({consumer}, timeout=10)
+    assert consumer.done()
+    await eventually(lambda: source.is_closed)
+    await stream.aclose()
+    await repository.close()

@@ -1,5 +1,6 @@
 """Databases that keep a registration waiting for as long as a test wants."""
 
+import asyncio
 import fcntl
 import sqlite3
 from collections.abc import AsyncIterator
@@ -30,6 +31,18 @@ async def session_held(url: str, session_id: str) -> AsyncIterator[None]:
         await connection.close()
 
 
+async def take_signals_away(url: str) -> None:
+    """From now on, whoever would read or write signals is refused."""
+    if make_url(url).get_backend_name() == "sqlite":
+        await asyncio.to_thread(_execute, url, "ALTER TABLE interrupt_signals RENAME TO away")
+        return
+    connection = await _connect(url)
+    try:
+        await connection.execute("ALTER TABLE session_router.interrupt_signals RENAME TO away")
+    finally:
+        await connection.close()
+
+
 async def somebody_waits(url: str) -> bool:
     """Whether a change is on its way and waits for what `session_held` holds."""
     if make_url(url).get_backend_name() == "sqlite":
@@ -43,6 +56,11 @@ async def somebody_waits(url: str) -> bool:
     finally:
         await connection.close()
     return bool(waiting)
+
+
+def _execute(url: str, statement: str) -> None:
+    with closing(sqlite3.connect(_file(url), isolation_level=None)) as file:
+        file.execute(statement)
 
 
 def _file(url: str) -> Path:
