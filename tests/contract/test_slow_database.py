@@ -14,7 +14,7 @@ from session_router import (
 )
 from session_router.settings import Tuning
 from tests.support.laws import violations
-from tests.support.locks import session_held, somebody_waits, take_signals_away
+from tests.support.locks import session_held, somebody_waits, without_signals
 from tests.support.runtimes import Runtime
 from tests.support.sources import Source, hang
 from tests.support.trail import settlements
@@ -126,10 +126,10 @@ async def test_shutting_down_while_the_database_fails_leaves_no_consumer_waiting
     assert await anext(stream) == "one"
     consumer = asyncio.ensure_future(anext(stream, "end"))
     await source.is_at_end.wait()
-    await take_signals_away(database_url)
-    await manager.shutdown()
-    await asyncio.wait({consumer}, timeout=10)
-    assert consumer.done()
-    await eventually(lambda: source.is_closed)
-    await stream.aclose()
-    await repository.close()
+    async with without_signals(database_url):
+        await manager.shutdown()
+        await asyncio.wait({consumer}, timeout=10)
+        assert consumer.done()
+        await eventually(lambda: source.is_closed)
+        await stream.aclose()
+        await repository.close()

@@ -31,16 +31,18 @@ async def session_held(url: str, session_id: str) -> AsyncIterator[None]:
         await connection.close()
 
 
-async def take_signals_away(url: str) -> None:
-    """From now on, whoever would read or write signals is refused."""
-    if make_url(url).get_backend_name() == "sqlite":
-        await asyncio.to_thread(_execute, url, "ALTER TABLE interrupt_signals RENAME TO away")
-        return
-    connection = await _connect(url)
+@asynccontextmanager
+async def without_signals(url: str) -> AsyncIterator[None]:
+    """While the block runs, whoever would read or write signals is refused.
+
+    What it opened on the database must be closed within: the table is locked to bring it back.
+    """
+    schema = "" if make_url(url).get_backend_name() == "sqlite" else "session_router."
+    await _execute(url, f"ALTER TABLE {schema}interrupt_signals RENAME TO away")
     try:
-        await connection.execute("ALTER TABLE session_router.interrupt_signals RENAME TO away")
+        yield
     finally:
-        await connection.close()
+        await _execute(url, f"ALTER TABLE {schema}away RENAME TO interrupt_signals")
 
 
 async def somebody_waits(url: str) -> bool:
@@ -58,8 +60,20 @@ async def somebody_waits(url: str) -> bool:
     return bool(waiting)
 
 
-def _execute(url: str, statement: str) -> None:
-    with closing(sqlite3.connect(_file(url), isolation_level=None)) as file:
+async def _execute(url: str, statement: str) -> None:
+    if make_url(url).get_backend_name() == "sqlite":
+        # In a thread, since it may have to wait for a transaction of this very event loop.
+        await asyncio.to_thread(_execute_on_file, _file(url), statement)
+        return
+    connection = await _connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _execute_on_file(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute(statement)
 
 
