@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any, Final
 
 from session_router.maintenance.heartbeat import Heartbeat
-from session_router.maintenance.reaper import reap
+from session_router.maintenance.reaper import Reaper
 from session_router.maintenance.supervisor import Job, Supervisor
-from session_router.repository.base import SIGNALS_READ, Cleared, SessionRepository
+from session_router.repository.base import SIGNALS_READ, SessionRepository
 from session_router.settings import Tuning
 from session_router.signals.dispatcher import Dispatcher
 from session_router.signals.listener import Listener, WakeUps
@@ -40,6 +39,7 @@ class Jobs:
         self._dispatcher = dispatcher
         self._tuning = tuning
         self._heartbeat = Heartbeat(repository, tuning.lease_sec)
+        self._reaper = Reaper(repository, self._heartbeat, tuning.lease_sec)
         self._signalled = asyncio.Event()
         self._listener: Listener | None = None
         if (engine := repository.listening_engine()) is not None:
@@ -81,7 +81,9 @@ class Jobs:
     def start_cleaning(self) -> None:
         """What any of the workers must do for all; does nothing where it runs."""
         self._supervisor.start(self._sweep)
-        self._supervisor.start(Job("reap", self._reap, lambda: self._tuning.lease_sec / 3))
+        self._supervisor.start(
+            Job("reap", self._reaper.run_once, lambda: self._tuning.lease_sec / 3)
+        )
 
     def follow_worker(self) -> None:
         """Listen for the new incarnation, and look at once whether it has signals."""
@@ -109,7 +111,3 @@ class Jobs:
         if self.wake_ups.mode == "listening":
             return self._tuning.listening_poll_interval_sec
         return self._tuning.poll_interval_sec
-
-    async def _reap(self) -> Cleared:
-        lease = timedelta(seconds=self._tuning.lease_sec)
-        return await reap(self._repository, self._heartbeat, lease)

@@ -39,6 +39,7 @@ class Worker:
         self._is_entered = False
         self._was_tried = False
         self._is_leaving = False
+        self._is_in_doubt = False
         self._entering = asyncio.Lock()
 
     @property
@@ -116,6 +117,7 @@ class Worker:
             registration = await self._register(session_id, given_id, stream_id, renew)
         except BaseException:
             self._streams.leave(stream_id)
+            self._is_in_doubt = True  # the row may be there, or come yet
             raise
         finally:
             self._registering.discard(stream_id)
@@ -153,6 +155,8 @@ class Worker:
         nobody here knows, is finished as abandoned.
         """
         known = {s.stream_id for s in self._streams.all()} - self._registering
+        if not (known or self._is_in_doubt):
+            return
         held = await self._repository.streams_of_worker(self._worker_id)
         if held is None:
             return  # reaped: the heartbeat will find out, and cancel them
@@ -160,6 +164,7 @@ class Worker:
             self._streams.leave(stream_id)
         if self._registering:
             return  # whose outcome is not known yet
+        self._is_in_doubt = False
         for stream in held.live:
             if self._streams.find(stream.stream_id) is None:
                 await self._repository.finish_stream(

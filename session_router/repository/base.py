@@ -245,11 +245,14 @@ class SessionRepository(ABC):
         """Take a worker out: its streams finish `worker_stopped`, its signals settle `failed`."""
 
     @abstractmethod
-    async def reap_workers(self, lease: timedelta) -> Cleared:
+    async def reap_workers(self, lease: timedelta, *, thorough: bool) -> Cleared:
         """Take out the workers without a heartbeat for a lease, then clear what the dead left.
 
         That is all streams and signals whose worker has no row, whoever took the row:
         `worker_lost` and `lost`. Streams of no worker are spared.
+
+        Args:
+            thorough: clear also when no lease has run out.
         """
 
     @abstractmethod

@@ -250,7 +250,7 @@ class InMemorySessionRepository(SessionRepository):
         left = self._clear({worker_id}, StreamOutcome.WORKER_STOPPED, SignalOutcome.FAILED)
         return row + left
 
-    async def reap_workers(self, lease: timedelta) -> Cleared:
+    async def reap_workers(self, lease: timedelta, *, thorough: bool) -> Cleared:
         cutoff = _now() - lease
         lapsed = {w.worker_id for w in self._workers.values() if w.heartbeat_at < cutoff}
         for worker_id in lapsed:

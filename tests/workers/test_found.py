@@ -54,9 +54,11 @@ async def test_a_stream_that_nobody_here_knows_is_finished_as_abandoned(
 ) -> None:
     worker = Worker(repository, LocalStreams(), lambda lost: None)
     worker_id = await worker.enter()
+    await worker.register("kept", ALICE, uuid4(), renew=False)
     # As after a registration that committed when its caller had been told it is unknown.
     await repository.register_stream("chat", ALICE, worker_id, uuid4(), renew=False)
     await worker.reconcile()
+    assert len(await repository.list_streams("kept")) == 1
     assert await repository.list_streams("chat") == []
     finished = (await repository.list_events("chat"))[-1]
     assert finished.outcome is StreamOutcome.ABANDONED
@@ -145,9 +147,11 @@ async def test_a_held_session_does_not_hold_up_the_clearing_of_others(postgres_u
         await conn.execute(
             text("SELECT 1 FROM session_router.sessions WHERE session_id = 'held' FOR UPDATE")
         )
-        assert await repository.reap_workers(timedelta(0)) == Cleared(streams=2, workers=1)
+        assert await repository.reap_workers(timedelta(0), thorough=True) == Cleared(
+            streams=2, workers=1
+        )
         assert await repository.touch_session("free") is not None
-    assert await repository.reap_workers(timedelta(0)) == Cleared(streams=1)
+    assert await repository.reap_workers(timedelta(0), thorough=True) == Cleared(streams=1)
     assert await violations(repository) == []
     await repository.close()
 

@@ -287,7 +287,13 @@ class SQLAlchemySessionRepository(SessionRepository):
         waited = await self._wait_for(worker_id)
         return before + row + waited + await self._clear_all(clear_some)
 
-    async def reap_workers(self, lease: timedelta) -> Cleared:
+    async def reap_workers(self, lease: timedelta, *, thorough: bool) -> Cleared:
+        # One statement on the reserved connection, since each worker asks this all the time.
+        has_lapsed = await self._reserved.read(
+            lambda conn: workers.has_lapsed(conn, self._tables, lease)
+        )
+        if not (has_lapsed or thorough):
+            return Cleared()
         reaped = await self._transactions.write(
             lambda conn: workers.delete_lapsed(conn, self._tables, lease)
         )

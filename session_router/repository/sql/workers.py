@@ -105,6 +105,13 @@ async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Clear
     return Cleared(workers=deleted.rowcount)
 
 
+async def has_lapsed(conn: AsyncConnection, t: Tables, lease: timedelta) -> bool:
+    """Whether the lease of some worker has run out."""
+    oldest = select(clock().label("now"), func.min(t.workers.c.heartbeat_at).label("oldest"))
+    row = (await conn.execute(oldest)).one()
+    return row.oldest is not None and bool(row.now - row.oldest > lease)
+
+
 async def delete_lapsed(conn: AsyncConnection, t: Tables, lease: timedelta) -> list[UUID]:
     """Delete the rows of workers whose lease has run out.
 
