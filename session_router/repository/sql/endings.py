@@ -116,9 +116,9 @@ async def _finish(
     request_id: UUID,
 ) -> tuple[list[StreamRow], list[Signal]]:
     """Stop the streams of sessions whose rows are locked, and write the terminal events."""
-    stopped = await rows.lock_streams(conn, t, [session.session_id for session in ending])
+    session_ids = [session.session_id for session in ending]
+    stopped, now = await rows.lock_streams_at(conn, t, session_ids)
     uids = {session.session_id: session.session_uid for session in ending}
-    now = await rows.now(conn)
     events, signals = records.stop_streams(stopped, uids, now, StreamOutcome(event), request_id)
     finished = [records.session_finished(s, now, event, asker, request_id) for s in ending]
     await streams.take_out(conn, t, stopped, [*events, *finished], signals)

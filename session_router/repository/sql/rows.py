@@ -57,14 +57,25 @@ async def lock_streams(
     *conditions: ColumnElement[bool],
 ) -> list[StreamRow]:
     """Lock the streams of sessions whose rows the caller holds, in key order."""
+    return (await lock_streams_at(conn, t, session_ids, *conditions))[0]
+
+
+async def lock_streams_at(
+    conn: AsyncConnection,
+    t: Tables,
+    session_ids: Collection[str],
+    *conditions: ColumnElement[bool],
+) -> tuple[list[StreamRow], datetime]:
+    """The same, with the time, read in the same statement: the sessions' locks are held by then."""
     streams = t.agent_streams
     statement = (
-        select(streams)
+        select(streams, clock().label("now"))
         .where(one_of(streams.c.session_id, sorted(session_ids)), *conditions)
         .order_by(*streams.primary_key.columns)
         .with_for_update()
     )
-    return [stream_row(row) for row in await conn.execute(statement)]
+    found = (await conn.execute(statement)).all()
+    return [stream_row(row) for row in found], found[0].now if found else await now(conn)
 
 
 async def delete_streams(conn: AsyncConnection, t: Tables, streams: Collection[StreamRow]) -> None:

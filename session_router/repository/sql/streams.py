@@ -89,12 +89,9 @@ async def interrupt(
     session = await sessions.lock(conn, t, session_id)
     if session is None:
         return None
-    streams = [
-        stream
-        for stream in await rows.lock_streams(conn, t, [session_id])
-        if agents is None or stream.agent_id in agents
-    ]
-    request_id, now = uuid4(), await rows.now(conn)
+    locked, now = await rows.lock_streams_at(conn, t, [session_id])
+    streams = [stream for stream in locked if agents is None or stream.agent_id in agents]
+    request_id = uuid4()
     requested = records.interrupt_requested(session, now, asker, request_id)
     uids = {session_id: session.session_uid}
     events, signals = records.stop_streams(
