@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, create_engine, inspect, text
 
+from session_router.database.definitions import definitions
 from session_router.database.schema import build_tables
 
 Shape = dict[str, str]
@@ -45,12 +46,16 @@ _POSTGRESQL: Final = text("""
     FROM ours JOIN pg_trigger t ON tgrelid = ours.oid WHERE NOT tgisinternal
     UNION ALL
     SELECT relname || ': view', pg_get_viewdef(oid) FROM ours WHERE relkind = 'v'
+    UNION ALL
+    SELECT proname || ': function', pg_get_functiondef(oid) FROM pg_proc
+    WHERE pronamespace = (:namespace)::oid AND proname = ANY (:names)
 """)
 
 
 def differences(conn: Connection, schema: str | None) -> list[str]:
     """Every difference between the database and the metadata, a sentence each."""
     names = [table.name for table in build_tables(schema).metadata.sorted_tables]
+    names += [made.name for made in definitions(conn.dialect.name, schema)]
     if conn.dialect.name == "sqlite":
         found, wanted = _on_sqlite(conn, names), _wanted_on_sqlite(names)
     else:
@@ -87,6 +92,7 @@ def _on_postgresql(conn: Connection, names: Collection[str], schema: str) -> Sha
 def _wanted_on_postgresql(conn: Connection, names: Collection[str]) -> Shape:
     conn.rollback()
     build_tables(_SCRATCH).metadata.create_all(conn, checkfirst=False)
+    _define(conn, _SCRATCH)
     schema = conn.execute(
         text("SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()")
     ).scalar_one()
@@ -101,9 +107,15 @@ def _wanted_on_sqlite(names: Collection[str]) -> Shape:
     try:
         with engine.begin() as conn:
             build_tables(None).metadata.create_all(conn)
+            _define(conn, None)
             return _on_sqlite(conn, names)
     finally:
         engine.dispose()
+
+
+def _define(conn: Connection, schema: str | None) -> None:
+    for made in definitions(conn.dialect.name, schema):
+        conn.exec_driver_sql(made.create)
 
 
 def _on_sqlite(conn: Connection, names: Collection[str]) -> Shape:
