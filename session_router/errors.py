@@ -1,5 +1,7 @@
 """Every error that this package raises on purpose."""
 
+from typing import Self
+
 
 class SessionRouterError(Exception):
     """Base of all errors of this package."""
@@ -51,6 +53,18 @@ class SchemaError(DatabaseError):
 
 class DeadlineExceededError(SessionRouterError, TimeoutError):
     """An operation had no answer within its deadline; whether it happened is unknown."""
+
+    @classmethod
+    def of(cls, deadline_sec: float) -> Self:
+        """The error of an operation on the database that took longer than this."""
+        return cls(
+            f"the database did not answer within {deadline_sec:g} s; whether the operation "
+            "happened is unknown. Look before you repeat it, or raise the deadline."
+        )
+
+
+class OverloadedError(SessionRouterError):
+    """Too many operations wait for the database already; this one was not begun."""
 
 
 class WorkerGoneError(SessionRouterError):

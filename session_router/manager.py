@@ -63,6 +63,7 @@ class SessionManager:
         )
         check_resolution(minutes, self._tuning.touch_resolution_sec)
         self._timeout = timedelta(minutes=minutes)
+        self._touch_resolution = timedelta(seconds=self._tuning.touch_resolution_sec)
         interval = check_positive(cleanup_interval_sec, "cleanup_interval_sec")
         self._process = WorkerProcess(
             repository, self.agent_runtime, self.expire_old_sessions, interval, self._tuning
@@ -110,7 +111,9 @@ class SessionManager:
             DeadlineExceededError: no answer in time; whether it happened is unknown.
         """
         return await self.repository.start_session(
-            check_session_id(session_id), self._process.worker.asker()
+            check_session_id(session_id),
+            self._process.worker.asker(),
+            resolution=self._touch_resolution,
         )
 
     async def start_new_session(self, session_id: str) -> Session:
@@ -123,7 +126,9 @@ class SessionManager:
 
     async def get_session(self, session_id: str) -> Session | None:
         """Touch a session and read it; None when it does not live. Never creates one."""
-        return await self.repository.touch_session(check_session_id(session_id))
+        return await self.repository.touch_session(
+            check_session_id(session_id), resolution=self._touch_resolution
+        )
 
     async def register_agent(self, session_id: str, agent_id: AgentIdLike) -> UUID:
         """Mark an agent as streaming in this worker; creates or touches the session.
@@ -241,7 +246,7 @@ class SessionManager:
         """Delete every session that is idle longer than the timeout, and stop its streams."""
         return await sweep(
             self.repository,
-            self._timeout + timedelta(seconds=self._tuning.touch_resolution_sec),
+            self._timeout + self._touch_resolution,
             self._process.worker.asker(),
             self._tuning.sweep_batch_size,
             self._process.begin,

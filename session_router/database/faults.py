@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from socket import gaierror
 from typing import Final
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -30,6 +31,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        raise _translate(error.orig, is_cut=error.connection_invalidated) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise _translate(error) from error
     except PoolTimeoutError as error:
         raise DatabaseUnavailableError(
@@ -50,8 +53,8 @@ def translated() -> Iterator[None]:
         raise _unreachable(error) from error
 
 
-def _translate(error: DBAPIError) -> DatabaseError:
-    cause = error.orig
+def _translate(cause: BaseException | None, *, is_cut: bool = False) -> DatabaseError:
+    """What a driver raised, or an error of SQLAlchemy's wraps; `is_cut`: the connection is gone."""
     said = " ".join(str(cause).split()) or type(cause).__name__
     code = str(getattr(cause, "sqlstate", None) or "")
     if code in _SCHEMA_CODES or said.startswith(_SQLITE_SCHEMA_TEXTS):
@@ -61,7 +64,7 @@ def _translate(error: DBAPIError) -> DatabaseError:
             f"a pooler hands out connections by the transaction ({said}); add "
             "?prepared_statement_cache_size=0 to the database URL."
         )
-    if error.connection_invalidated or code[:2] in _UNAVAILABLE_CLASSES:
+    if is_cut or code[:2] in _UNAVAILABLE_CLASSES:
         return _unreachable(said)
     if not code and type(cause).__name__ in ("OperationalError", "InterfaceError"):
         return _unreachable(said)

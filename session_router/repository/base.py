@@ -157,12 +157,20 @@ class SessionRepository(ABC):
     # Sessions
 
     @abstractmethod
-    async def touch_session(self, session_id: str) -> Session | None:
-        """Touch a session and read it; None when it does not live."""
+    async def touch_session(
+        self, session_id: str, *, resolution: timedelta = timedelta(0)
+    ) -> Session | None:
+        """Touch a session and read it; None when it does not live.
+
+        Args:
+            resolution: a session whose last touch is younger than this is only read.
+        """
 
     @abstractmethod
-    async def start_session(self, session_id: str, asker: Asker) -> Session:
-        """Get or create a session, and touch it."""
+    async def start_session(
+        self, session_id: str, asker: Asker, *, resolution: timedelta = timedelta(0)
+    ) -> Session:
+        """Get or create a session, and touch it; `resolution` as in `touch_session`."""
 
     @abstractmethod
     async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:

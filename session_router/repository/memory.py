@@ -111,15 +111,20 @@ class InMemorySessionRepository(SessionRepository):
 
     # Sessions
 
-    async def touch_session(self, session_id: str) -> Session | None:
-        row = self._sessions.get(session_id)
+    async def touch_session(
+        self, session_id: str, *, resolution: timedelta = timedelta(0)
+    ) -> Session | None:
+        row, now = self._sessions.get(session_id), _now()
         if row is None:
             return None
-        self._sessions[session_id] = records.touched(row, _now())
+        if row.last_updated <= now - resolution:
+            self._sessions[session_id] = records.touched(row, now)
         return self._snapshot(self._sessions[session_id])
 
-    async def start_session(self, session_id: str, asker: Asker) -> Session:
-        session = await self.touch_session(session_id)
+    async def start_session(
+        self, session_id: str, asker: Asker, *, resolution: timedelta = timedelta(0)
+    ) -> Session:
+        session = await self.touch_session(session_id, resolution=resolution)
         return session or self._snapshot(self._create(session_id, _now(), asker))
 
     async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:

@@ -6,29 +6,15 @@ a new revision, and a function that running code may still call gets a new name.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from session_router.database.definitions.definition import Definition
+from session_router.database.definitions.hot_operations_0002 import made_by_0002
 
-@dataclass(frozen=True)
-class Definition:
-    """An object that is no table.
+__all__ = ["Definition", "definitions"]
 
-    Attributes:
-        name: its name in the schema; of a trigger, the name of the trigger.
-        create: the statement that makes it.
-        drop: the statement that takes it away.
-    """
-
-    name: str
-    create: str
-    drop: str
-
-
-Definitions = Callable[[str, str | None], Sequence[Definition]]
-"""From a dialect's name and a schema (None on SQLite) to the objects there, in order of making."""
-
-_REVISIONS: Final[Sequence[Definitions]] = ()
+# From a dialect's name and a schema (None on SQLite) to the objects there.
+_REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] = (made_by_0002,)
 
 
 def definitions(dialect: str, schema: str | None) -> list[Definition]:

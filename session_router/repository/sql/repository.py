@@ -35,6 +35,8 @@ from session_router.repository.sql import (
     workers,
 )
 from session_router.repository.sql.connections import PooledConnections, ReservedConnection
+from session_router.repository.sql.hot_operations import HotOperations
+from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
 from session_router.repository.sql.transactions import Transactions
 from session_router.session import Session, check_session_id, checked
 from session_router.settings import DEFAULT_DEADLINE_SEC, DEFAULT_SCHEMA, check_positive
@@ -75,6 +77,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         self._listen_engine = create_engine(listen_url) if listen_url else None
         self._tables: Tables = build_tables(schema if engine.dialect.name != "sqlite" else None)
         self._transactions = Transactions(PooledConnections(engine), deadline_sec)
+        self._hot = HotOperations(engine, self._transactions, self._tables, deadline_sec)
         # What keeps a worker alive and stoppable; SQLite makes its connections at will.
         self._reserved = self._transactions
         if engine.dialect.name == "postgresql":
@@ -109,6 +112,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         return self._engine
 
     async def close(self) -> None:
+        await self._hot.close()
         await self._reserved.close()
         await self._transactions.close()
         if self._listen_engine is not None:
@@ -181,19 +185,15 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     # Sessions
 
-    async def touch_session(self, session_id: str) -> Session | None:
-        async def touch(conn: AsyncConnection) -> Session | None:
-            row = await sessions.touch(conn, self._tables, session_id)
-            return None if row is None else await sessions.snapshot(conn, self._tables, row)
+    async def touch_session(
+        self, session_id: str, *, resolution: timedelta = timedelta(0)
+    ) -> Session | None:
+        return await self._hot.touch.submit(Touch(session_id, resolution))
 
-        return await self._transactions.write(touch, session_id=session_id)
-
-    async def start_session(self, session_id: str, asker: Asker) -> Session:
-        async def start(conn: AsyncConnection) -> Session:
-            row = await sessions.start(conn, self._tables, session_id, asker)
-            return await sessions.snapshot(conn, self._tables, row)
-
-        return await self._transactions.write(start, session_id=session_id)
+    async def start_session(
+        self, session_id: str, asker: Asker, *, resolution: timedelta = timedelta(0)
+    ) -> Session:
+        return await self._hot.start.submit(Start(session_id, resolution, asker))
 
     async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:
         async def replace(conn: AsyncConnection) -> tuple[Session, StopRequest]:
@@ -224,11 +224,8 @@ class SQLAlchemySessionRepository(SessionRepository):
     async def register_stream(
         self, session_id: str, agent_id: AgentId, worker_id: UUID, stream_id: UUID, *, renew: bool
     ) -> Registration:
-        return await self._transactions.write(
-            lambda conn: streams.register(
-                conn, self._tables, session_id, agent_id, worker_id, stream_id, renew
-            ),
-            session_id=session_id,
+        return await self._hot.register.submit(
+            Register(session_id, agent_id, worker_id, stream_id, renew)
         )
 
     async def finish_stream(
@@ -241,11 +238,8 @@ class SQLAlchemySessionRepository(SessionRepository):
         worker_id: UUID | None = None,
         detail: str | None = None,
     ) -> UUID | None:
-        return await self._transactions.write(
-            lambda conn: streams.finish(
-                conn, self._tables, session_id, agent_id, outcome, stream_id, worker_id, detail
-            ),
-            session_id=session_id,
+        return await self._hot.finish.submit(
+            Finish(session_id, agent_id, outcome, stream_id, worker_id, detail)
         )
 
     async def interrupt_streams(

@@ -78,7 +78,7 @@ class Transactions:
             return task.result()
         task.cancel()
         task.add_done_callback(_report_orphan)
-        raise self._late()
+        raise DeadlineExceededError.of(self._deadline_sec)
 
     async def _attempt(
         self, operation: Operation[T], connecting: Connecting, session_id: str | None
@@ -90,13 +90,7 @@ class Transactions:
                     async with connecting() as conn:
                         return await operation(conn)
         except TimeoutError:
-            raise self._late() from None
-
-    def _late(self) -> DeadlineExceededError:
-        return DeadlineExceededError(
-            f"the database did not answer within {self._deadline_sec:g} s; whether the operation "
-            "happened is unknown. Look before you repeat it, or raise the deadline."
-        )
+            raise DeadlineExceededError.of(self._deadline_sec) from None
 
 
 def _report_orphan(task: asyncio.Task[Any]) -> None:

@@ -1,0 +1,186 @@
+"""Group commit: what callers ask for while a transaction is under way shares the next one.
+
+While one batch is on its way to the database, callers queue; the next batch takes all that wait.
+There is no timer: whoever comes alone is a batch of one, at once. Each caller waits for the commit
+of its own batch, and gets its own result or error.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from enum import Enum
+from typing import Any, Final, Generic, TypeVar
+
+from session_router.errors import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    OverloadedError,
+    SchemaError,
+)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_LANES: Final = 2
+_BATCH_LIMIT: Final = 500
+_QUEUE_LIMIT: Final = 10_000
+
+
+class Postponed(Enum):
+    """The result of an item that its batch could not carry out; nothing was written for it."""
+
+    ALONE = "alone"
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Commits what callers submit, in batches.
+
+    Items with the same key take the same lane, so no two batches of this object are ever after
+    the same rows at once. Two lanes keep the database busy while results are handed out.
+
+    Args:
+        commit: carries out a batch in one transaction. Returns a result for each item, in their
+            order; `Postponed.ALONE` for one that it left out, since somebody holds its rows or it
+            is no common case. An error means that nothing of the batch was written, unless it
+            says that the outcome is unknown.
+        alone: carries out one item that its batch could not, however long it has to wait.
+        key: what an item is about.
+        deadline_sec: how long a caller waits, in seconds.
+        lanes: how many batches may be under way at once.
+        batch_limit: how many items one batch takes at the most.
+        queue_limit: how many items may wait before a caller is turned away.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Postponed]]],
+        alone: Callable[[Item], Awaitable[Result]],
+        key: Callable[[Item], Hashable],
+        deadline_sec: float,
+        *,
+        lanes: int = _LANES,
+        batch_limit: int = _BATCH_LIMIT,
+        queue_limit: int = _QUEUE_LIMIT,
+    ) -> None:
+        self._commit = commit
+        self._alone = alone
+        self._key = key
+        self._deadline_sec = deadline_sec
+        self._batch_limit = batch_limit
+        self._queue_limit = queue_limit
+        self._lanes: list[deque[_Entry[Item, Result]]] = [deque() for _ in range(lanes)]
+        self._busy: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: Item) -> Result:
+        """Have an item carried out, and wait until it is committed.
+
+        A caller that is cancelled goes at once: its item is left out where its batch has not
+        begun, and otherwise carried out with the others.
+
+        Raises:
+            OverloadedError: too many wait already; nothing was written.
+            DeadlineExceededError: no answer in time; whether it happened is unknown.
+            DatabaseError: the database failed it.
+        """
+        number = hash(self._key(item)) % len(self._lanes)
+        lane = self._lanes[number]
+        if len(lane) * len(self._lanes) >= self._queue_limit:
+            raise OverloadedError(
+                f"{len(lane):,} operations wait for the database already, so this one was not "
+                "begun and nothing was written; try again later, or spread the load over more "
+                "workers."
+            )
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        lane.append((item, future))
+        if number not in self._busy:
+            self._busy.add(number)
+            self._spawn(self._drain(number))
+        try:
+            async with asyncio.timeout(self._deadline_sec):
+                return await future
+        except TimeoutError:
+            # One that a batch raised is the caller's own, not the clock's.
+            if not future.cancelled():
+                raise
+            raise DeadlineExceededError.of(self._deadline_sec) from None
+
+    async def close(self) -> None:
+        """Wait until all that was submitted has been carried out, or has failed."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _drain(self, number: int) -> None:
+        """Commit batch after batch until nobody waits in the lane."""
+        lane = self._lanes[number]
+        try:
+            while batch := self._take(lane):
+                await self._carry_out(batch)
+        finally:
+            # No await since the lane was seen empty: whoever submits from here on wakes it again.
+            self._busy.discard(number)
+
+    def _take(self, lane: "deque[_Entry[Item, Result]]") -> "list[_Entry[Item, Result]]":
+        """The next batch: what has waited longest, without those whose callers went away."""
+        batch: list[_Entry[Item, Result]] = []
+        while lane and len(batch) < self._batch_limit:
+            entry = lane.popleft()
+            if not entry[1].done():
+                batch.append(entry)
+        return batch
+
+    async def _carry_out(self, batch: "list[_Entry[Item, Result]]") -> None:
+        try:
+            results = await self._commit([item for item, _ in batch])
+        except Exception as error:  # whatever a batch meets, its callers are told
+            self._fail(batch, error)
+            return
+        except BaseException:  # this task ends, and with it the hope of an answer
+            for _, future in batch:
+                future.cancel()
+            raise
+        for entry, result in zip(batch, results, strict=True):
+            if isinstance(result, Postponed):
+                self._spawn(self._carry_out_alone(*entry))
+            elif not entry[1].done():
+                entry[1].set_result(result)
+
+    def _fail(self, batch: "list[_Entry[Item, Result]]", error: Exception) -> None:
+        """One item that the database refuses must not fail those beside it: each goes alone."""
+        if len(batch) > 1 and _is_about_one_item(error):
+            for entry in batch:
+                self._spawn(self._carry_out_alone(*entry))
+            return
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(error)
+
+    async def _carry_out_alone(self, item: Item, future: "asyncio.Future[Result]") -> None:
+        if future.done():
+            return
+        try:
+            result = await self._alone(item)
+        except Exception as error:
+            if not future.done():
+                future.set_exception(error)
+        except BaseException:
+            future.cancel()
+            raise
+        else:
+            if not future.done():
+                future.set_result(result)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+_Entry = tuple[Item, "asyncio.Future[Result]"]
+
+
+def _is_about_one_item(error: Exception) -> bool:
+    """Whether an error may be one item's fault, and it is certain that nothing was written."""
+    is_refusal = isinstance(error, DatabaseError)
+    return is_refusal and not isinstance(error, DatabaseUnavailableError | SchemaError)

@@ -1,0 +1,99 @@
+"""The hot operations on PostgreSQL: one function call, and one commit, for a whole batch."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from session_router.agent_id import AgentId
+from session_router.group_commit import Postponed
+from session_router.repository.base import Registration
+from session_router.repository.sql.driver_calls import DriverCalls
+from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
+from session_router.session import Session
+
+
+class HotOnPostgresql:
+    """Calls the functions of one schema. Each call is a transaction: it needs no BEGIN and COMMIT.
+
+    What a function leaves out is postponed; see `database/definitions/hot_operations_0002.py`.
+    """
+
+    def __init__(self, calls: DriverCalls, schema: str) -> None:
+        self._calls = calls
+        self._schema = schema
+
+    async def touch(self, asked: Sequence[Touch]) -> list[Session | Postponed | None]:
+        ids = list({one.session_id for one in asked})
+        resolution = min(one.resolution for one in asked)
+        found = await self._call("touch_sessions", ids, resolution)
+        rows = {row["session_id"]: row for row in found}
+        return [_session_of(rows.get(one.session_id)) for one in asked]
+
+    async def start(self, asked: Sequence[Start]) -> list[Session | Postponed]:
+        askers = {one.session_id: one.asker for one in asked}
+        found = await self._call(
+            "start_sessions",
+            list(askers),
+            [uuid4() for _ in askers],
+            [asker.worker_id for asker in askers.values()],
+            min(one.resolution for one in asked),
+        )
+        rows = {row["session_id"]: row for row in found}
+        # Without a row, somebody else was creating the session.
+        return [_session_of(rows.get(one.session_id)) or Postponed.ALONE for one in asked]
+
+    async def register(self, asked: Sequence[Register]) -> list[Registration | Postponed]:
+        found = await self._call(
+            "register_streams",
+            *_agents(asked),
+            [one.stream_id for one in asked],
+            [one.worker_id for one in asked],
+            [uuid4() for _ in asked],
+        )
+        opened = {row["stream_id"] for row in found}
+        return [
+            Registration(one.stream_id) if one.stream_id in opened else Postponed.ALONE
+            for one in asked
+        ]
+
+    async def finish(self, asked: Sequence[Finish]) -> list[UUID | Postponed | None]:
+        found = await self._call(
+            "finish_streams",
+            *_agents(asked),
+            [one.stream_id for one in asked],
+            [one.worker_id for one in asked],
+            [one.outcome for one in asked],
+            [one.detail for one in asked],
+        )
+        ended: list[UUID | Postponed | None] = [None] * len(asked)
+        for row in found:
+            ended[row["number"] - 1] = row["stream_id"] or Postponed.ALONE
+        return ended
+
+    async def _call(self, function: str, *arguments: object) -> "list[asyncpg.Record]":
+        places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
+        call = f"SELECT * FROM {self._schema}.{function}({places})"  # noqa: S608 - all are ours
+        return await self._calls.fetch(call, *arguments)
+
+
+def _agents(asked: Sequence[Register] | Sequence[Finish]) -> tuple[list[str], ...]:
+    return (
+        [one.session_id for one in asked],
+        [one.agent_id.type for one in asked],
+        [one.agent_id.key for one in asked],
+    )
+
+
+def _session_of(row: "asyncpg.Record | None") -> Session | Postponed | None:
+    """A snapshot of its own for each caller; the database's values need no validation."""
+    if row is None:
+        return None
+    if row["is_busy"]:
+        return Postponed.ALONE
+    return Session.model_construct(
+        session_id=row["session_id"],
+        start_time=row["start_time"],
+        last_updated=row["last_updated"],
+        agents_streaming={AgentId.from_str(agent) for agent in row["agents"]},
+    )

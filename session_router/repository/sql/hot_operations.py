@@ -1,0 +1,87 @@
+"""Touch, start, register and finish: what agents do all the time, through group commit."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from session_router.database.schema import Tables
+from session_router.group_commit import GroupCommit, Postponed
+from session_router.repository.base import Registration
+from session_router.repository.sql.driver_calls import DriverCalls
+from session_router.repository.sql.hot_on_postgresql import HotOnPostgresql
+from session_router.repository.sql.hot_on_sqlite import HotOnSqlite
+from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
+from session_router.repository.sql.transactions import Transactions
+from session_router.session import Session
+
+Result = TypeVar("Result")
+
+
+class Request(Protocol):
+    """What `hot_requests` has."""
+
+    @property
+    def session_id(self) -> str: ...
+
+
+Asked = TypeVar("Asked", bound=Request)
+
+
+class Batches(Protocol):
+    """The four on one kind of database, for many at once; see `GroupCommit`."""
+
+    async def touch(self, asked: Sequence[Touch]) -> Sequence[Session | Postponed | None]: ...
+
+    async def start(self, asked: Sequence[Start]) -> Sequence[Session | Postponed]: ...
+
+    async def register(self, asked: Sequence[Register]) -> Sequence[Registration | Postponed]: ...
+
+    async def finish(self, asked: Sequence[Finish]) -> Sequence[UUID | Postponed | None]: ...
+
+
+class HotOperations:
+    """One group commit for each of the four.
+
+    A request that its batch could not carry out goes alone: it waits for the session's row, as
+    long as its deadline, with a connection of its own. So a row that somebody holds delays those
+    who want it, and nobody else.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, transactions: Transactions, t: Tables, deadline_sec: float
+    ) -> None:
+        self._transactions = transactions
+        self._t = t
+        self._deadline_sec = deadline_sec
+        many: Batches = HotOnSqlite(transactions, t)
+        if t.sessions.schema is not None:
+            many = HotOnPostgresql(DriverCalls(engine, deadline_sec), t.sessions.schema)
+        # SQLite has one writer at a time, for whom one long queue is better than two.
+        self._lanes = 1 if isinstance(many, HotOnSqlite) else 2
+        self.touch: GroupCommit[Touch, Session | None] = self._grouped(many.touch, Touch.alone)
+        self.start: GroupCommit[Start, Session] = self._grouped(many.start, Start.alone)
+        self.register: GroupCommit[Register, Registration] = self._grouped(
+            many.register, Register.alone
+        )
+        self.finish: GroupCommit[Finish, UUID | None] = self._grouped(many.finish, Finish.alone)
+
+    async def close(self) -> None:
+        """Wait until all that was asked for has been carried out, or has failed."""
+        for group in (self.touch, self.start, self.register, self.finish):
+            await group.close()
+
+    def _grouped(
+        self,
+        commit: Callable[[Sequence[Asked]], Awaitable[Sequence[Result | Postponed]]],
+        carry_out: Callable[[Asked, AsyncConnection, Tables], Awaitable[Result]],
+    ) -> GroupCommit[Asked, Result]:
+        async def alone(asked: Asked) -> Result:
+            return await self._transactions.write(
+                lambda conn: carry_out(asked, conn, self._t), session_id=asked.session_id
+            )
+
+        return GroupCommit(
+            commit, alone, lambda asked: asked.session_id, self._deadline_sec, lanes=self._lanes
+        )
