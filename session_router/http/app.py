@@ -17,6 +17,7 @@ _ANYWHERE = problems.documented(
     problems.INVALID_REQUEST,
     problems.INTERNAL_ERROR,
     problems.DATABASE_UNAVAILABLE,
+    problems.OVERLOADED,
     problems.WRONG_SCHEMA,
     problems.DEADLINE_EXCEEDED,
 )

@@ -15,6 +15,7 @@ from session_router.errors import (
     DatabaseUnavailableError,
     DeadlineExceededError,
     InvalidValueError,
+    OverloadedError,
     SchemaError,
     SessionRouterError,
 )
@@ -40,6 +41,7 @@ _ANSWERS: Final[Mapping[type[SessionRouterError], tuple[ProblemKind, str | None]
     InvalidValueError: (problems.INVALID_VALUE, None),
     DeadlineExceededError: (problems.DEADLINE_EXCEEDED, None),
     DatabaseUnavailableError: (problems.DATABASE_UNAVAILABLE, _UNAVAILABLE_DETAIL),
+    OverloadedError: (problems.OVERLOADED, None),
     SchemaError: (problems.WRONG_SCHEMA, _SCHEMA_DETAIL),
     SessionRouterError: (problems.INTERNAL_ERROR, INTERNAL_DETAIL),
 }

@@ -43,6 +43,7 @@ WRONG_CONTENT_TYPE: Final = ProblemKind(
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The query or the body is not valid")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
 DATABASE_UNAVAILABLE: Final = ProblemKind("database-unavailable", 503, "The database is away")
+OVERLOADED: Final = ProblemKind("overloaded", 503, "Too many requests wait for the database")
 WRONG_SCHEMA: Final = ProblemKind("wrong-schema", 503, "The database has other tables")
 SHUTTING_DOWN: Final = ProblemKind("shutting-down", 503, "The service is shutting down")
 DEADLINE_EXCEEDED: Final = ProblemKind("deadline-exceeded", 504, "The database was too slow")

@@ -1,5 +1,6 @@
 """The queries that matter go by an index, on tables large enough for the choice to be real."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,9 +10,13 @@ import pytest
 from sqlalchemy import Select, delete, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from session_router import AgentId, SQLAlchemySessionRepository
 from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
 from session_router.database.types import one_of
+from session_router.events import StreamOutcome
+from session_router.repository.records import Asker
+from tests.support.waiting import eventually
 
 ROWS = 20_000
 
@@ -141,3 +146,63 @@ async def test_every_query_that_matters_uses_its_index(database_url: str, names:
             wrong[name] = said
     await engine.dispose()
     assert wrong == {}
+
+
+async def test_no_batch_ever_reads_a_whole_table_or_all_that_is_idle(postgres_url: str) -> None:
+    """Small tables tempt the planner most, and the plan that it makes then is kept."""
+    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    worker_id, agents = uuid4(), [AgentId("writer", str(number)) for number in range(20)]
+    await repository.add_worker(worker_id, "host", 1)
+    await repository.close()
+    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    before = await _scans(repository.engine)
+    for _ in range(8):  # more often than a plan is made anew before it is kept
+        registered = await asyncio.gather(
+            *(
+                repository.register_stream(f"s{a.key}", a, worker_id, uuid4(), renew=False)
+                for a in agents
+            )
+        )
+        await asyncio.gather(*(repository.start_session(f"s{n}", Asker()) for n in range(30)))
+        await asyncio.gather(*(repository.touch_session(f"s{n}") for n in range(40)))
+        await asyncio.gather(
+            *(
+                repository.finish_stream(
+                    f"s{a.key}", a, StreamOutcome.COMPLETED, stream_id=one.stream_id
+                )
+                for a, one in zip(agents, registered, strict=True)
+            )
+        )
+    await repository.close()
+    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    after = await _scans(repository.engine)
+    await repository.close()
+    used = {name: after[name] - before[name] for name in after}
+    whole = {name: n for name, n in used.items() if name.endswith("whole")}
+    assert set(whole.values()) == {0}, whole
+    assert used["sessions_pkey"] > 0
+    assert used["agent_streams_pkey"] > 0
+    assert used["sessions_last_updated_session_id_idx"] == 0
+
+
+async def _scans(engine: AsyncEngine) -> dict[str, int]:
+    """How often each index, and each table as a whole, has been read."""
+    statement = text("""
+        SELECT indexrelname AS name, idx_scan AS n FROM pg_stat_user_indexes
+        WHERE relname IN ('sessions', 'agent_streams')
+        UNION ALL
+        SELECT relname || ' whole', seq_scan FROM pg_stat_user_tables
+        WHERE relname IN ('sessions', 'agent_streams')
+    """)
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    async with engine.connect() as conn:
+
+        async def are_gone() -> bool:  # for then their counts are in
+            return (await conn.execute(others)).scalar_one() == 0
+
+        await eventually(are_gone)
+        await conn.commit()
+        return {row.name: row.n for row in await conn.execute(statement)}

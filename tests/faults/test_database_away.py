@@ -21,6 +21,7 @@ from session_router import (
     SQLAlchemySessionRepository,
 )
 from session_router.database.migrate import Target, upgrade
+from session_router.settings import Tuning
 from tests.support.databases import run
 from tests.support.laws import violations
 from tests.support.postgres import PASSWORD, PostgresServer
@@ -111,7 +112,7 @@ async def test_a_row_that_somebody_holds_delays_only_its_own_callers(
     server: PostgresServer,
 ) -> None:
     repository = SQLAlchemySessionRepository.from_url(server.url(), deadline_sec=1)
-    manager = SessionManager(repository)
+    manager = SessionManager(repository, tuning=Tuning(touch_resolution_sec=0))  # touches write
     await manager.start_session("held")
     await manager.start_session("free")
     connection = await asyncpg.connect(server.url().replace("+asyncpg", ""))

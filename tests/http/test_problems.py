@@ -15,6 +15,7 @@ from session_router import (
     SQLAlchemySessionRepository,
 )
 from session_router.http import create_app
+from session_router.settings import Tuning
 from tests.http.conftest import client_of
 
 JSON = {"content-type": "application/json"}
@@ -199,7 +200,8 @@ async def test_a_deadline_says_that_the_outcome_is_unknown(postgres_url: str) ->
     repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=0.2)
     plain_url = make_url(postgres_url).set(drivername="postgresql")
     locker = await asyncpg.connect(plain_url.render_as_string(hide_password=False))
-    async with SessionManager(repository) as manager, client_of(create_app(manager)) as client:
+    made = SessionManager(repository, tuning=Tuning(touch_resolution_sec=0))  # touches write
+    async with made as manager, client_of(create_app(manager)) as client:
         await client.put("/sessions/chat")
         async with locker.transaction():
             await locker.execute("SELECT 1 FROM session_router.sessions FOR UPDATE")

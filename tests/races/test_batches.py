@@ -1,0 +1,176 @@
+"""The lock rules where the hot operations go in batches: each race with its interleaving forced.
+
+The held transaction is a batch's function call that has not committed yet, or what a batch meets.
+"""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router import WorkerGoneError
+from session_router.events import StreamOutcome
+from session_router.repository.sql import endings, streams
+from tests.races.conftest import BY_TEST, WRITER, Race, within
+
+FOREVER = timedelta(days=1)
+
+
+async def register_batch(conn: AsyncConnection, session_id: str, worker_id: UUID) -> UUID:
+    """What a batch of one registration does, uncommitted."""
+    stream_id = uuid4()
+    call = "SELECT * FROM session_router.register_streams($1, $2, $3, $4, $5, $6)"
+    agent = [session_id], [WRITER.type], [WRITER.key]
+    found = await conn.exec_driver_sql(call, (*agent, [stream_id], [worker_id], [uuid4()]))
+    assert [row.stream_id for row in found] == [stream_id]
+    return stream_id
+
+
+async def finish_batch(conn: AsyncConnection, session_id: str, stream_id: UUID) -> None:
+    call = "SELECT * FROM session_router.finish_streams($1, $2, $3, $4, $5, $6, $7)"
+    agent = [session_id], [WRITER.type], [WRITER.key]
+    found = await conn.exec_driver_sql(
+        call, (*agent, [stream_id], [None], [StreamOutcome.COMPLETED], [None])
+    )
+    assert [row.stream_id for row in found] == [stream_id]
+
+
+async def outcomes(race: Race) -> list[object]:
+    events = await race.repository.list_events("s")
+    return [event.outcome for event in events if event.event == "stream_finished"]
+
+
+async def test_an_end_waits_for_a_batch_that_registers_and_stops_the_stream(race: Race) -> None:
+    worker_id = await race.worker()
+    await race.repository.start_session("s", BY_TEST)
+    async with race.held() as conn:
+        stream_id = await register_batch(conn, "s", worker_id)
+        ending = await race.blocked(race.repository.end_session("s", BY_TEST))
+    request = await within(ending)
+    assert request is not None
+    assert [signal.stream_id for signal in request.signals] == [stream_id]
+
+
+async def test_an_end_waits_for_a_batch_that_creates_its_session(race: Race) -> None:
+    worker_id = await race.worker()
+    async with race.held() as conn:
+        await register_batch(conn, "s", worker_id)
+        starting = await race.blocked(race.repository.start_session("s", BY_TEST))
+    session = await within(starting)
+    assert session.agents_streaming == {WRITER}
+
+
+async def test_a_takeover_waits_for_a_batch_that_registers(race: Race) -> None:
+    first, second = await race.worker(), await race.worker()
+    await race.repository.start_session("s", BY_TEST)
+    async with race.held() as conn:
+        stream_id = await register_batch(conn, "s", first)
+        taking = await race.blocked(
+            race.repository.register_stream("s", WRITER, second, uuid4(), renew=False)
+        )
+    registration = await within(taking)
+    assert registration.superseded is not None
+    assert registration.superseded.stream_id == stream_id
+    [stream] = await race.repository.list_streams("s")
+    assert stream.worker_id == second
+
+
+async def test_a_registration_in_a_batch_waits_for_an_end_and_begins_a_new_life(
+    race: Race,
+) -> None:
+    worker_id = await race.worker()
+    await race.repository.start_session("s", BY_TEST)
+    async with race.held() as conn:
+        await endings.end(conn, race.tables, "s", BY_TEST)
+        registering = await race.blocked(race.register("s", worker_id))
+    await within(registering)
+    lives = {event.session_uid for event in await race.repository.list_events("s")}
+    assert len(lives) == 2
+
+
+async def test_a_sweep_waits_for_a_batch_that_unmarks_and_signals_nobody(race: Race) -> None:
+    worker_id = await race.worker()
+    stream_id = await race.register("s", worker_id)
+    async with race.held() as conn:
+        await conn.execute(
+            text("UPDATE session_router.sessions SET last_updated = now() - interval '1 week'")
+        )
+    async with race.held() as conn:
+        await finish_batch(conn, "s", stream_id)
+        sweeping = await race.blocked(race.repository.expire_sessions(FOREVER, BY_TEST, limit=10))
+    batch = await within(sweeping)
+    assert (batch.sessions, batch.streams, batch.signals) == (1, 0, [])
+    assert await outcomes(race) == [StreamOutcome.COMPLETED]
+
+
+async def test_an_unmark_in_a_batch_waits_for_an_interrupt_and_ends_nothing(race: Race) -> None:
+    worker_id = await race.worker()
+    stream_id = await race.register("s", worker_id)
+    async with race.held() as conn:
+        await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
+        finishing = await race.blocked(
+            race.repository.finish_stream("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)
+        )
+    assert await within(finishing) is None
+    assert await outcomes(race) == [StreamOutcome.INTERRUPTED]
+
+
+async def test_a_worker_that_was_reaped_registers_nothing_beside_one_that_lives(
+    race: Race,
+) -> None:
+    alive, gone = await race.worker(), uuid4()
+    found = await asyncio.gather(
+        *(
+            race.repository.register_stream(session_id, WRITER, worker_id, uuid4(), renew=False)
+            for session_id, worker_id in [("a", alive), ("b", gone), ("c", alive)]
+        ),
+        return_exceptions=True,
+    )
+    assert [isinstance(one, WorkerGoneError) for one in found] == [False, True, False]
+    assert await race.repository.list_events("b") == []
+    assert await race.repository.find_session("b") is None
+
+
+async def test_a_held_row_delays_only_those_of_its_batch_that_want_it(race: Race) -> None:
+    worker_id = await race.worker()
+    for session_id in ("a", "s", "z"):
+        await race.repository.start_session(session_id, BY_TEST)
+    async with race.held() as conn:
+        await conn.execute(
+            text("SELECT 1 FROM session_router.sessions WHERE session_id = 's' FOR UPDATE")
+        )
+        held = await race.blocked(race.register("s", worker_id))
+        await within(asyncio.gather(race.register("a", worker_id), race.register("z", worker_id)))
+        touched = await race.repository.touch_session("a")
+        assert touched is not None
+        assert not held.done()
+    await within(held)
+    assert len(await race.repository.list_streams("s")) == 1
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_batches_run_at_read_committed_whatever_the_databases_default_is(
+    race: Race, isolation: str
+) -> None:
+    async with race.held() as conn:
+        name = (await conn.execute(text("SELECT current_database()"))).scalar_one()
+        await conn.execute(
+            text(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'")
+        )
+    await race.repository.engine.dispose()  # the setting is that of new connections
+    worker_id = await race.worker()
+    await race.repository.start_session("s", BY_TEST)
+    async with race.held() as conn:
+        await conn.execute(
+            text("SELECT 1 FROM session_router.workers WHERE worker_id = :id FOR UPDATE"),
+            {"id": worker_id},
+        )
+        # Its snapshot, were it one for the whole batch, would be older than the touch below.
+        registering = await race.blocked(race.register("s", worker_id))
+        async with race.held() as other:
+            await other.execute(text("UPDATE session_router.sessions SET last_updated = now()"))
+    await within(registering)
+    assert len(await race.repository.list_streams("s")) == 1

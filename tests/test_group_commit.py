@@ -1,0 +1,263 @@
+"""Group commit: whose item is in which batch, and what each caller is told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from session_router import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    OverloadedError,
+)
+from session_router.group_commit import GroupCommit, Postponed
+
+
+class Database:
+    """Stands for a database whose commits return when a test lets them."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.alone: list[int] = []
+        self.answers: Callable[[int], int | Postponed] = lambda item: item * 10
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.has_begun = asyncio.Event()
+        self.under_way: list[int] = []
+
+    async def commit(self, items: Sequence[int]) -> list[int | Postponed]:
+        assert not set(items) & set(self.under_way), "one key, two batches"
+        self.batches.append(list(items))
+        self.under_way += items
+        self.has_begun.set()
+        try:
+            await self.may_commit.wait()
+            return [self.answers(item) for item in items]
+        finally:
+            self.under_way = [item for item in self.under_way if item not in items]
+
+    async def carry_out_alone(self, item: int) -> int:
+        self.alone.append(item)
+        return item * 100
+
+
+def group(database: Database, **options: float) -> GroupCommit[int, int]:
+    limits = {"lanes": 1, "deadline_sec": 5.0} | options
+    return GroupCommit(database.commit, database.carry_out_alone, lambda item: item, **limits)  # type: ignore[arg-type]
+
+
+async def begun(commits: GroupCommit[int, int], database: Database, item: int) -> asyncio.Task[int]:
+    """Submit an item whose batch stays under way."""
+    database.may_commit.clear()
+    database.has_begun.clear()
+    task = asyncio.create_task(commits.submit(item))
+    await database.has_begun.wait()
+    return task
+
+
+async def waiting(commits: GroupCommit[int, int], *items: int) -> list[asyncio.Task[int]]:
+    """Submit items that wait in the queue, in this order."""
+    tasks = [asyncio.create_task(commits.submit(item)) for item in items]
+    await asyncio.sleep(0)  # each takes its first step, which is to queue
+    return tasks
+
+
+async def told(task: Awaitable[int]) -> BaseException:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - the caller looks at it
+        await task
+    return caught.value
+
+
+async def test_who_comes_alone_is_a_batch_of_one_at_once() -> None:
+    database = Database()
+    assert await group(database).submit(7) == 70
+    assert database.batches == [[7]]
+
+
+async def test_who_comes_while_a_batch_is_under_way_shares_the_next_one_in_order() -> None:
+    database = Database()
+    commits = group(database)
+    first = await begun(commits, database, 1)
+    others = await waiting(commits, 5, 3, 4)
+    database.may_commit.set()
+    assert await asyncio.gather(first, *others) == [10, 50, 30, 40]
+    assert database.batches == [[1], [5, 3, 4]]
+
+
+async def test_a_batch_takes_no_more_than_its_limit() -> None:
+    database = Database()
+    commits = group(database, batch_limit=2)
+    first = await begun(commits, database, 0)
+    others = await waiting(commits, 1, 2, 3)
+    database.may_commit.set()
+    await asyncio.gather(first, *others)
+    assert database.batches == [[0], [1, 2], [3]]
+
+
+async def test_what_a_batch_leaves_out_goes_alone_and_delays_nobody() -> None:
+    database = Database()
+    database.answers = lambda item: Postponed.ALONE if item == 2 else item * 10
+    commits = group(database)
+    assert await asyncio.gather(*map(commits.submit, (1, 2, 3))) == [10, 200, 30]
+    assert database.alone == [2]
+
+
+async def test_one_who_waits_alone_holds_up_no_later_batch() -> None:
+    database, may_go_on = Database(), asyncio.Event()
+    database.answers = lambda item: Postponed.ALONE if item == 2 else item * 10
+
+    async def alone(item: int) -> int:
+        await may_go_on.wait()
+        return item
+
+    commits = GroupCommit(database.commit, alone, lambda item: item, 5.0, lanes=1)
+    held = asyncio.create_task(commits.submit(2))
+    assert await commits.submit(1) == 10
+    assert await commits.submit(3) == 30
+    assert not held.done()
+    may_go_on.set()
+    assert await held == 2
+
+
+async def test_an_item_that_the_database_refuses_fails_alone() -> None:
+    refusal = DatabaseError("no such value")
+
+    async def commit(items: Sequence[int]) -> list[int | Postponed]:
+        if 2 in items:
+            raise refusal
+        return list(items)
+
+    async def alone(item: int) -> int:
+        return (await commit([item]))[0]  # type: ignore[return-value]
+
+    commits = GroupCommit(commit, alone, lambda item: item, 5.0, lanes=1)
+    found = await asyncio.gather(*map(commits.submit, (1, 2, 3)), return_exceptions=True)
+    assert found == [1, refusal, 3]
+
+
+async def test_what_may_have_happened_is_not_repeated() -> None:
+    lost = DatabaseUnavailableError("the connection was lost")
+    database = Database()
+
+    async def commit(_: Sequence[int]) -> list[int | Postponed]:
+        raise lost
+
+    commits = GroupCommit(commit, database.carry_out_alone, lambda item: item, 5.0, lanes=1)
+    found = await asyncio.gather(*map(commits.submit, (1, 2)), return_exceptions=True)
+    assert found == [lost, lost]
+    assert database.alone == []
+
+
+async def test_a_bug_in_a_batch_reaches_its_callers_and_the_next_batch_runs() -> None:
+    database = Database()
+    commits = group(database)
+    database.answers = lambda item: 1 // 0
+    assert isinstance(await told(commits.submit(1)), ZeroDivisionError)
+    database.answers = lambda item: item
+    assert await commits.submit(2) == 2
+
+
+async def test_a_cancelled_caller_goes_at_once_and_its_batch_goes_on() -> None:
+    database = Database()
+    commits = group(database)
+    await begun(commits, database, 0)
+    [leaver, stayer] = await waiting(commits, 1, 2)
+    database.has_begun.clear()
+    database.may_commit.set()
+    await database.has_begun.wait()  # the batch of both
+    leaver.cancel()
+    assert isinstance(await told(leaver), asyncio.CancelledError)
+    assert await stayer == 20
+    assert database.batches == [[0], [1, 2]]
+    assert await commits.submit(3) == 30
+
+
+async def test_who_goes_while_still_queueing_is_left_out() -> None:
+    database = Database()
+    commits = group(database)
+    first = await begun(commits, database, 0)
+    [leaver, stayer] = await waiting(commits, 1, 2)
+    leaver.cancel()
+    await asyncio.wait([leaver])
+    database.may_commit.set()
+    assert [await first, await stayer] == [0, 20]
+    assert database.batches == [[0], [2]]
+
+
+async def test_who_comes_when_too_many_wait_is_turned_away_before_anything_is_done() -> None:
+    database = Database()
+    commits = group(database, queue_limit=2)
+    first = await begun(commits, database, 0)
+    others = await waiting(commits, 1, 2)
+    refusal = await told(commits.submit(3))
+    assert isinstance(refusal, OverloadedError)
+    assert "nothing was written" in str(refusal)
+    database.may_commit.set()
+    await asyncio.gather(first, *others)
+    assert database.batches == [[0], [1, 2]]
+    assert await commits.submit(4) == 40
+
+
+async def test_a_caller_waits_no_longer_than_its_deadline() -> None:
+    database = Database()
+    commits = group(database, deadline_sec=0.01)
+    task = await begun(commits, database, 1)
+    late = await told(task)
+    assert isinstance(late, DeadlineExceededError)
+    assert "unknown" in str(late)
+    database.may_commit.set()
+    await commits.close()
+
+
+async def test_closing_waits_for_all_that_was_submitted() -> None:
+    database = Database()
+    database.answers = lambda item: Postponed.ALONE if item == 2 else item
+    commits = group(database)
+    tasks = [await begun(commits, database, 1), *await waiting(commits, 2, 3)]
+    closing = asyncio.create_task(commits.close())
+    database.may_commit.set()
+    await closing
+    assert all(task.done() for task in tasks)
+    assert database.alone == [2]
+
+
+async def test_callers_are_not_left_hanging_when_the_loop_cancels_everything() -> None:
+    database = Database()
+    commits = group(database)
+    task = await begun(commits, database, 1)
+    for other in asyncio.all_tasks() - {asyncio.current_task(), task}:
+        other.cancel()  # as asyncio.run does at its end
+    assert isinstance(await told(task), asyncio.CancelledError)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3)), max_size=60), st.integers(1, 3))
+@settings(max_examples=50, deadline=None)
+def test_every_caller_gets_its_own_result_whenever_it_comes(
+    arrivals: list[tuple[int, int]], lanes: int
+) -> None:
+    async def run() -> None:
+        async def commit(items: Sequence[int]) -> list[int | Postponed]:
+            assert not under_way.intersection(items)
+            under_way.update(items)
+            await asyncio.sleep(0)
+            under_way.difference_update(items)
+            return [Postponed.ALONE if item % 5 == 4 else item * 10 for item in items]
+
+        async def alone(item: int) -> int:
+            await asyncio.sleep(0)
+            return item * 10
+
+        async def caller(item: int, steps_later: int) -> int:
+            for _ in range(steps_later):
+                await asyncio.sleep(0)
+            return await commits.submit(item)
+
+        under_way: set[int] = set()
+        commits = GroupCommit(commit, alone, lambda item: item, 5.0, lanes=lanes)
+        found = await asyncio.gather(*(caller(*arrival) for arrival in arrivals))
+        assert found == [item * 10 for item, _ in arrivals]
+
+    asyncio.run(run())
