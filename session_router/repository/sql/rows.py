@@ -1,12 +1,22 @@
 """Between records and rows: what every operation reads and writes in the same way."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, delete, insert, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Row,
+    Table,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.agent_id import AgentId
@@ -97,7 +107,27 @@ async def insert_stream(conn: AsyncConnection, t: Tables, stream: StreamRow) -> 
 async def record(conn: AsyncConnection, t: Tables, events: Sequence[EventRow]) -> None:
     """Append events to the trail, in the transaction of the change that they tell of."""
     if events:
-        await conn.execute(insert(t.session_events), [asdict(event) for event in events])
+        await insert_all(conn, t.session_events, [event_columns(event) for event in events])
+
+
+async def insert_all(
+    conn: AsyncConnection, table: Table, found: Sequence[Mapping[str, Any]]
+) -> None:
+    """Insert rows that all have the same columns.
+
+    On PostgreSQL many go as one statement with an array for each column: row by row, each would
+    cost as much as all of them do.
+    """
+    if conn.dialect.name == "sqlite" or len(found) == 1:
+        await conn.execute(insert(table), list(found))
+        return
+    names = list(found[0])
+    arrays = [
+        cast(bindparam(None, [row[name] for row in found]), ARRAY(table.c[name].type))
+        for name in names
+    ]
+    given = func.unnest(*arrays).table_valued(*names, name="given").render_derived()
+    await conn.execute(insert(table).from_select(names, select(given)))
 
 
 async def session_uids(
@@ -108,6 +138,11 @@ async def session_uids(
         one_of(sessions.session_id, sorted(session_ids))
     )
     return {row.session_id: row.session_uid for row in await conn.execute(statement)}
+
+
+def event_columns(event: EventRow) -> dict[str, Any]:
+    """An event as its table's columns."""
+    return {name: getattr(event, name) for name in event.__slots__}
 
 
 def agent_columns(row: StreamRow | Signal) -> dict[str, Any]:

@@ -27,7 +27,7 @@ async def put(conn: AsyncConnection, t: Tables, signals: Sequence[Signal]) -> No
             insert(t.interrupt_signals).values(**rows.agent_columns(signals[0])).returning(ring)
         )
         return
-    await conn.execute(insert(t.interrupt_signals), [rows.agent_columns(s) for s in signals])
+    await rows.insert_all(conn, t.interrupt_signals, [rows.agent_columns(s) for s in signals])
     if conn.dialect.name == "postgresql":
         channels = sorted({channel(signal.worker_id) for signal in signals})
         each = func.unnest(bindparam(None, channels, type_=ARRAY(Text))).column_valued("each")
