@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Select, delete, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from session_router import AgentId, SQLAlchemySessionRepository
+from session_router import AgentId, Session, SQLAlchemySessionRepository
 from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
 from session_router.database.types import one_of
@@ -179,6 +179,27 @@ async def test_no_batch_ever_reads_a_whole_table_or_all_that_is_idle(postgres_ur
     assert used["sessions_pkey"] > 0
     assert used["agent_streams_pkey"] > 0
     assert used["sessions_last_updated_session_id_idx"] == 0
+
+
+async def test_a_sweep_reads_what_is_idle_and_no_whole_table(postgres_url: str) -> None:
+    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    worker_id, long_ago = uuid4(), datetime.now(UTC) - timedelta(days=1)
+    await repository.add_worker(worker_id, "host", 1)
+    for _ in range(8):
+        for name in ("a", "b"):
+            agent_id = AgentId("writer", name)
+            await repository.register_stream(name, agent_id, worker_id, uuid4(), renew=False)
+            await repository.save_session(
+                Session(session_id=name, last_updated=long_ago, agents_streaming={agent_id})
+            )
+        batch = await repository.expire_sessions(timedelta(hours=1), Asker(), limit=10)
+        assert (batch.sessions, batch.streams, len(batch.signals)) == (2, 2, 2)
+    await repository.close()
+    engine = create_engine(postgres_url)
+    used = await _scans(engine)
+    await engine.dispose()
+    assert (used["sessions whole"], used["agent_streams whole"]) == (0, 0)
+    assert used["sessions_last_updated_session_id_idx"] >= 8
 
 
 async def _scans(engine: AsyncEngine) -> dict[str, int]:

@@ -8,13 +8,16 @@ a new revision, and a function that running code may still call gets a new name.
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from session_router.database.definitions import hot_operations_0002, sweep_0002
 from session_router.database.definitions.definition import Definition
-from session_router.database.definitions.hot_operations_0002 import made_by_0002
 
 __all__ = ["Definition", "definitions"]
 
 # From a dialect's name and a schema (None on SQLite) to the objects there.
-_REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] = (made_by_0002,)
+_REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] = (
+    hot_operations_0002.made_by_0002,
+    sweep_0002.made_by_0002,
+)
 
 
 def definitions(dialect: str, schema: str | None) -> list[Definition]:

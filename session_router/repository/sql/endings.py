@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import Text, delete, insert, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
-from session_router.events import EventName, StreamOutcome
+from session_router.events import EventName, SignalAction, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import StopRequest, SweepBatch, SweepPosition
-from session_router.repository.records import Asker, SessionRow, Signal, StreamRow
+from session_router.repository.records import NO_WORKER, Asker, SessionRow, Signal, StreamRow
 from session_router.repository.sql import rows, sessions, streams
 
 
@@ -60,8 +61,10 @@ async def expire(
     A session that somebody else holds is skipped: it is being touched, ended, or swept by
     another worker. The predicate stands again on the deletion.
     """
+    if conn.dialect.name == "postgresql":
+        return await _expire_on_postgresql(conn, t, idle_for, asker, limit, after)
     cutoff = await rows.now(conn) - idle_for
-    batch = await _lock_idle(conn, t, cutoff, limit, after)
+    batch = await _idle(conn, t, cutoff, limit, after)
     if not batch:
         return SweepBatch(0, 0, [], None)
     stopped, signals = await _finish(
@@ -76,7 +79,51 @@ async def expire(
     return SweepBatch(len(batch), len(stopped), signals, last if len(batch) == limit else None)
 
 
-async def _lock_idle(
+async def _expire_on_postgresql(
+    conn: AsyncConnection,
+    t: Tables,
+    idle_for: timedelta,
+    asker: Asker,
+    limit: int,
+    after: SweepPosition | None,
+) -> SweepBatch:
+    """The same in one call; see `database/definitions/sweep_0002.py`."""
+    request_id = uuid4()
+    call = f"SELECT * FROM {t.sessions.schema}.expire_sessions($1, $2, $3, $4, $5, $6)"  # noqa: S608 - ours
+    place = (after.last_updated, after.session_id) if after else (None, None)
+    found = await conn.exec_driver_sql(call, (idle_for, limit, *place, asker.worker_id, request_id))
+    row = found.one_or_none()
+    if row is None:
+        return SweepBatch(0, 0, [], None)
+    stopped = zip(
+        row.signal_ids or (),
+        row.workers or (),
+        row.session_ids or (),
+        row.session_uids or (),
+        map(AgentId, row.types or (), row.keys or ()),
+        row.stream_ids or (),
+        strict=True,
+    )
+    signals = [
+        Signal(
+            signal_id=signal_id,
+            worker_id=worker_id,
+            request_id=request_id,
+            session_id=session_id,
+            session_uid=session_uid,
+            agent_id=agent_id,
+            stream_id=stream_id,
+            action=SignalAction.CANCEL_AND_REMOVE,
+            requested_at=row.moment,
+        )
+        for signal_id, worker_id, session_id, session_uid, agent_id, stream_id in stopped
+        if worker_id != NO_WORKER
+    ]
+    last = SweepPosition(row.last_updated, row.last_id) if row.sessions == limit else None
+    return SweepBatch(row.sessions, len(row.stream_ids or ()), signals, last)
+
+
+async def _idle(
     conn: AsyncConnection,
     t: Tables,
     cutoff: datetime,
@@ -89,7 +136,6 @@ async def _lock_idle(
         .where(columns.last_updated < cutoff)
         .order_by(columns.last_updated, columns.session_id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
     )
     if after is not None:
         behind = tuple_(columns.last_updated, columns.session_id) > tuple_(
