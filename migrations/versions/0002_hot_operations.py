@@ -1,4 +1,4 @@
-"""Functions for the hot operations and the sweep, and tables that are vacuumed in time (PostgreSQL).
+"""Functions for the hot operations and the sweep; tables vacuumed in time (PostgreSQL).
 
 `agent_streams` and `interrupt_signals` live on inserts and deletes: thousands of dead rows a
 second beside few live ones, so a share of the live ones says nothing about when to vacuum. Of
