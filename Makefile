@@ -24,7 +24,7 @@ run: $(READY) ## serve with a live demo, on an SQLite file
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
 	@$(BIN)/python -m pytest -n auto
 
-bench: $(READY) ## measure, as ratios within one run, on a PostgreSQL of its own; some minutes
+bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 lint: $(READY) ## check style, types and the direction of imports
@@ -58,6 +58,14 @@ $(BIN)/python:
 	@$(PYTHON) -m venv --clear .venv || { echo \
 		"'$(PYTHON) -m venv' failed; on Debian and Ubuntu it needs the package python3-venv." >&2; \
 		exit 1; }
+
+# What the benchmarks compare with, in an environment of its own; they do without it, too.
+build/adk/ready: benchmarks/peers/adk.txt
+	$(call require-python)
+	@echo 'Installing google-adk into build/adk, to compare with (this is done once) ...'
+	@$(PYTHON) -m venv --clear build/adk && build/adk/bin/python -m pip --quiet \
+		--disable-pip-version-check install -r benchmarks/peers/adk.txt && touch $@ || echo \
+		'google-adk could not be installed: what is compared with it will not be measured.' >&2
 
 build/uv/bin/uv:
 	$(call require-python)

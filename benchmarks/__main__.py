@@ -1,6 +1,7 @@
 """The command line: `python -m benchmarks [SUBJECT ...] [--json FILE] [--quick]`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from benchmarks.runner import SUBJECTS, run
@@ -14,7 +15,8 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.subjects) - set(SUBJECTS):
         parser.error(f"no such subject: {', '.join(sorted(unknown))}")
-    run(given.subjects or list(SUBJECTS), quick=given.quick, into=given.json)
+    names = given.subjects or list(SUBJECTS)
+    sys.exit(0 if run(names, quick=given.quick, into=given.json) else 1)
 
 
 if __name__ == "__main__":

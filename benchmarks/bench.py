@@ -39,9 +39,13 @@ class Bench:
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """A bare asyncpg connection: what peers are measured with, and databases prepared."""
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(plain)
+    connection = await asyncpg.connect(plain(url))
     try:
         yield connection
     finally:
         await connection.close()
+
+
+def plain(url: str) -> str:
+    """The URL as libpq and asyncpg take it, without SQLAlchemy's driver."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

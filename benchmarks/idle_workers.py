@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
+from benchmarks import population
 from benchmarks.bench import Bench, connected
 from benchmarks.report import Goal, Report, Table
 from benchmarks.samples import median
 from session_router import SessionManager, SQLAlchemySessionRepository
 from session_router.database.doorbell import APPLICATION_NAME
-from session_router.settings import DEFAULT_SCHEMA, Tuning
+from session_router.settings import Tuning
 from tests.support.processes import PythonProcess
 
 _GOAL: Final = 0.9
@@ -62,21 +63,14 @@ class _Toucher:
     @classmethod
     @asynccontextmanager
     async def ready(cls, url: str) -> AsyncIterator[Self]:
-        async with connected(url) as connection:
-            await connection.execute(
-                f"INSERT INTO {DEFAULT_SCHEMA}.sessions "  # noqa: S608 - a constant
-                "SELECT 'session-' || n, gen_random_uuid(), now(), now() "
-                f"FROM generate_series(0, {_SESSIONS - 1}) n"
-            )
+        await population.live_sessions(url, _SESSIONS)
         repository = SQLAlchemySessionRepository.from_url(url)
         yield cls(url, SessionManager(repository))
         await repository.close()
 
     async def rate(self, seconds: float) -> float:
         """Touches per second."""
-        async with connected(self._url) as connection:  # every window begins on a tidy table
-            await connection.execute(f"VACUUM ANALYZE {DEFAULT_SCHEMA}.sessions")
-            await connection.execute("CHECKPOINT")
+        await population.tidy(self._url)
         began = time.monotonic()
         counts = await asyncio.gather(*(self._touch(began + seconds) for _ in range(_CALLERS)))
         return sum(counts) / (time.monotonic() - began)
@@ -84,7 +78,8 @@ class _Toucher:
     async def _touch(self, until: float) -> int:
         count = 0
         while time.monotonic() < until:
-            assert await self._manager.get_session(f"session-{next(self._ids)}") is not None
+            session_id = population.session_id(next(self._ids))
+            assert await self._manager.get_session(session_id) is not None
             count += 1
         return count
 

@@ -1,31 +1,38 @@
-"""What a benchmark found: tables, goals, and the raw samples for whoever wants to plot them."""
+"""What a benchmark found: tables, goals, charts, and the samples behind them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.samples import percentile
 
 _SHARES = (0.5, 0.9, 0.99)
+_VERDICTS = {True: "reached", False: "NOT REACHED", None: "not measured"}
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A measured figure beside the bound that it is to keep."""
+    """A measured figure beside the bound that it is to keep.
+
+    Attributes:
+        measured: None when it could not be measured here, which the notes explain.
+    """
 
     what: str
-    measured: float
+    measured: float | None
     bound: float
     is_upper: bool = True
 
     @property
-    def is_reached(self) -> bool:
+    def is_reached(self) -> bool | None:
+        if self.measured is None:
+            return None
         return self.measured <= self.bound if self.is_upper else self.measured >= self.bound
 
     def row(self) -> list[str]:
         sign = "<=" if self.is_upper else ">="
-        reached = "reached" if self.is_reached else "NOT REACHED"
-        return [self.what, f"{self.measured:.2f}", f"{sign} {self.bound:g}", reached]
+        measured = "" if self.measured is None else _figure(self.measured)
+        return [self.what, measured, f"{sign} {self.bound:,g}", _VERDICTS[self.is_reached]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,43 @@ class Table:
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
         return "\n".join(_aligned(line, widths) for line in lines)
 
+    def markdown(self) -> str:
+        rule = ["---", *("---:" for _ in self.header[1:])]
+        return "\n".join(f"| {' | '.join(line)} |" for line in [self.header, rule, *self.rows])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of one contender, or of one thing that was measured."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes, logarithmic both.
+
+    Attributes:
+        is_flat_expected: the vertical axis begins at zero instead and is even, so that growth
+            can be told from the lack of it; the figures stand beside the points.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    curves: Sequence[Curve]
+    is_flat_expected: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Panels side by side, in a file of this name."""
+
+    name: str
+    title: str
+    panels: Sequence[Panel]
+
 
 @dataclass
 class Report:
@@ -50,11 +94,15 @@ class Report:
     goals: list[Goal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     samples: dict[str, list[float]] = field(default_factory=dict)
+    charts: list[Chart] = field(default_factory=list)
+    minutes: float = 0.0
+
+    def goal_table(self) -> Table:
+        return Table(["goal", "measured", "bound", ""], [goal.row() for goal in self.goals])
 
     def text(self) -> str:
-        goals = Table(["goal", "measured", "bound", ""], [goal.row() for goal in self.goals])
-        parts = [f"== {self.title}", *(table.text() for table in self.tables), goals.text()]
-        return "\n\n".join([*parts, "\n".join(self.notes)]) + "\n"
+        tables = [table.text() for table in (*self.tables, self.goal_table())]
+        return "\n\n".join([f"== {self.title}", *tables, "\n".join(self.notes)]) + "\n"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -68,7 +116,10 @@ class Report:
                 }
                 for goal in self.goals
             ],
+            "minutes": self.minutes,
             "notes": self.notes,
+            "tables": [asdict(table) for table in self.tables],
+            "charts": [asdict(chart) for chart in self.charts],
             "samples": self.samples,
         }
 
@@ -81,6 +132,11 @@ def distributions(samples: dict[str, list[float]]) -> Table:
         figures = [min(values), *(percentile(values, share) for share in _SHARES), max(values)]
         rows.append([name, f"{len(values):,}", *(f"{value * 1000:.2f}" for value in figures)])
     return Table(header, rows)
+
+
+def _figure(value: float) -> str:
+    is_whole = isinstance(value, int) or abs(value) >= 1_000
+    return f"{value:,.0f}" if is_whole else f"{value:.2f}"
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:

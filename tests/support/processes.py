@@ -24,12 +24,14 @@ class PythonProcess:
 
     @classmethod
     @asynccontextmanager
-    async def started(cls, *arguments: str, cwd: Path | None = None) -> AsyncIterator[Self]:
-        """`python ARGUMENTS`, in the folder `cwd`."""
+    async def started(
+        cls, *arguments: str, cwd: Path | None = None, python: str | Path = sys.executable
+    ) -> AsyncIterator[Self]:
+        """`python ARGUMENTS`, in the folder `cwd`, by this interpreter or another one."""
         # A file, since a pipe that nobody empties would stop a process that logs a lot.
         with TemporaryFile() as errors:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=errors
+                python, *arguments, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=errors
             )
             try:
                 yield cls(process, errors)
