@@ -1,7 +1,6 @@
 """Session rows: find, lock, touch, create, snapshot."""
 
 from collections.abc import Collection
-from datetime import timedelta
 from uuid import uuid4
 
 from sqlalchemy import select, update
@@ -69,34 +68,6 @@ async def touch(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow
     )
     row = (await conn.execute(statement)).one_or_none()
     return None if row is None else rows.session_row(row)
-
-
-async def touch_many(
-    conn: AsyncConnection, t: Tables, session_ids: Collection[str]
-) -> dict[str, Session]:
-    """Touch those of the sessions that live, where nobody else writes meanwhile (SQLite)."""
-    statement = (
-        update(t.sessions)
-        .values(last_updated=later_of(t.sessions.c.last_updated, clock()))
-        .where(one_of(t.sessions.c.session_id, sorted(session_ids)))
-        .returning(t.sessions)
-    )
-    found = [rows.session_row(row) for row in await conn.execute(statement)]
-    return {session.session_id: session for session in await _snapshots(conn, t, found)}
-
-
-async def fresh(
-    conn: AsyncConnection, t: Tables, session_ids: Collection[str], resolution: timedelta
-) -> dict[str, Session]:
-    """Those of the sessions whose last touch is younger than `resolution`."""
-    touched_after = await rows.now(conn) - resolution
-    statement = (
-        select(t.sessions)
-        .where(one_of(t.sessions.c.session_id, sorted(session_ids)))
-        .where(t.sessions.c.last_updated > touched_after)
-    )
-    found = [rows.session_row(row) for row in await conn.execute(statement)]
-    return {session.session_id: session for session in await _snapshots(conn, t, found)}
 
 
 async def create(
