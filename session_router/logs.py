@@ -60,6 +60,10 @@ def job_recovered(job: str) -> None:
     _line(logging.INFO, "job_recovered", job=job)
 
 
+def migration_waits(holders: str, retry_in: float) -> None:
+    _line(logging.WARNING, "migration_waits", in_its_way=holders, retry_in=f"{retry_in:.1f}s")
+
+
 def sweep_finished(sessions: int, streams: int) -> None:
     _line(logging.INFO, "sweep_finished", sessions=sessions, streams=streams)
 

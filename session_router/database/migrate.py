@@ -2,36 +2,39 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
 
-from alembic import command, context
+from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.database.engine import (
-    create_engine,
-    for_reading,
-    parse_url,
-    sqlite_file,
-    with_our_transactions,
-)
-from session_router.database.faults import translated
-from session_router.database.schema import VERSION_TABLE, build_tables
+from session_router.database.migration_turns import patiently, take_turn
+from session_router.database.schema import VERSION_TABLE, oldest_code_table
 from session_router.database.shape import differences
-from session_router.database.write_turns import WriteTurns
+from session_router.database.target import Target
 from session_router.errors import SchemaError
-from session_router.settings import DEFAULT_SCHEMA
 
-T = TypeVar("T")
+__all__ = [
+    "Revision",
+    "Standing",
+    "Target",
+    "check",
+    "current",
+    "downgrade",
+    "head",
+    "history",
+    "sql",
+    "standing",
+    "upgrade",
+]
 
-_LOCK_TIMEOUT: Final = "5s"
+Move = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -44,48 +47,32 @@ class Revision:
 
 
 @dataclass(frozen=True)
-class Target:
-    """The database to migrate.
+class Standing:
+    """Where a database is, seen from this version.
 
     Attributes:
-        url: as `SQLAlchemySessionRepository.from_url` takes it.
-        schema: the PostgreSQL schema that holds, or is to hold, the tables.
+        revision: the database's; None where there are no tables.
+        newest: the newest that this version knows.
+        oldest_code: the revision that code must know to run on a database that is ahead of it;
+            None where none is written down.
     """
 
-    url: str
-    schema: str = DEFAULT_SCHEMA
+    revision: str | None
+    newest: str
+    oldest_code: str | None = None
 
     @property
-    def is_sqlite(self) -> bool:
-        return parse_url(self.url).get_backend_name() == "sqlite"
+    def is_ahead(self) -> bool:
+        return self.revision is not None and self.revision not in _known()
 
     @property
-    def schema_name(self) -> str | None:
-        """The schema, or None where the database has no schemas."""
-        return None if self.is_sqlite else self.schema
+    def needs_upgrade(self) -> bool:
+        return self.revision != self.newest and not self.is_ahead
 
-    async def run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        """Run `work` on a connection of its own.
-
-        Args:
-            writes: whether it writes; on SQLite it then does so while nobody else does.
-
-        Raises:
-            DatabaseError: the database failed it.
-        """
-        engine = create_engine(self.url)
-        try:
-            with translated():
-                async with AsyncExitStack() as stack:
-                    ours = with_our_transactions(engine)
-                    if self.is_sqlite and writes:
-                        await stack.enter_async_context(WriteTurns(sqlite_file(engine.url)))
-                    if not writes:
-                        ours = for_reading(ours)
-                    conn = await stack.enter_async_context(ours.connect())
-                    return await conn.run_sync(work)
-        finally:
-            await engine.dispose()
+    @property
+    def may_run(self) -> bool:
+        """Whether this version's code may run on the database."""
+        return self.revision == self.newest or (self.is_ahead and self.oldest_code in _known())
 
 
 async def upgrade(target: Target, revision: str = "head") -> None:
@@ -93,19 +80,25 @@ async def upgrade(target: Target, revision: str = "head") -> None:
 
     Raises:
         SchemaError: there is no such revision, or the database's own is not known here.
-        DatabaseError: the database failed it; each revision is applied whole or not at all.
+        DatabaseError: the database failed it, or a table could not be locked; each revision is
+            applied whole or not at all, or stands so that the same can be run again.
     """
-    await target.run(lambda conn: _migrate(conn, target, command.upgrade, revision), writes=True)
+    await _migrate(target, command.upgrade, revision)
 
 
 async def downgrade(target: Target, revision: str) -> None:
     """Take the database back to `revision` (`base`: before the first). Raises as `upgrade`."""
-    await target.run(lambda conn: _migrate(conn, target, command.downgrade, revision), writes=True)
+    await _migrate(target, command.downgrade, revision)
 
 
 async def current(target: Target) -> str | None:
     """The database's revision; None where there is none. Raises `DatabaseError`."""
-    return await target.run(lambda conn: _current(conn, target), writes=False)
+    return (await standing(target)).revision
+
+
+async def standing(target: Target) -> Standing:
+    """Where the database is. Raises `DatabaseError`."""
+    return await target.run(lambda conn: _standing(conn, target), writes=False)
 
 
 def head() -> str:
@@ -135,7 +128,10 @@ async def check(target: Target) -> list[str]:
     """
 
     def compare(conn: Connection) -> list[str]:
-        return _behind_or_ahead(_current(conn, target)) or differences(conn, target.schema_name)
+        found = _standing(conn, target)
+        if found.revision == found.newest:
+            return differences(conn, target.schema_name)
+        return [] if found.may_run else [_behind_or_ahead(found)]
 
     return await target.run(compare, writes=False)
 
@@ -154,114 +150,82 @@ async def sql(target: Target, revisions: str = "head") -> str:
     return output.getvalue()
 
 
-def migrate_online(conn: Connection, target: Target) -> None:
-    """What `migrations/env.py` does on a connection."""
-    context.configure(
-        connection=conn,
-        target_metadata=build_tables(target.schema_name).metadata,
-        version_table=VERSION_TABLE,
-        version_table_schema=target.schema_name,
-        transactional_ddl=True,
-        transaction_per_migration=True,
-        include_schemas=True,
-    )
-    with context.begin_transaction():
-        context.run_migrations()
-
-
-def configure_offline(target: Target) -> None:
-    """What `migrations/env.py` does to print SQL."""
-    url = parse_url(target.url)
-    context.configure(
-        url=url,
-        dialect_name=url.get_backend_name(),
-        target_metadata=build_tables(target.schema_name).metadata,
-        version_table=VERSION_TABLE,
-        version_table_schema=target.schema_name,
-        transactional_ddl=True,
-        literal_binds=True,
-        dialect_opts={"paramstyle": "named"},
-    )
-    with context.begin_transaction():
-        if target.schema_name and context.get_starting_revision_argument() in (None, "base"):
-            context.execute(f"CREATE SCHEMA IF NOT EXISTS {target.schema_name}")
-        context.run_migrations()
-
-
-def _migrate(conn: Connection, target: Target, move: Callable[..., None], revision: str) -> None:
+async def _migrate(target: Target, move: Move, revision: str) -> None:
     config = _config(target)
-    config.attributes["connection"] = conn
-    with _alone(conn, target):
-        _create_schema(conn, target)
+
+    def run(conn: Connection) -> None:
+        config.attributes["connection"] = conn
         _run(move, config, revision)
 
+    # Whoever tries again must come to the same end, which a relative revision ('-1') would not.
+    if revision not in {*_known(), "head", "base"}:
+        raise _no_such(revision, "it is not in the history")
+    async with target.connected(writes=True) as conn:
+        if target.schema_name is None:
+            await conn.run_sync(run)
+            return
+        await take_turn(conn, f"{target.schema_name}.{VERSION_TABLE}")
+        await _create_schema(conn, target.schema_name)
+        await patiently(lambda: conn.run_sync(run), conn, target.schema_name)
 
-def _run(move: Callable[..., None], config: Config, revision: str, **options: bool) -> None:
+
+def _run(move: Move, config: Config, revision: str, **options: bool) -> None:
     try:
         move(config, revision, **options)
     except CommandError as error:
-        raise SchemaError(
-            f"revision {revision!r}: {error}. 'session-router db history' lists those that this "
-            "version knows; a newer version may know more."
-        ) from error
+        raise _no_such(revision, error) from error
 
 
-@contextmanager
-def _alone(conn: Connection, target: Target) -> Iterator[None]:
-    """Hold an advisory lock on PostgreSQL; on SQLite the caller's turn at writing does."""
-    if target.is_sqlite:
-        yield
-        return
-    name = {"name": f"{target.schema}.{VERSION_TABLE}"}
-    conn.execute(text("SELECT pg_advisory_lock(hashtextextended(:name, 0))"), name)
-    # The advisory lock is waited for as long as it takes; a table's lock is not.
-    conn.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
-    conn.commit()
-    try:
-        yield
-    finally:
-        conn.rollback()
-        conn.execute(text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), name)
-        conn.commit()
-
-
-def _create_schema(conn: Connection, target: Target) -> None:
-    """Create the schema where it is missing; IF NOT EXISTS would want the right in any case."""
-    if target.schema_name is None:
-        return
-    found = conn.execute(
-        text("SELECT 1 FROM pg_namespace WHERE nspname = :name"), {"name": target.schema_name}
+def _no_such(revision: str, why: object) -> SchemaError:
+    return SchemaError(
+        f"revision {revision!r}: {why}. 'session-router db history' lists those that this "
+        "version knows; a newer version may know more."
     )
-    if found.scalar() is None:
-        conn.execute(text(f"CREATE SCHEMA {target.schema_name}"))
-    conn.commit()
 
 
-def _current(conn: Connection, target: Target) -> str | None:
+async def _create_schema(conn: AsyncConnection, schema: str) -> None:
+    """Create the schema where it is missing; IF NOT EXISTS would want the right in any case."""
+    find = text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
+    if (await conn.execute(find, {"name": schema})).scalar() is None:
+        await conn.execute(text(f"CREATE SCHEMA {schema}"))
+    await conn.commit()
+
+
+def _standing(conn: Connection, target: Target) -> Standing:
     options = {"version_table": VERSION_TABLE, "version_table_schema": target.schema_name}
     found = MigrationContext.configure(conn, opts=options).get_current_heads()
+    standing = Standing(", ".join(found) or None, head(), _oldest_code(conn, target))
     conn.rollback()
-    return ", ".join(found) or None
+    return standing
 
 
-def _behind_or_ahead(revision: str | None) -> list[str]:
-    if revision == head():
-        return []
-    known = [step.revision for step in history()]
-    if revision is None:
-        fault = f"the database has no tables of session_router; this version needs {head()}"
-    elif revision in known:
-        behind = known.index(revision)
-        fault = f"the database is at {revision}, {behind} revision(s) behind {head()}"
+def _oldest_code(conn: Connection, target: Target) -> str | None:
+    table = oldest_code_table(target.schema_name)
+    if not inspect(conn).has_table(table.name, schema=table.schema):
+        return None
+    return conn.execute(select(table.c.revision)).scalar()
+
+
+def _behind_or_ahead(found: Standing) -> str:
+    if found.revision is None:
+        fault = f"the database has no tables of session_router; this version needs {found.newest}"
+    elif found.is_ahead:
+        newer = f"which this version does not know (its newest is {found.newest})"
+        return f"the database is at {found.revision}, {newer}: install the version that made it."
     else:
-        newer = f"which this version does not know (its newest is {head()})"
-        return [f"the database is at {revision}, {newer}: install the version that made it."]
-    return [f"{fault}: run 'session-router db upgrade'."]
+        behind = _known().index(found.revision)
+        fault = f"the database is at {found.revision}, {behind} revision(s) behind {found.newest}"
+    return f"{fault}: run 'session-router db upgrade'."
+
+
+def _known() -> list[str]:
+    """The revisions that this version knows, newest first."""
+    return [step.revision for step in history()]
 
 
 def _goes_down(revisions: str) -> bool:
     start, colon, end = revisions.partition(":")
-    order = ["base", *reversed([step.revision for step in history()]), "head"]
+    order = ["base", *reversed(_known()), "head"]
     return bool(colon) and start in order and end in order and order.index(start) > order.index(end)
 
 

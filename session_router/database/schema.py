@@ -22,6 +22,7 @@ from session_router.database.types import UtcDateTime, UuidText, clock
 from session_router.events import EventName, SignalAction, SignalOutcome, StreamOutcome
 
 VERSION_TABLE: Final = "session_router_version"
+OLDEST_CODE_TABLE: Final = "session_router_oldest_code"
 
 _CONVENTION: Final = {
     "pk": "%(table_name)s_pkey",
@@ -58,6 +59,18 @@ def build_tables(schema: str | None) -> Tables:
         workers=_workers(metadata),
         interrupt_signals=_interrupt_signals(metadata),
         session_events=_session_events(metadata),
+    )
+
+
+@cache
+def oldest_code_table(schema: str | None) -> Table:
+    """The row beside the version: the revision that code must know to run on this database.
+
+    Migrations write it with each revision. Code that meets a revision which it does not know
+    reads it, so that a worker can start again while newer ones are being rolled out.
+    """
+    return Table(
+        OLDEST_CODE_TABLE, MetaData(schema=schema), Column("revision", Text, nullable=False)
     )
 
 

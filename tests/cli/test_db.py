@@ -153,7 +153,11 @@ def test_an_unknown_revision_is_refused(program: Program, sqlite_url: str, comma
 
 
 def test_a_database_of_a_newer_version_is_left_alone(program: Program, database_url: str) -> None:
-    execute(database_url, "UPDATE session_router.session_router_version SET version_num = '9999'")
+    execute(
+        database_url,
+        "UPDATE session_router.session_router_version SET version_num = '9999'",
+        "UPDATE session_router.session_router_oldest_code SET revision = '9999'",
+    )
 
     for command in (["db", "upgrade"], ["db", "downgrade", "base"], ["sessions", "list"]):
         done = program(*command, "--database-url", database_url)

@@ -11,7 +11,7 @@ from session_router import AgentId, SchemaError, SessionManager, SQLAlchemySessi
 from session_router.database import migrate
 from session_router.database.engine import create_engine
 from session_router.database.migrate import Target
-from session_router.database.schema import VERSION_TABLE
+from session_router.database.schema import OLDEST_CODE_TABLE, VERSION_TABLE
 from tests.support.databases import PostgresDatabases
 from tests.support.laws import contents, violations
 
@@ -145,7 +145,11 @@ async def test_a_revision_that_is_not_known_is_told_of(database_url: str) -> Non
     table = qualified(database_url, VERSION_TABLE)
     with pytest.raises(SchemaError, match="no_such"):
         await migrate.upgrade(Target(database_url), "no_such")
-    await execute(database_url, f"UPDATE {table} SET version_num = 'from_the_future'")
+    await execute(
+        database_url,
+        f"UPDATE {table} SET version_num = 'from_the_future'",
+        f"UPDATE {qualified(database_url, OLDEST_CODE_TABLE)} SET revision = 'from_the_future'",
+    )
     [difference] = await migrate.check(Target(database_url))
     assert "install the version that made it" in difference
     with pytest.raises(SchemaError, match="from_the_future"):

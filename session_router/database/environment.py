@@ -1,0 +1,68 @@
+"""What happens in a run of Alembic, on a connection or on paper; `migrations/env.py` calls it."""
+
+from typing import Any
+
+from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import Script
+from sqlalchemy import Connection, delete, insert, text
+from sqlalchemy.schema import CreateTable
+
+from session_router.database.engine import parse_url
+from session_router.database.migration_turns import LOCK_TIMEOUT
+from session_router.database.schema import VERSION_TABLE, build_tables, oldest_code_table
+from session_router.database.target import Target
+
+_LIMIT_WAITS = f"SET lock_timeout = '{LOCK_TIMEOUT}'"
+
+
+def migrate_online(conn: Connection, target: Target) -> None:
+    """Run the revisions that Alembic was asked for, each in a transaction of its own."""
+    if target.schema_name:
+        conn.execute(text(_LIMIT_WAITS))
+        conn.commit()
+    context.configure(connection=conn, include_schemas=True, **_options(target))
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def configure_offline(target: Target) -> None:
+    """Print what the revisions would do."""
+    url = parse_url(target.url)
+    context.configure(
+        url=url,
+        dialect_name=url.get_backend_name(),
+        literal_binds=True,
+        dialect_opts={"paramstyle": "named"},
+        **_options(target),
+    )
+    with context.begin_transaction():
+        if target.schema_name:
+            context.execute(_LIMIT_WAITS)
+            if context.get_starting_revision_argument() in (None, "base"):
+                context.execute(f"CREATE SCHEMA IF NOT EXISTS {target.schema_name}")
+        context.run_migrations()
+
+
+def _options(target: Target) -> dict[str, Any]:
+    return {
+        "target_metadata": build_tables(target.schema_name).metadata,
+        "version_table": VERSION_TABLE,
+        "version_table_schema": target.schema_name,
+        "transactional_ddl": True,
+        "transaction_per_migration": True,
+        "on_version_apply": _write_oldest_code,
+    }
+
+
+def _write_oldest_code(
+    *, ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object
+) -> None:
+    """Write down, with the revision, whose code may run on it: code that is older cannot know."""
+    table = oldest_code_table(ctx.version_table_schema)
+    ctx.execute(CreateTable(table, if_not_exists=True))
+    ctx.execute(delete(table))
+    for script in step.destination_revisions:
+        if isinstance(script, Script):
+            oldest = getattr(script.module, "oldest_code", script.revision)
+            ctx.execute(insert(table).values(revision=oldest))
