@@ -16,10 +16,10 @@ from session_router.settings import Settings
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[SessionManager]:
-    """A manager without background jobs, on a database that has this version's tables.
+    """A manager without background jobs, on a database that this version may run on.
 
     Raises:
-        SchemaError: the database has no tables, or those of another version.
+        SchemaError: it may not: there are no tables, or those of another version.
         DatabaseError: the database cannot be reached.
     """
     await _refuse_other_versions(target_of(settings))
@@ -42,7 +42,7 @@ def missing_file(target: Target) -> Path | None:
 async def _refuse_other_versions(target: Target) -> None:
     if (path := missing_file(target)) is not None:
         raise SchemaError(no_such_file(path))
-    if await migrate.current(target) != migrate.head():
+    if not (await migrate.standing(target)).may_run:
         raise SchemaError(" ".join(await migrate.check(target)))
 
 

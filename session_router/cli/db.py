@@ -13,7 +13,7 @@ from session_router.cli.connection import missing_file, no_such_file
 from session_router.cli.exit_codes import ExitCode
 from session_router.cli.options import DatabaseUrl, Json, settings_of, target_of
 from session_router.database import migrate
-from session_router.database.migrate import Target
+from session_router.database.migrate import Standing, Target
 from session_router.errors import SchemaError
 
 app = typer.Typer(no_args_is_help=True, help="Create, change and check the database's tables.")
@@ -54,17 +54,23 @@ def downgrade(
 
 @app.command()
 def current(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
-    """Show the revision that the database is at."""
-    target = target_of(settings_of(database_url))
-    revision, newest = _current(target), migrate.head()
+    """Show the revision that the database is at, and what that means for this version.
+
+    A newer version's database tells which code may run on it: in JSON, `may_run` says whether
+    this version's may, and `needs_upgrade` whether 'session-router db upgrade' has work to do.
+    """
+    found = _standing(target_of(settings_of(database_url)))
     if as_json:
-        output.show_json({"revision": revision, "newest": newest})
-    elif revision == newest:
-        output.say(f"{revision}, the newest that this version knows")
-    elif revision is None:
-        output.say(f"none: the database has no tables of session_router (newest: {newest})")
+        output.show_json(
+            {
+                "revision": found.revision,
+                "newest": found.newest,
+                "needs_upgrade": found.needs_upgrade,
+                "may_run": found.may_run,
+            }
+        )
     else:
-        output.say(f"{revision} (newest that this version knows: {newest})")
+        output.say(_described(found))
 
 
 @app.command()
@@ -73,7 +79,9 @@ def history(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
 
     Asks no database, unless one is named by --database-url: then its revision is marked.
     """
-    here = _current(target_of(settings_of(database_url))) if database_url is not None else None
+    here = None
+    if database_url is not None:
+        here = _standing(target_of(settings_of(database_url))).revision
     steps = migrate.history()
     if as_json:
         output.show_json([vars(step) | {"is_current": step.revision == here} for step in steps])
@@ -96,8 +104,8 @@ def history(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
 def check(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """Compare the database with what this version needs.
 
-    Exits with 1 where they differ. Tables, columns, indexes, constraints, triggers and views are
-    compared by definition.
+    Exits with 1 where this version may not run on it. Tables, columns, indexes, constraints,
+    triggers and views are compared by definition, unless the database is a newer version's.
     """
     target = target_of(settings_of(database_url))
     path = missing_file(target)
@@ -105,7 +113,7 @@ def check(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     if as_json:
         output.show_json({"ok": not faults, "differences": faults})
     elif not faults:
-        output.say(f"the database is as this version needs it ({migrate.head()})")
+        output.say(_fit(_standing(target)))
     else:
         for fault in faults:
             output.say(output.escape(fault))
@@ -128,7 +136,7 @@ def sql(
 def _move(target: Target, move: Coroutine[Any, Any, None], as_json: bool) -> None:
     with _steps_shown() as steps:
         asyncio.run(move)
-    revision = _current(target)
+    revision = _standing(target).revision
     if as_json:
         output.show_json({"revision": revision, "steps": steps})
         return
@@ -136,10 +144,30 @@ def _move(target: Target, move: Coroutine[Any, Any, None], as_json: bool) -> Non
     output.say(f"{done} {revision or 'no revision: it has no tables of session_router'}")
 
 
-def _current(target: Target) -> str | None:
+def _standing(target: Target) -> Standing:
     if missing_file(target) is not None:
-        return None
-    return asyncio.run(migrate.current(target))
+        return Standing(None, migrate.head())
+    return asyncio.run(migrate.standing(target))
+
+
+def _described(found: Standing) -> str:
+    if found.revision == found.newest:
+        return f"{found.revision}, the newest that this version knows"
+    if found.revision is None:
+        return f"none: the database has no tables of session_router (newest: {found.newest})"
+    if found.is_ahead:
+        may = "may" if found.may_run else "may not"
+        return f"{found.revision}, newer than {found.newest}: this version {may} run on it"
+    return f"{found.revision} (newest that this version knows: {found.newest})"
+
+
+def _fit(found: Standing) -> str:
+    if found.is_ahead:
+        return (
+            f"the database is of a newer version ({found.revision}), and this one "
+            f"({found.newest}) may run on it"
+        )
+    return f"the database is as this version needs it ({found.newest})"
 
 
 @contextmanager
@@ -149,9 +177,10 @@ def _steps_shown() -> Iterator[list[str]]:
 
     class Shown(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.msg == "Running %s":
-                steps.append(" ".join(record.getMessage().split()[1:]))
-                output.note(steps[-1])
+            step = " ".join(record.getMessage().split()[1:])
+            if record.msg == "Running %s" and step not in steps:  # it may have been tried before
+                steps.append(step)
+                output.note(step)
 
     log, handler = logging.getLogger("alembic.runtime.migration"), Shown()
     log.setLevel(logging.INFO)

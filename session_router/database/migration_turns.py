@@ -34,7 +34,7 @@ _IN_THE_WAY: Final = text("""
     JOIN pg_class ON pg_class.oid = relation
     WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = :schema)
       AND granted AND pid <> pg_backend_pid() AND datname = current_database()
-      AND xact_start < clock_timestamp() - (:waited)::interval
+      AND xact_start < clock_timestamp() - (:waited)::text::interval
     ORDER BY xact_start LIMIT 3
 """)
 

@@ -54,7 +54,12 @@ def test_the_tables_come_and_go(program: Program, empty_url: str) -> None:
     def db(*arguments: str) -> Done:
         return program("db", *arguments, "--database-url", empty_url)
 
-    assert db("current", "--json").json == {"revision": None, "newest": head()}
+    assert db("current", "--json").json == {
+        "revision": None,
+        "newest": head(),
+        "needs_upgrade": True,
+        "may_run": False,
+    }
     assert db("check").code == 1
 
     upgraded = db("upgrade")
@@ -169,4 +174,24 @@ def test_a_database_of_a_newer_version_is_left_alone(program: Program, database_
     assert program("db", "current", "--json", "--database-url", database_url).json == {
         "revision": "9999",
         "newest": head(),
+        "needs_upgrade": False,
+        "may_run": False,
     }
+
+
+def test_a_newer_database_that_accepts_this_version_is_used(
+    program: Program, database_url: str
+) -> None:
+    execute(database_url, "UPDATE session_router.session_router_version SET version_num = '9999'")
+
+    on_it = ["--database-url", database_url]
+    assert program("sessions", "list", *on_it).code == 0
+    check = program("db", "check", *on_it)
+    assert (check.code, check.out) == (
+        0,
+        f"the database is of a newer version (9999), and this one ({head()}) may run on it\n",
+    )
+    told = program("db", "current", "--json", *on_it).json
+    assert (told["needs_upgrade"], told["may_run"]) == (False, True)
+    assert program("db", "current", *on_it).out.endswith("this version may run on it\n")
+    assert program("db", "downgrade", "base", *on_it).code == 4
