@@ -27,11 +27,14 @@ test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start t
 bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
-lint: $(READY) ## check style, types and the direction of imports
+lint: $(READY) ## check style, types, the direction of imports and the migrations' SQL
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@mkdir -p build
+	@$(BIN)/session-router db sql --database-url postgresql://localhost/any >build/migrations.sql
+	@$(BIN)/squawk build/migrations.sql
 
 format: $(READY) ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix-only .

@@ -8,44 +8,10 @@ import pytest
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
 from tests.support.releases import Release, to_come
+from tests.support.revisions import CHECK, INDEX
 from tests.support.sql import connected, is_sqlite, query
 from tests.support.waiting import eventually
 
-INDEX = """
-def upgrade():
-    create_index("workers_host_idx", "workers", ["host"], unique=True)
-
-
-def downgrade():
-    drop_index("workers_host_idx", "workers")
-"""
-CHECK = '''
-TRIGGER = """
-CREATE TRIGGER watch AFTER DELETE ON session_events BEGIN
-    SELECT RAISE(ABORT, 'append-only');
-END
-"""
-
-
-def events(condition):
-    from session_router.database.schema import build_tables
-
-    table = build_tables(None).session_events.to_metadata(sa.MetaData())
-    for check in [c for c in table.constraints if isinstance(c, sa.CheckConstraint)]:
-        table.constraints.remove(check)
-    table.append_constraint(sa.CheckConstraint(condition, name="session_events_event_check"))
-    return table
-
-
-def upgrade():
-    longer = events("event LIKE 'session%' OR event IN ('stream_started', 'dreamt')")
-    replace_check("session_events_event_check", longer, [TRIGGER])
-
-
-def downgrade():
-    shorter = events("event IN ('session_started', 'stream_started')")
-    replace_check("session_events_event_check", shorter)
-'''
 VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid::regclass::text ~ 'workers_host_idx'"
 
 

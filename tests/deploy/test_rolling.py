@@ -13,30 +13,11 @@ from session_router import SQLAlchemySessionRepository
 from tests.support.databases import PostgresDatabases
 from tests.support.laws import violations
 from tests.support.releases import Release, released, to_come
+from tests.support.revisions import COLUMN, INDEX
 from tests.support.sql import connected, is_sqlite, query
 from tests.support.waiting import eventually
 
 LOAD = Path(__file__).with_name("load.py")
-# What next revisions may do to tables that are in use; the real ones are run through as well.
-EXPANSIONS = [
-    """
-def upgrade():
-    schema = op.get_context().version_table_schema
-    op.add_column("sessions", sa.Column("mood", sa.Text()), schema=schema)
-
-
-def downgrade():
-    op.drop_column("sessions", "mood", schema=op.get_context().version_table_schema)
-""",
-    """
-def upgrade():
-    create_index("session_events_request_id_idx", "session_events", ["request_id"])
-
-
-def downgrade():
-    drop_index("session_events_request_id_idx", "session_events")
-""",
-]
 WAITS = """
     SELECT pid, locktype, mode, relation::regclass::text, clock_timestamp() - waitstart
     FROM pg_locks WHERE waitstart < clock_timestamp() - interval '2 s'
@@ -51,7 +32,7 @@ def old(tmp_path: Path) -> Release:
 
 @pytest.fixture
 def new(tmp_path: Path) -> Release:
-    return to_come(tmp_path / "new", *EXPANSIONS)
+    return to_come(tmp_path / "new", COLUMN, INDEX)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -161,8 +142,8 @@ async def test_the_release_before_runs_on_through_every_step_up_and_down(
 
     check = new("db", "check", url=url)
     assert [line.split(" is ")[0] for line in check.stdout.splitlines()] == [
-        "session_events: index session_events_request_id_idx",
         "sessions: column mood",
+        "workers: index workers_host_idx",
     ]
     repository = SQLAlchemySessionRepository.from_url(url)
     assert await violations(repository) == []
