@@ -19,6 +19,9 @@ Shape = dict[str, str]
 
 _SCRATCH: Final = "pg_temp"
 
+_INVALID: Final = " (invalid)"  # as the query below says it
+_NOT_VALIDATED: Final = " NOT VALID"  # as PostgreSQL itself says it
+
 _POSTGRESQL: Final = text("""
     WITH ours AS (
         SELECT oid, relname, relkind FROM pg_class
@@ -35,7 +38,6 @@ _POSTGRESQL: Final = text("""
     FROM ours JOIN pg_attribute ON attrelid = oid WHERE attnum > 0 AND NOT attisdropped
     UNION ALL
     SELECT relname || ': constraint ' || conname, pg_get_constraintdef(con.oid)
-           || CASE WHEN convalidated THEN '' ELSE ' (not validated)' END
     FROM ours JOIN pg_constraint con ON conrelid = ours.oid WHERE contype <> 'n'
     UNION ALL
     SELECT ours.relname || ': index ' || i.relname, pg_get_indexdef(indexrelid)
@@ -68,17 +70,29 @@ def differences(conn: Connection, schema: str | None) -> list[str]:
 
 def _compare(found: Shape, wanted: Shape) -> list[str]:
     faults = [
-        f"{name} is missing; it should be: {wanted[name]}" for name in wanted.keys() - found.keys()
+        f"{name} is missing, though its revision was applied; make it again: {wanted[name]}"
+        for name in wanted.keys() - found.keys()
     ]
     faults += [
-        f"{name} is not of this version: {found[name]}" for name in found.keys() - wanted.keys()
+        f"{name} is not of this version; drop it, unless you know what needs it: {found[name]}"
+        for name in found.keys() - wanted.keys()
     ]
     faults += [
-        f"{name} differs: it is: {found[name]}; it should be: {wanted[name]}"
+        _difference(name, found[name], wanted[name])
         for name in wanted.keys() & found.keys()
         if wanted[name] != found[name]
     ]
     return sorted(faults)
+
+
+def _difference(name: str, found: str, wanted: str) -> str:
+    if found == wanted + _INVALID:
+        return (
+            f"{name} was never finished, so no query uses it; REINDEX INDEX CONCURRENTLY mends that"
+        )
+    if found == wanted + _NOT_VALIDATED:
+        return f"{name} holds for new rows only; ALTER TABLE ... VALIDATE CONSTRAINT mends that"
+    return f"{name} differs: it is: {found}; change it to: {wanted}"
 
 
 def _on_postgresql(conn: Connection, names: Collection[str], schema: str) -> Shape:

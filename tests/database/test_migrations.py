@@ -14,6 +14,7 @@ from session_router.database.migrate import Target
 from session_router.database.schema import OLDEST_CODE_TABLE, VERSION_TABLE
 from tests.support.databases import PostgresDatabases
 from tests.support.laws import contents, violations
+from tests.support.sql import query
 
 
 @pytest.fixture
@@ -134,6 +135,28 @@ async def test_check_sees_a_rule_that_means_something_else(postgres_url: str) ->
     )
     [difference] = await migrate.check(Target(postgres_url))
     assert "interrupt_signals_action_check differs" in difference
+
+
+async def test_check_tells_how_to_finish_what_was_left_half_done(postgres_url: str) -> None:
+    signals, index = "session_router.interrupt_signals", "agent_streams_worker_id_idx"
+    await execute(
+        postgres_url,
+        f"ALTER TABLE {signals} DROP CONSTRAINT interrupt_signals_action_check",
+        f"ALTER TABLE {signals} ADD CONSTRAINT interrupt_signals_action_check "
+        "CHECK (action IN ('cancel', 'cancel_and_remove')) NOT VALID",
+        "UPDATE pg_index SET indisvalid = false "
+        f"WHERE indexrelid = 'session_router.{index}'::regclass",
+    )
+    half_built, half_checked = await migrate.check(Target(postgres_url))
+    assert half_built.startswith(f"agent_streams: index {index} was never finished")
+    assert "REINDEX INDEX CONCURRENTLY" in half_built
+    assert "interrupt_signals_action_check holds for new rows only" in half_checked
+
+    await query(postgres_url, f"REINDEX INDEX CONCURRENTLY session_router.{index}")
+    await execute(
+        postgres_url, f"ALTER TABLE {signals} VALIDATE CONSTRAINT interrupt_signals_action_check"
+    )
+    assert await migrate.check(Target(postgres_url)) == []
 
 
 async def test_check_leaves_a_hosts_own_tables_alone(database_url: str) -> None:
