@@ -15,7 +15,7 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
-
+oldest_code = "0001"
 
 DEAD_ROWS = {"agent_streams": 2_000, "interrupt_signals": 2_000, "sessions": 20_000}
 

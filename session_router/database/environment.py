@@ -6,7 +6,7 @@ from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import Script
 from sqlalchemy import Connection, delete, insert, text
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateTable, DropTable
 
 from session_router.database.engine import parse_url
 from session_router.database.migration_turns import LOCK_TIMEOUT
@@ -58,8 +58,15 @@ def _options(target: Target) -> dict[str, Any]:
 def _write_oldest_code(
     *, ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object
 ) -> None:
-    """Write down, with the revision, whose code may run on it: code that is older cannot know."""
+    """Write down, with the revision, whose code may run on it: code that is older cannot know.
+
+    Before the first revision there is nothing to write down, and nothing of ours is left behind.
+    """
     table = oldest_code_table(ctx.version_table_schema)
+    if not step.destination_revisions:
+        ctx.execute(DropTable(table, if_exists=True))
+        ctx.execute(DropTable(ctx._version))
+        return
     ctx.execute(CreateTable(table, if_not_exists=True))
     ctx.execute(delete(table))
     for script in step.destination_revisions:

@@ -1,5 +1,6 @@
 """What a driver raises, as this package's errors; told apart by code, never by text."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import gaierror
@@ -32,7 +33,7 @@ def translated() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _translate(error.orig, is_cut=error.connection_invalidated) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error) as error:
         raise _translate(error) from error
     except PoolTimeoutError as error:
         raise DatabaseUnavailableError(
