@@ -10,7 +10,12 @@ from sqlalchemy.schema import CreateTable, DropTable
 
 from session_router.database.engine import parse_url
 from session_router.database.migration_turns import LOCK_TIMEOUT
-from session_router.database.schema import VERSION_TABLE, build_tables, oldest_code_table
+from session_router.database.schema import (
+    OLDEST_CODE_TABLE,
+    VERSION_TABLE,
+    build_tables,
+    oldest_code_table,
+)
 from session_router.database.target import Target
 
 _LIMIT_WAITS = f"SET lock_timeout = '{LOCK_TIMEOUT}'"
@@ -52,7 +57,15 @@ def _options(target: Target) -> dict[str, Any]:
         "transactional_ddl": True,
         "transaction_per_migration": True,
         "on_version_apply": _write_oldest_code,
+        "include_object": _is_of_the_metadata,
     }
+
+
+def _is_of_the_metadata(
+    item: object, name: str | None, kind: str, found: bool, counterpart: object
+) -> bool:
+    """For Alembic's autogenerate: one table is written by the runs themselves, as its own is."""
+    return name != OLDEST_CODE_TABLE
 
 
 def _write_oldest_code(

@@ -194,9 +194,10 @@ async def _create_schema(conn: AsyncConnection, schema: str) -> None:
 def _standing(conn: Connection, target: Target) -> Standing:
     options = {"version_table": VERSION_TABLE, "version_table_schema": target.schema_name}
     found = MigrationContext.configure(conn, opts=options).get_current_heads()
-    standing = Standing(", ".join(found) or None, head(), _oldest_code(conn, target))
+    revision, newest = ", ".join(found) or None, head()
+    oldest_code = None if revision == newest else _oldest_code(conn, target)
     conn.rollback()
-    return standing
+    return Standing(revision, newest, oldest_code)
 
 
 def _oldest_code(conn: Connection, target: Target) -> str | None:

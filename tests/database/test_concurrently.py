@@ -5,6 +5,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy import make_url
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
 from tests.support.releases import Release, to_come
@@ -71,6 +72,9 @@ async def test_an_index_waits_for_old_transactions_in_nobodys_way(
     async with connected(postgres_url) as old, connected(postgres_url) as busy:
         await old.execute("BEGIN")
         await old.execute("UPDATE session_router.workers SET pid = 1")
+        # A limit that a host sets must not cut the building short.
+        database = make_url(postgres_url).database
+        await busy.execute(f"ALTER DATABASE {database} SET statement_timeout = '1s'")
         upgrades = [
             asyncio.create_task(
                 asyncio.to_thread(succeed, release, "db", "upgrade", url=postgres_url)
@@ -78,7 +82,7 @@ async def test_an_index_waits_for_old_transactions_in_nobodys_way(
             for _ in range(2)
         ]
         await eventually(lambda: busy.fetchval("SELECT 1 FROM pg_stat_progress_create_index"))
-        await asyncio.sleep(2)  # longer than any lock may be waited for
+        await asyncio.sleep(2)  # longer than a lock may be waited for, or a statement take
         await busy.execute("SET lock_timeout = '100ms'")
         await busy.execute(
             "INSERT INTO session_router.workers VALUES (gen_random_uuid(), 'h', 1, now(), now())"

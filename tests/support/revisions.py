@@ -48,9 +48,7 @@ FUNCTION = r'''
 def upgrade():
     schema = op.get_context().version_table_schema
     if schema is None:
-        op.execute(
-            "CREATE VIEW moods AS SELECT session_id, 'it''s 10%' AS mood FROM session_events"
-        )
+        op.execute("CREATE VIEW moods AS SELECT event_id, 'it''s 10%' AS mood FROM session_events")
         return
     op.execute(f"""
 CREATE FUNCTION {schema}.mood(given TEXT) RETURNS TEXT LANGUAGE plpgsql
