@@ -9,8 +9,8 @@ database first and then its workers one by one, and start them again meanwhile.
 - Lock one table in use, no more: a revision that has one lock and waits for another ends in a
   deadlock with code that takes them the other way round. Two tables are two revisions.
 - Nothing that reads a table while it holds the lock: indexes and checks are made by
-  `session_router.database.concurrently`, each in a revision of its own, which can be run again
-  after a kill. A column is not filled here.
+  `session_router.database.concurrently`, before all else in `upgrade` and in `downgrade`, so that
+  a revision can be run again after a kill. A column is not filled here.
 - Functions, triggers and views stand in `session_router/database/definitions/`.
 
 One file serves both databases. `make lint` reads the SQL for PostgreSQL; tests run the release

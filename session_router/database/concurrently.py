@@ -1,9 +1,10 @@
 """Changes to tables that are in use, for revisions: whoever reads and writes goes on meanwhile.
 
 On PostgreSQL each is made of steps that commit by themselves, so a run that is killed leaves some
-of them done. Each can therefore be run again, and first clears away what such a run left. What
-else stands in the same revision must be repeatable too; best such a change has one to itself.
-SQLite does the same in the revision's transaction, which is whole or not at all.
+of them done. Each can therefore be run again, and first clears away what such a run left. In a
+revision they come before all else, on the way up and on the way down: what comes after them is in
+the transaction that also writes the version, and is done with it or not at all.
+SQLite does the same in the revision's one transaction.
 """
 
 from collections.abc import Iterator, Sequence
@@ -121,9 +122,11 @@ def _in_no_hurry() -> Iterator[None]:
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
         op.execute("SET statement_timeout = 0")
-        yield
-        op.execute("RESET statement_timeout")
-        op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        try:
+            yield
+        finally:
+            op.execute("RESET statement_timeout")
+            op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
 
 
 def _is_sqlite() -> bool:

@@ -78,11 +78,15 @@ class Standing:
 async def upgrade(target: Target, revision: str = "head") -> None:
     """Bring the database to `revision`. Of those that start together, one does the work.
 
+    A database that is ahead of this version, and that this version may run on, is left alone.
+
     Raises:
         SchemaError: there is no such revision, or the database's own is not known here.
         DatabaseError: the database failed it, or a table could not be locked; each revision is
             applied whole or not at all, or stands so that the same can be run again.
     """
+    if revision == "head" and (await standing(target)).may_run:
+        return
     await _migrate(target, command.upgrade, revision)
 
 

@@ -62,7 +62,7 @@ async def serve(settings: Settings, *, background: Sequence[Background] = ()) ->
 
 async def _prepare_database(settings: Settings) -> None:
     target = migrate.Target(settings.database_url.get_secret_value(), settings.database_schema)
-    if target.url == DEFAULT_DATABASE_URL and (await migrate.standing(target)).needs_upgrade:
+    if target.url == DEFAULT_DATABASE_URL:
         await migrate.upgrade(target)
     if faults := await migrate.check(target):
         raise SchemaError(

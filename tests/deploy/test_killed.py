@@ -26,8 +26,8 @@ def upgrade():
 
 def downgrade():
     schema = op.get_context().version_table_schema
-    op.drop_column("sessions", "mood", schema=schema)
     drop_index("sessions_start_time_idx", "sessions")
+    op.drop_column("sessions", "mood", schema=schema)
 """
 STEPS = {
     "in one transaction": "op.execute(f\"CREATE TABLE {schema or 'main'}.moods (mood TEXT)\")",
