@@ -21,6 +21,8 @@ class EventName(StrEnum):
     STREAM_FINISHED = "stream_finished"
     INTERRUPT_REQUESTED = "interrupt_requested"
     SIGNAL_SETTLED = "signal_settled"
+    SESSION_ERASED = "session_erased"
+    TRAIL_PRUNED = "trail_pruned"
 
 
 class StreamOutcome(StrEnum):

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -34,7 +36,7 @@ _CONVENTION: Final = {
 
 @dataclass(frozen=True)
 class Tables:
-    """The five tables of one schema, and the metadata that holds them."""
+    """The tables of one schema, and the metadata that holds them."""
 
     metadata: MetaData
     sessions: Table
@@ -42,6 +44,8 @@ class Tables:
     workers: Table
     interrupt_signals: Table
     session_events: Table
+    audit_seals: Table
+    pruned_stories: Table
 
 
 @cache
@@ -59,6 +63,8 @@ def build_tables(schema: str | None) -> Tables:
         workers=_workers(metadata),
         interrupt_signals=_interrupt_signals(metadata),
         session_events=_session_events(metadata),
+        audit_seals=_audit_seals(metadata),
+        pruned_stories=_pruned_stories(metadata),
     )
 
 
@@ -181,6 +187,8 @@ def _session_events(metadata: MetaData) -> Table:
         Column("outcome", Text),
         Column("actor", Text),
         Column("detail", Text),
+        # Whether the session's id, the agent's key, the actor and the detail are pseudonyms.
+        Column("erased", Boolean, nullable=False, server_default=false()),
         _text_in("event", EventName),
         CheckConstraint(_outcome_matches_event(), name="outcome"),
         # One session's story, page by page; the whole trail is read by primary key.
@@ -188,6 +196,39 @@ def _session_events(metadata: MetaData) -> Table:
         # An event's number is never given twice, even after a prune of the newest rows.
         sqlite_autoincrement=True,
     )
+
+
+def _audit_seals(metadata: MetaData) -> Table:
+    return Table(
+        "audit_seals",
+        metadata,
+        _number("seal_id", primary_key=True),
+        _number("first_event_id"),
+        _number("last_event_id"),
+        _number("events"),
+        Column("digest", Text, nullable=False),
+        Column("chain", Text, nullable=False),
+        Column("key_id", Text, nullable=False),
+        _time("sealed_at"),
+    )
+
+
+def _pruned_stories(metadata: MetaData) -> Table:
+    """What is left of a pruned story, in each range that was sealed with it: its digest."""
+    return Table(
+        "pruned_stories",
+        metadata,
+        _number("seal_id", primary_key=True),
+        _uuid("session_uid", primary_key=True),
+        _number("events"),
+        Column("digest", Text, nullable=False),
+        _uuid("request_id"),
+    )
+
+
+def _number(name: str, *, primary_key: bool = False) -> Column[int]:
+    number = BigInteger().with_variant(Integer(), "sqlite")
+    return Column(name, number, primary_key=primary_key, nullable=False, autoincrement=False)
 
 
 def _outcome_matches_event() -> str:

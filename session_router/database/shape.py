@@ -45,6 +45,7 @@ _POSTGRESQL: Final = text("""
     FROM ours JOIN pg_index ON indrelid = ours.oid JOIN pg_class i ON i.oid = indexrelid
     UNION ALL
     SELECT relname || ': trigger ' || tgname, pg_get_triggerdef(t.oid)
+           || CASE tgenabled WHEN 'O' THEN '' ELSE concat(' (fires: ', tgenabled, ')') END
     FROM ours JOIN pg_trigger t ON tgrelid = ours.oid WHERE NOT tgisinternal
     UNION ALL
     SELECT relname || ': view', pg_get_viewdef(oid) FROM ours WHERE relkind = 'v'

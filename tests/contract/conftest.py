@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from session_router import SessionManager, SessionRepository
+from session_router.database.definitions import definitions
 from session_router.database.schema import build_tables
 from session_router.runtime import AgentRuntime
 from session_router.settings import Tuning
@@ -79,7 +80,14 @@ async def _empty(url: str) -> None:
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     connection = await asyncpg.connect(plain)
     try:
-        for table in reversed(build_tables("session_router").metadata.sorted_tables):
-            await connection.execute(f"DELETE FROM {table.fullname}")
+        tables = list(reversed(build_tables("session_router").metadata.sorted_tables))
+        triggers = definitions("postgresql", "session_router")
+        async with connection.transaction():
+            for table in tables:
+                await connection.execute(f"ALTER TABLE {table.fullname} DISABLE TRIGGER USER")
+                await connection.execute(f"DELETE FROM {table.fullname}")
+            for made in triggers:
+                if "ENABLE ALWAYS TRIGGER" in made.create:
+                    await connection.execute(made.create)
     finally:
         await connection.close()

@@ -81,7 +81,8 @@ def _law_2(held: Contents) -> list[str]:
     started = Counter(e.session_uid for e in held.events if e.event is EventName.SESSION_STARTED)
     ended = Counter(e.session_uid for e in held.events if e.event in _SESSION_ENDS)
     live = Counter(held.session_uids)
-    named = {e.session_uid for e in held.events}
+    # What is recorded of the trail itself belongs to no session.
+    named = {e.session_uid for e in held.events if e.event is not EventName.TRAIL_PRUNED}
     return [
         f"session {i}: started {started[i]}, ended {ended[i]}, live {live[i]}"
         for i in started.keys() | ended.keys() | live.keys() | named

@@ -1,0 +1,31 @@
+"""SQL by hand, past all of our code: as somebody does who should not."""
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import asyncpg
+from sqlalchemy.engine import make_url
+
+
+async def execute(url: str, *statements: str) -> list[Any]:
+    """Run statements in one session, and return the rows of the last one.
+
+    Written for PostgreSQL; on SQLite the schema's name is left out.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        with closing(sqlite3.connect(str(parsed.database))) as connection:
+            rows: list[Any] = []
+            for statement in statements:
+                rows = connection.execute(statement.replace("session_router.", "")).fetchall()
+            connection.commit()
+            return rows
+    plain = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+    postgres = await asyncpg.connect(plain)
+    try:
+        for statement in statements[:-1]:
+            await postgres.execute(statement)
+        return list(await postgres.fetch(statements[-1]))
+    finally:
+        await postgres.close()
