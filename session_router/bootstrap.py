@@ -1,6 +1,8 @@
-"""The composition root: from settings to a repository and a manager."""
+"""The composition root: from settings to a repository, a manager, and the keeper of a secret."""
 
+from session_router.errors import InvalidSettingError
 from session_router.manager import SessionManager
+from session_router.pseudonyms import ErasureKey
 from session_router.repository import SessionRepository, SQLAlchemySessionRepository
 from session_router.settings import Settings
 
@@ -27,3 +29,23 @@ def manager_of(settings: Settings, repository: SessionRepository) -> SessionMana
         cleanup_interval_sec=settings.cleanup_interval_sec,
         tuning=settings.tuning,
     )
+
+
+def erasure_key_of(settings: Settings) -> ErasureKey | None:
+    """The key of pseudonyms and seals; None where none is set."""
+    return ErasureKey(settings.erasure_key.get_secret_value()) if settings.erasure_key else None
+
+
+def needed_erasure_key_of(settings: Settings) -> ErasureKey:
+    """The same, where there is nothing to be done without it.
+
+    Raises:
+        InvalidSettingError: none is set.
+    """
+    key = erasure_key_of(settings)
+    if key is None:
+        raise InvalidSettingError(
+            "SESSION_ROUTER_ERASURE_KEY is not set, and this needs it; set it to a secret of "
+            "your own, such as the output of 'openssl rand -hex 32', and keep it."
+        )
+    return key

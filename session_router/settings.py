@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from session_router.errors import InvalidSettingError
+from session_router.pseudonyms import KEY_LENGTH
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///session_router.db"
 DEFAULT_SCHEMA: Final = "session_router"
@@ -15,7 +16,7 @@ TIMEOUT_LIMIT_MINUTES: Final = 5_256_000
 """Ten years: further back than this no clock need reckon."""
 _LONGEST_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60.0
 
-_SECRETS: Final = {"", "database_url", "listen_url"}
+_SECRETS: Final = {"", "database_url", "listen_url", "erasure_key"}
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
@@ -94,6 +95,7 @@ class Settings(_Intervals, BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65_535)
     drain_sec: float = Field(1.0, ge=0, le=600, allow_inf_nan=False)
+    erasure_key: SecretStr | None = Field(None, min_length=KEY_LENGTH)
 
     def __init__(self, **values: Any) -> None:
         try:

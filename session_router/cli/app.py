@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from session_router.cli import db, sessions
+from session_router.cli import audit, db, sessions
 from session_router.cli.events import events
 from session_router.cli.exit_codes import MEANINGS
 from session_router.cli.serve import serve
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command()(serve)
 app.add_typer(db.app, name="db")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(audit.app, name="audit")
 app.command()(events)
 app.command()(sweep)
 app.command()(workers)

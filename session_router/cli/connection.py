@@ -1,10 +1,11 @@
-"""From settings to a manager that is ready for one command."""
+"""From settings to a manager, or the audit trail, that is ready for one command."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from session_router import SessionManager
+from session_router.audit.trail import Trail
 from session_router.bootstrap import manager_of, repository_of
 from session_router.cli.options import target_of
 from session_router.database import migrate
@@ -28,6 +29,15 @@ async def opened(settings: Settings) -> AsyncIterator[SessionManager]:
         yield manager_of(settings, repository)
     finally:
         await repository.close()
+
+
+@asynccontextmanager
+async def opened_trail(settings: Settings) -> AsyncIterator[Trail]:
+    """The audit trail, in a database that has this version's tables. Raises as `opened`."""
+    await _refuse_other_versions(target_of(settings))
+    url = settings.database_url.get_secret_value()
+    async with Trail.opened(url, schema=settings.database_schema) as trail:
+        yield trail
 
 
 def missing_file(target: Target) -> Path | None:

@@ -6,7 +6,7 @@ a line, a table or a terminal is shown escaped.
 
 import json
 import sys
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -125,6 +126,17 @@ def busy(doing: str) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """Show a person at a terminal how far a long piece of work is, by what the caller tells."""
+    if not sys.stderr.isatty():
+        yield lambda _what, _share: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("", total=1.0)
+        yield lambda what, share: bars.update(bar, description=what, completed=share)
 
 
 def moment(time: datetime, timespec: str = "milliseconds") -> str:

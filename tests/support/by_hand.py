@@ -1,6 +1,8 @@
 """SQL by hand, past all of our code: as somebody does who should not."""
 
+import asyncio
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -15,12 +17,8 @@ async def execute(url: str, *statements: str) -> list[Any]:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        with closing(sqlite3.connect(str(parsed.database))) as connection:
-            rows: list[Any] = []
-            for statement in statements:
-                rows = connection.execute(statement.replace("session_router.", "")).fetchall()
-            connection.commit()
-            return rows
+        # In a thread: it waits for writers whose transactions go on in this event loop.
+        return await asyncio.to_thread(_on_sqlite, str(parsed.database), statements)
     plain = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
     postgres = await asyncpg.connect(plain)
     try:
@@ -29,3 +27,12 @@ async def execute(url: str, *statements: str) -> list[Any]:
         return list(await postgres.fetch(statements[-1]))
     finally:
         await postgres.close()
+
+
+def _on_sqlite(path: str, statements: Sequence[str]) -> list[Any]:
+    with closing(sqlite3.connect(path)) as connection:
+        rows: list[Any] = []
+        for statement in statements:
+            rows = connection.execute(statement.replace("session_router.", "")).fetchall()
+        connection.commit()
+        return rows

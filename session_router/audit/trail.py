@@ -1,0 +1,166 @@
+"""The trail, opened for an audit: consistent reads, changes in turn, and its closed part."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from session_router.database.engine import create_engine
+from session_router.database.faults import translated
+from session_router.database.schema import Tables, build_tables
+from session_router.errors import DatabaseError, DatabaseUnavailableError
+from session_router.repository.sql.connections import PooledConnections
+from session_router.settings import DEFAULT_SCHEMA
+
+PAGE: Final = 20_000
+"""How many events are held in memory at a time."""
+
+Progress = Callable[[str, float], None]
+"""Is told what is being done, and how much of it is done, from 0 to 1."""
+
+BEFORE_ALL: Final = -(2**63)
+"""Below every number that an event can have, those that were given by hand included."""
+
+_PATIENCE_SEC: Final = 10.0
+_POLL_SEC: Final = 0.02
+
+_WRITERS: Final = text("""
+    SELECT virtualtransaction, pid FROM pg_locks
+    WHERE locktype = 'relation' AND relation = CAST(:table AS regclass)
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND mode = 'RowExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+""")
+
+
+def silent(_: str, __: float) -> None:
+    """Progress that nobody is told of."""
+
+
+class Trail:
+    """The audit trail of one database.
+
+    Args:
+        engine: an async engine on asyncpg or aiosqlite; it stays the caller's to dispose of.
+        schema: the PostgreSQL schema that holds the tables; SQLite has none.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, schema: str = DEFAULT_SCHEMA) -> None:
+        self.is_postgresql = engine.dialect.name == "postgresql"
+        self.tables: Tables = build_tables(schema if self.is_postgresql else None)
+        self._engine = engine
+        self._connections = PooledConnections(engine)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, url: str, *, schema: str = DEFAULT_SCHEMA) -> "AsyncIterator[Trail]":
+        """A trail with an engine of its own, for the length of the block."""
+        engine = create_engine(url)
+        try:
+            yield cls(engine, schema=schema)
+        finally:
+            await engine.dispose()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction whose statements all see the same moment."""
+        with translated():
+            if not self.is_postgresql:
+                async with self._connections.reading() as conn:
+                    yield conn
+                return
+            engine = self._engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+            async with engine.begin() as conn:
+                yield conn
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that seals, prunes or erases, while no other does."""
+        with translated():
+            async with self._connections.writing() as conn:
+                if self.is_postgresql:
+                    name = {"name": f"{self.tables.session_events.fullname} audit"}
+                    lock = "SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"
+                    await conn.execute(text(lock), name)
+                yield conn
+
+    async def pages(
+        self,
+        conn: AsyncConnection,
+        *conditions: ColumnElement[bool],
+        after: int = BEFORE_ALL,
+        until: int,
+    ) -> AsyncIterator[Sequence[Row[Any]]]:
+        """The events behind `after`, up to `until`, a page at a time."""
+        events = self.tables.session_events
+        while after < until:
+            statement = (
+                select(events)
+                .where(events.c.event_id > after, events.c.event_id <= until, *conditions)
+                .order_by(events.c.event_id)
+                .limit(PAGE)
+            )
+            try:
+                page = (await conn.execute(statement)).all()
+            except ValueError as error:  # SQLite keeps any text where a UUID or a time belongs
+                raise DatabaseError(
+                    f"the events behind {after} cannot be read: {error}."
+                ) from error
+            if page:
+                yield page
+            after = page[-1].event_id if len(page) == PAGE else until
+
+    async def newest(self, conn: AsyncConnection) -> int:
+        """The number of the newest event; 0 where there is none."""
+        found = await conn.execute(select(func.max(self.tables.session_events.c.event_id)))
+        return found.scalar_one() or 0
+
+    async def closed_until(self) -> int:
+        """The newest event before which none can still appear.
+
+        Numbers are drawn in another order than transactions commit in, so an event may appear
+        behind one that was read already. Who inserts into the trail holds ROW EXCLUSIVE on it
+        from before a number is drawn until its transaction ends. So whoever could still add an
+        event before the newest one of now is among those who hold that lock now; once these have
+        ended, all is closed up to there. Nobody has to wait for us.
+
+        What does not suffice is to compare the rows' xmin with the oldest running transaction: a
+        transaction has its number before it draws one for its event, so that an older
+        transaction's event may well come after one that a younger transaction still holds back.
+
+        SQLite numbers events while nobody else writes: all that is there is closed.
+
+        Raises:
+            DatabaseUnavailableError: such a transaction did not end in time.
+        """
+        with translated():
+            async with self._connections.reading() as conn:
+                newest = await self.newest(conn)
+                if self.is_postgresql:
+                    await self._wait_for_writers(conn)
+        return newest
+
+    async def _wait_for_writers(self, conn: AsyncConnection) -> None:
+        waited_for = await self._writers(conn)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE_SEC
+        while waited_for:
+            if loop.time() > deadline:
+                raise DatabaseUnavailableError(
+                    f"a transaction of server process {min(waited_for.values())} has "
+                    f"been writing to the trail for more than {_PATIENCE_SEC:g} s, so it is not "
+                    "known which events may still appear. Let it end, then try again.",
+                    nothing_written=True,
+                )
+            await asyncio.sleep(_POLL_SEC)
+            still = await self._writers(conn)
+            waited_for = {name: pid for name, pid in waited_for.items() if name in still}
+
+    async def _writers(self, conn: AsyncConnection) -> dict[str, int]:
+        table = {"table": self.tables.session_events.fullname}
+        found = await conn.execute(_WRITERS, table)
+        return {row.virtualtransaction: row.pid or 0 for row in found}

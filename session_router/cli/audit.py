@@ -1,0 +1,147 @@
+"""`session-router audit`: whether the trail is whole, its seals, its export, its pruning."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from session_router.audit import seals
+from session_router.audit.laws import SHOWN
+from session_router.audit.seals import Seal
+from session_router.audit.trail import Progress
+from session_router.audit.verification import Verification, verify
+from session_router.bootstrap import erasure_key_of, needed_erasure_key_of
+from session_router.cli import output
+from session_router.cli.connection import opened_trail
+from session_router.cli.exit_codes import ExitCode
+from session_router.cli.options import DatabaseUrl, Json, settings_of
+from session_router.pseudonyms import ErasureKey
+from session_router.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Check, seal, export and prune the audit trail.")
+
+
+@app.command("verify")
+def verify_(
+    seal: Annotated[
+        Path | None,
+        typer.Option(
+            "--seal", metavar="FILE", help="Seals kept elsewhere, to compare.", show_default=False
+        ),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Check the conservation laws and the seals.
+
+    Looks at the whole trail and at what lives, as of one moment. Exits with 1 where something is
+    broken, and lists the first violations of each law. Seals need SESSION_ROUTER_ERASURE_KEY.
+    """
+    settings = settings_of(database_url)
+    kept = seals.read_seals(seal) if seal else []
+    key = erasure_key_of(settings)
+    with output.progress() as progress:
+        found = asyncio.run(_verify(settings, key, kept, progress))
+    if as_json:
+        output.show_json(_json_of(found, len(kept)))
+    else:
+        _show(found, len(kept))
+    if found.violations:
+        raise typer.Exit(ExitCode.FAULT)
+
+
+@app.command("seal")
+def seal_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
+    """Seal the trail up to now.
+
+    Each seal is a digest over a range of the trail, chained to the seal before. Keep what --json
+    prints, one JSON document a line, where the database's administrators cannot write. Needs
+    SESSION_ROUTER_ERASURE_KEY.
+    """
+    settings = settings_of(database_url)
+    key = needed_erasure_key_of(settings)
+    with output.progress() as progress:
+        made = asyncio.run(_seal(settings, key, progress))
+    if as_json:
+        _show_json(made)
+    elif made:
+        events = sum(each.events for each in made)
+        output.say(f"sealed {events} event(s), up to event {made[-1].last_event_id}")
+    else:
+        output.say("nothing to seal: no event has come since the last seal")
+
+
+@app.command("seals")
+def seals_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
+    """List the seals, oldest first.
+
+    With --json one JSON document a line, to be kept for 'audit verify --seal'.
+    """
+    made = asyncio.run(_seals(settings_of(database_url)))
+    if as_json:
+        _show_json(made)
+    elif not made:
+        output.note("nothing is sealed yet")
+    else:
+        output.show_rows(
+            ("seal", "from event", "to event", "events", "sealed (UTC)", "chain"),
+            (
+                (
+                    str(each.seal_id),
+                    str(each.first_event_id),
+                    str(each.last_event_id),
+                    str(each.events),
+                    output.moment(each.sealed_at, "seconds"),
+                    each.chain,
+                )
+                for each in made
+            ),
+            flexible=("chain",),
+        )
+
+
+async def _verify(
+    settings: Settings, key: ErasureKey | None, kept: list[Seal], progress: Progress
+) -> Verification:
+    async with opened_trail(settings) as trail:
+        return await verify(trail, key, kept, progress)
+
+
+async def _seal(settings: Settings, key: ErasureKey, progress: Progress) -> list[Seal]:
+    async with opened_trail(settings) as trail:
+        return await seals.seal(trail, key, progress)
+
+
+async def _seals(settings: Settings) -> list[Seal]:
+    async with opened_trail(settings) as trail, trail.snapshot() as conn:
+        return await seals.seals(conn, trail.tables)
+
+
+def _show_json(made: list[Seal]) -> None:
+    for each in made:
+        output.show_json(each.model_dump(mode="json"))
+
+
+def _json_of(found: Verification, kept: int) -> dict[str, object]:
+    return {
+        "ok": not found.violations,
+        "events": found.events,
+        "seals": found.seals,
+        "sealed_until": found.sealed_until,
+        "kept_seals": kept,
+        "violations": [asdict(violation) for violation in found.violations],
+    }
+
+
+def _show(found: Verification, kept: int) -> None:
+    output.say(f"{found.events} event(s), {found.seals} seal(s)")
+    for violation in found.violations:
+        output.say(output.escape(str(violation)))
+    if found.violations:
+        output.note(f"the trail is not whole; of each law the first {SHOWN} violations are listed")
+    else:
+        sealed = f"; sealed up to event {found.sealed_until}" if found.seals else ""
+        compared = f"; {kept} kept seal(s) are the same" if kept else ""
+        output.say(f"the conservation laws hold{sealed}{compared}")

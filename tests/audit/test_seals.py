@@ -1,0 +1,210 @@
+"""Seals: what the laws cannot see, a story that is gone or was told otherwise, they do."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
+
+from session_router import (
+    AgentId,
+    DatabaseUnavailableError,
+    InvalidSettingError,
+    InvalidValueError,
+    SessionManager,
+    SQLAlchemySessionRepository,
+)
+from session_router.audit import seals
+from session_router.audit import trail as trails
+from session_router.audit.seals import Seal, seal
+from session_router.audit.trail import Trail
+from session_router.audit.verification import verify
+from session_router.pseudonyms import ErasureKey
+from tests.audit.conftest import tamper
+
+EVENTS = "session_router.session_events"
+SEALS = "session_router.audit_seals"
+OTHER_KEY = "another erasure key, as long as need be"
+
+
+async def laws_told(trail: Trail, key: ErasureKey, kept: list[Seal] | None = None) -> list[str]:
+    return [violation.law for violation in (await verify(trail, key, kept or [])).violations]
+
+
+async def test_the_whole_closed_trail_is_sealed_once(
+    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+) -> None:
+    newest = (await stories.list_events(limit=1_000))[-1].event_id
+
+    [made] = await seal(trail, key)
+
+    assert (made.seal_id, made.first_event_id, made.last_event_id) == (1, 1, newest)
+    assert made.events == newest
+    assert await seal(trail, key) == []
+    found = await verify(trail, key)
+    assert (found.violations, found.seals, found.sealed_until) == ([], 1, newest)
+
+
+async def test_later_events_get_later_seals(
+    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+) -> None:
+    [first] = await seal(trail, key)
+    await SessionManager(stories).end_session("live")
+    [second] = await seal(trail, key)
+
+    assert (second.seal_id, second.first_event_id) == (2, first.last_event_id + 1)
+    assert await laws_told(trail, key) == []
+
+
+async def test_a_long_trail_is_sealed_page_by_page(
+    stories: SQLAlchemySessionRepository,
+    trail: Trail,
+    key: ErasureKey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trails, "PAGE", 4)
+
+    made = await seal(trail, key)
+
+    assert [each.seal_id for each in made] == list(range(1, len(made) + 1))
+    assert len(made) > 2
+    assert {each.events for each in made[:-1]} == {4}
+    assert await laws_told(trail, key) == []
+
+
+DAMAGE = {
+    "a story that is gone": f"DELETE FROM {EVENTS} WHERE session_id = 'over'",
+    "an actor who was exchanged": f"UPDATE {EVENTS} SET actor = 'eve' WHERE actor = 'bob'",
+    "an outcome that was exchanged": (
+        f"UPDATE {EVENTS} SET outcome = 'lost' WHERE event = 'signal_settled'"
+    ),
+    "a time that was moved": (
+        f"UPDATE {EVENTS} SET occurred_at = (SELECT max(occurred_at) FROM {EVENTS}) "
+        "WHERE event_id = 1"
+    ),
+    "a story called erased": f"UPDATE {EVENTS} SET erased = true WHERE session_id = 'over'",
+    "an event from nowhere": (
+        f"INSERT INTO {EVENTS} (event_id, session_id, session_uid, event) SELECT -1, session_id, "
+        f"session_uid, 'interrupt_requested' FROM {EVENTS} WHERE event_id = 1"
+    ),
+    "a digest that was exchanged": f"UPDATE {SEALS} SET digest = chain",
+    "a seal that was moved in time": f"UPDATE {SEALS} SET sealed_at = '2020-01-01 00:00:00.000000'",
+    "a number that was exchanged": f"UPDATE {SEALS} SET seal_id = 7",
+}
+
+
+@pytest.mark.parametrize("statement", DAMAGE.values(), ids=DAMAGE)
+async def test_what_was_changed_by_hand_is_found(
+    stories: SQLAlchemySessionRepository,
+    trail: Trail,
+    key: ErasureKey,
+    database_url: str,
+    statement: str,
+) -> None:
+    await seal(trail, key)
+
+    await tamper(database_url, statement)
+
+    assert await laws_told(trail, key) == ["seal"]
+
+
+async def test_seals_that_are_gone_are_missed_by_the_kept_ones(
+    stories: SQLAlchemySessionRepository,
+    trail: Trail,
+    key: ErasureKey,
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    made = await seal(trail, key)
+    file = tmp_path / "seals.jsonl"
+    file.write_text("".join(f"{each.model_dump_json()}\n" for each in made))
+    kept = seals.read_seals(file)
+    assert await laws_told(trail, key, kept) == []
+
+    await tamper(
+        database_url, f"DELETE FROM {SEALS}", f"DELETE FROM {EVENTS} WHERE session_id = 'over'"
+    )
+    assert await laws_told(trail, key) == []
+    assert await laws_told(trail, key, kept) == ["kept seal"]
+
+
+async def test_a_file_without_seals_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "seals"
+    for content in ("", "no JSON", "{}", "[1]", '{"seal_id": 1}', "\udcff"):
+        file.write_bytes(content.encode("utf-8", "surrogateescape"))
+        with pytest.raises(InvalidValueError, match="seals"):
+            seals.read_seals(file)
+    with pytest.raises(InvalidValueError, match="cannot be read"):
+        seals.read_seals(tmp_path)
+
+
+async def test_seals_are_checked_with_their_own_key_only(
+    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+) -> None:
+    await seal(trail, key)
+    await SessionManager(stories).start_session("more")
+
+    with pytest.raises(InvalidSettingError, match="SESSION_ROUTER_ERASURE_KEY"):
+        await verify(trail, None)
+    with pytest.raises(InvalidSettingError, match=key.key_id):
+        await verify(trail, ErasureKey(OTHER_KEY))
+    with pytest.raises(InvalidSettingError, match=key.key_id):
+        await seal(trail, ErasureKey(OTHER_KEY))
+
+
+async def test_no_event_may_still_appear_in_what_was_sealed(
+    postgres_url: str, key: ErasureKey
+) -> None:
+    """The older transaction drew the later number, and the younger one commits last."""
+    plain = make_url(postgres_url).set(drivername="postgresql")
+    older, younger = [
+        await asyncpg.connect(plain.render_as_string(hide_password=False)) for _ in range(2)
+    ]
+    draw = (
+        f"INSERT INTO {EVENTS} (session_id, session_uid, event) "
+        "VALUES ('x', gen_random_uuid(), 'session_started')"
+    )
+    async with Trail.opened(postgres_url) as trail:
+        await older.execute("BEGIN; SELECT pg_current_xact_id()")
+        await younger.execute(f"BEGIN; {draw}")
+        await older.execute(f"{draw}; COMMIT")
+        sealing = asyncio.create_task(seal(trail, key))
+        done, _ = await asyncio.wait({sealing}, timeout=0.2)
+        assert not done, "sealed past an event that was still to appear"
+
+        await younger.execute("COMMIT")
+        [made] = await sealing
+
+        assert made.events == 2
+        assert [v.law for v in (await verify(trail, key)).violations] == ["law 2", "law 2"]
+    await older.close()
+    await younger.close()
+
+
+async def test_a_transaction_that_does_not_end_is_named(
+    postgres_url: str, key: ErasureKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trails, "_PATIENCE_SEC", 0.1)
+    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    await SessionManager(repository).register_agent("s", AgentId("a", "b"))
+    plain = make_url(postgres_url).set(drivername="postgresql")
+    writer = await asyncpg.connect(plain.render_as_string(hide_password=False))
+    await writer.execute(
+        f"BEGIN; INSERT INTO {EVENTS} (session_id, session_uid, event) "
+        "VALUES ('x', gen_random_uuid(), 'session_started')"
+    )
+    async with Trail.opened(postgres_url) as trail:
+        with pytest.raises(DatabaseUnavailableError, match=str(writer.get_server_pid())):
+            await seal(trail, key)
+    await writer.close()
+    await repository.close()
+
+
+async def test_writers_do_not_wait_for_a_seal(postgres_url: str, key: ErasureKey) -> None:
+    repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=2)
+    manager = SessionManager(repository)
+    await manager.start_session("s")
+    async with Trail.opened(postgres_url) as trail, trail.changing():
+        await manager.end_session("s")
+    await repository.close()
