@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from session_router.audit import seals
 from session_router.audit.laws import SHOWN
+from session_router.audit.retention import Pruned, prune
 from session_router.audit.seals import Seal
 from session_router.audit.trail import Progress
 from session_router.audit.verification import Verification, verify
@@ -16,9 +18,17 @@ from session_router.bootstrap import erasure_key_of, needed_erasure_key_of
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
 from session_router.cli.exit_codes import ExitCode
-from session_router.cli.options import DatabaseUrl, Json, settings_of
+from session_router.cli.options import (
+    Actor,
+    DatabaseUrl,
+    Json,
+    actor_or_login,
+    moment_of,
+    settings_of,
+)
 from session_router.pseudonyms import ErasureKey
 from session_router.settings import Settings
+from session_router.text import check_free_text
 
 app = typer.Typer(no_args_is_help=True, help="Check, seal, export and prune the audit trail.")
 
@@ -102,6 +112,36 @@ def seals_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         )
 
 
+@app.command("prune")
+def prune_(
+    before: Annotated[
+        str,
+        typer.Option(
+            "--before", metavar="TIME", help="2026-01-31, or with a time; UTC.", show_default=False
+        ),
+    ],
+    actor: Actor = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Remove old stories from the trail.
+
+    A story goes whole, when its session does not live and its last event is older than TIME.
+    What is removed is recorded in the trail. Where the trail is sealed, a digest of each story
+    stays, and SESSION_ROUTER_ERASURE_KEY is needed.
+    """
+    moment = moment_of(before, "--before")
+    assert moment is not None
+    actor = check_free_text(actor_or_login(actor), "actor")
+    settings = settings_of(database_url)
+    with output.progress() as progress:
+        done = asyncio.run(_prune(settings, moment, actor, progress))
+    if as_json:
+        output.show_json(asdict(done) | {"request_id": str(done.request_id)})
+    else:
+        output.say(f"removed {done.stories} stories, {done.events} event(s)")
+
+
 async def _verify(
     settings: Settings, key: ErasureKey | None, kept: list[Seal], progress: Progress
 ) -> Verification:
@@ -112,6 +152,13 @@ async def _verify(
 async def _seal(settings: Settings, key: ErasureKey, progress: Progress) -> list[Seal]:
     async with opened_trail(settings) as trail:
         return await seals.seal(trail, key, progress)
+
+
+async def _prune(
+    settings: Settings, before: datetime, actor: str | None, progress: Progress
+) -> Pruned:
+    async with opened_trail(settings) as trail:
+        return await prune(trail, before, erasure_key_of(settings), actor, progress)
 
 
 async def _seals(settings: Settings) -> list[Seal]:

@@ -1,11 +1,14 @@
 """The options that many commands share, and the settings that they lead to."""
 
+import getpass
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from session_router.database.migrate import Target
+from session_router.errors import InvalidValueError
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
 
 
@@ -67,3 +70,30 @@ def settings_of(database_url: str | None, **given: Any) -> Settings:
 def target_of(settings: Settings) -> Target:
     """The database that the settings name, for migrations."""
     return Target(settings.database_url.get_secret_value(), settings.database_schema)
+
+
+def actor_or_login(given: str | None) -> str | None:
+    """Who asks; a login name that the machine cannot tell is no reason to refuse."""
+    if given is not None:
+        return given
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return None
+
+
+def moment_of(text: str | None, option: str) -> datetime | None:
+    """A time that was given on the command line; without a zone it is UTC.
+
+    Raises:
+        InvalidValueError: it is no time.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidValueError(
+            f"{option} {text!a} is no time; write 2026-01-31 or 2026-01-31T12:00:00+01:00."
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

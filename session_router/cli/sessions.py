@@ -1,7 +1,6 @@
 """`session-router sessions`: look at live sessions, and stop what streams in them."""
 
 import asyncio
-import getpass
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Final
@@ -11,6 +10,7 @@ import typer
 from session_router.agent_id import AgentId
 from session_router.cli import output
 from session_router.cli.connection import opened
+from session_router.cli.erase import erase
 from session_router.cli.exit_codes import UnknownSessionError
 from session_router.cli.options import (
     Actor,
@@ -18,6 +18,7 @@ from session_router.cli.options import (
     Json,
     Reason,
     SessionIdArgument,
+    actor_or_login,
     settings_of,
 )
 from session_router.events import SignalOutcome
@@ -27,6 +28,7 @@ from session_router.session import Session, check_session_id
 from session_router.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Look at live sessions; stop what streams in them.")
+app.command()(erase)
 
 _PAGE: Final = 1_000
 _AT_ONCE_SEC: Final = 0.001
@@ -76,7 +78,9 @@ def interrupt(
     signal: delivered, failed, lost, or open when that is not known in time.
     """
     agents = [AgentId.from_str(text) for text in agent] if agent else None
-    asked = partial(_interrupt, agents=agents, actor=_actor(actor), reason=reason, wait=wait)
+    asked = partial(
+        _interrupt, agents=agents, actor=actor_or_login(actor), reason=reason, wait=wait
+    )
     outcomes = asyncio.run(asked(settings_of(database_url), session_id))
     told = {str(agent_id): outcome for agent_id, outcome in outcomes.items()}
     if as_json:
@@ -100,7 +104,7 @@ def end(
 
     The workers remove its agents from their runtimes. The story of the session stays.
     """
-    asyncio.run(_end(settings_of(database_url), session_id, _actor(actor), reason, as_json))
+    asyncio.run(_end(settings_of(database_url), session_id, actor_or_login(actor), reason, as_json))
 
 
 async def _list(settings: Settings, as_json: bool) -> None:
@@ -208,16 +212,6 @@ def _json_of(stream: StreamRow) -> dict[str, str]:
         "worker_id": str(stream.worker_id),
         "started_at": stream.started_at.isoformat().replace("+00:00", "Z"),
     }
-
-
-def _actor(given: str | None) -> str | None:
-    """Who asks; a login name that the machine cannot tell is no reason to refuse."""
-    if given is not None:
-        return given
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return None
 
 
 def _unknown(session_id: str) -> UnknownSessionError:

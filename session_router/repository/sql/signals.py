@@ -11,6 +11,7 @@ from session_router.database.doorbell import channel
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
 from session_router.events import EventName, SignalOutcome
+from session_router.pseudonyms import is_pseudonym
 from session_router.repository import records
 from session_router.repository.records import Settlement, Signal
 from session_router.repository.sql import rows
@@ -59,7 +60,9 @@ async def settle(conn: AsyncConnection, t: Tables, settlements: Sequence[Settlem
     events = []
     for signal in sorted(deleted, key=lambda signal: signal.requested_at):
         settlement = by_id[signal.signal_id]
-        events.append(records.signal_settled(signal, now, settlement.outcome, settlement.detail))
+        # What a runtime says of its agent may name what was erased in the meantime.
+        detail = None if is_pseudonym(signal.session_id) else settlement.detail
+        events.append(records.signal_settled(signal, now, settlement.outcome, detail))
     await rows.record(conn, t, events)
     return len(events)
 

@@ -1,0 +1,184 @@
+"""Retention: whole stories that are over and old enough leave the trail, and their digests stay."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Row, exists, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.audit.changes import Story, remove_stories
+from session_router.audit.digests import portions
+from session_router.audit.seals import check_key
+from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
+from session_router.database.schema import Tables
+from session_router.database.types import one_of
+from session_router.errors import InvalidSettingError
+from session_router.events import EventName
+from session_router.pseudonyms import ErasureKey
+
+WINDOW: Final = 5_000
+"""How many events one transaction looks through for the beginnings of stories."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed.
+
+    Attributes:
+        request_id: names the pruning in its `trail_pruned` events.
+    """
+
+    request_id: UUID
+    stories: int
+    events: int
+
+
+async def prune(
+    trail: Trail,
+    before: datetime,
+    key: ErasureKey | None,
+    actor: str | None = None,
+    progress: Progress = silent,
+) -> Pruned:
+    """Remove every story that is over, and whose last event is older than `before`.
+
+    A story is looked for from its beginning, a stretch of the trail a transaction, the oldest
+    first. One that still lives, or has a signal that is not settled, stays.
+
+    Raises:
+        InvalidSettingError: a story was sealed, and `key` is missing or not the seals'.
+        DatabaseError: the database failed it; what was removed before is removed and recorded.
+    """
+    request_id, stories, events, after = uuid4(), 0, 0, BEFORE_ALL
+    async with trail.snapshot() as conn:
+        newest = await trail.newest(conn)
+    while True:
+        async with trail.changing() as conn:
+            end = await _end_of_window(conn, trail.tables, after, before)
+            if end is None:
+                return Pruned(request_id, stories, events)
+            found = await _over(conn, trail.tables, before, after, end)
+            if found:
+                await _leave_digests(trail, conn, found, key, request_id)
+                events += await remove_stories(conn, trail.tables, found, before, request_id, actor)
+                stories += len(found)
+        progress("pruning", end / max(newest, 1))
+        after = end
+
+
+async def _end_of_window(
+    conn: AsyncConnection, t: Tables, after: int, before: datetime
+) -> int | None:
+    """The last event to look at next; None where all that is left is too young."""
+    events = t.session_events.c
+    window = (
+        select(events.event_id, events.occurred_at)
+        .where(events.event_id > after)
+        .order_by(events.event_id)
+        .limit(WINDOW)
+        .subquery()
+    )
+    row = (
+        await conn.execute(
+            select(
+                func.max(window.c.event_id).label("last"),
+                func.min(window.c.occurred_at).label("oldest"),
+            )
+        )
+    ).one()
+    return None if row.last is None or row.oldest >= before else row.last
+
+
+async def _over(
+    conn: AsyncConnection, t: Tables, before: datetime, after: int, until: int
+) -> list[Story]:
+    """The stories that begin in a stretch of the trail, are over, and are old enough.
+
+    One statement, so one moment: what is over then writes no more events. It has neither a live
+    row nor a signal to be settled, and a life is never lived again.
+    """
+    start = t.session_events.alias("start").c
+    other = t.session_events.alias("other").c
+    lives = exists().where(
+        t.sessions.c.session_id == start.session_id, t.sessions.c.session_uid == start.session_uid
+    )
+    is_younger = exists().where(
+        other.session_id == start.session_id,
+        other.session_uid == start.session_uid,
+        other.occurred_at >= before,
+    )
+    signalled = select(t.interrupt_signals.c.session_uid)
+    statement = (
+        select(start.session_id, start.session_uid)
+        .where(
+            start.event_id > after,
+            start.event_id <= until,
+            start.event == EventName.SESSION_STARTED,
+            start.occurred_at < before,
+            start.session_uid.not_in(signalled),
+            ~lives,
+            ~is_younger,
+        )
+        .order_by(start.event_id)
+    )
+    return [Story(row.session_id, row.session_uid) for row in await conn.execute(statement)]
+
+
+async def _leave_digests(
+    trail: Trail,
+    conn: AsyncConnection,
+    stories: Sequence[Story],
+    key: ErasureKey | None,
+    request_id: UUID,
+) -> None:
+    """Write down what each story has in each range that was sealed with it."""
+    t = trail.tables
+    found = await conn.execute(
+        select(t.audit_seals.c.seal_id, t.audit_seals.c.last_event_id, t.audit_seals.c.key_id)
+        .order_by(t.audit_seals.c.seal_id)
+    )  # fmt: skip
+    made = found.all()
+    if not made:
+        return
+    if key is None:
+        raise InvalidSettingError(
+            "the trail is sealed, so a story that is pruned leaves its digest; set "
+            "SESSION_ROUTER_ERASURE_KEY to the key that the seals were made with."
+        )
+    check_key(made[-1].key_id, key)
+    ends = [each.last_event_id for each in made]
+    sealed: dict[int, list[Row[Any]]] = defaultdict(list)
+    for event in await _events_of(conn, t, stories, until=ends[-1]):
+        sealed[made[bisect_left(ends, event.event_id)].seal_id].append(event)
+    left = [
+        {
+            "seal_id": seal_id,
+            "session_uid": uid,
+            "events": portion.events,
+            "digest": portion.digest,
+            "request_id": request_id,
+        }
+        for seal_id, events in sealed.items()
+        for uid, portion in portions(events, key).items()
+    ]
+    if left:
+        await conn.execute(insert(t.pruned_stories), left)
+
+
+async def _events_of(
+    conn: AsyncConnection, t: Tables, stories: Sequence[Story], *, until: int
+) -> Sequence[Row[Any]]:
+    events = t.session_events.c
+    statement = (
+        select(t.session_events)
+        .where(one_of(events.session_id, [story.session_id for story in stories]))
+        .where(one_of(events.session_uid, [story.session_uid for story in stories]))
+        .where(events.event_id <= until)
+        .order_by(events.event_id)
+    )
+    return (await conn.execute(statement)).all()
