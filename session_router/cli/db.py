@@ -11,12 +11,14 @@ import typer
 from session_router.cli import output
 from session_router.cli.connection import missing_file, no_such_file
 from session_router.cli.exit_codes import ExitCode
+from session_router.cli.grants import grants
 from session_router.cli.options import DatabaseUrl, Json, settings_of, target_of
 from session_router.database import migrate
 from session_router.database.migrate import Standing, Target
 from session_router.errors import SchemaError
 
 app = typer.Typer(no_args_is_help=True, help="Create, change and check the database's tables.")
+app.command()(grants)
 
 
 @app.command()
