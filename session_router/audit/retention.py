@@ -55,7 +55,7 @@ async def prune(
         DatabaseError: the database failed it; what was removed before is removed and recorded.
     """
     request_id, stories, events, after = uuid4(), 0, 0, BEFORE_ALL
-    async with trail.snapshot() as conn:
+    async with trail.reading() as conn:
         newest = await trail.newest(conn)
     while True:
         async with trail.changing() as conn:

@@ -64,6 +64,13 @@ class Trail:
             await engine.dispose()
 
     @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that may last: on PostgreSQL it keeps no old rows from the vacuum."""
+        with translated():
+            async with self._connections.reading() as conn:
+                yield conn
+
+    @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """One transaction whose statements all see the same moment."""
         with translated():
@@ -137,11 +144,10 @@ class Trail:
         Raises:
             DatabaseUnavailableError: such a transaction did not end in time.
         """
-        with translated():
-            async with self._connections.reading() as conn:
-                newest = await self.newest(conn)
-                if self.is_postgresql:
-                    await self._wait_for_writers(conn)
+        async with self.reading() as conn:
+            newest = await self.newest(conn)
+            if self.is_postgresql:
+                await self._wait_for_writers(conn)
         return newest
 
     async def _wait_for_writers(self, conn: AsyncConnection) -> None:

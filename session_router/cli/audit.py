@@ -18,6 +18,7 @@ from session_router.bootstrap import erasure_key_of, needed_erasure_key_of
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
 from session_router.cli.exit_codes import ExitCode
+from session_router.cli.export import export
 from session_router.cli.options import (
     Actor,
     DatabaseUrl,
@@ -31,6 +32,7 @@ from session_router.settings import Settings
 from session_router.text import check_free_text
 
 app = typer.Typer(no_args_is_help=True, help="Check, seal, export and prune the audit trail.")
+app.command()(export)
 
 
 @app.command("verify")

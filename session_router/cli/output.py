@@ -93,9 +93,9 @@ def show_lines(
         typer.echo("\t".join(map(escape, row)))
 
 
-def show_json(value: Any) -> None:
+def show_json(value: Any, *, err: bool = False) -> None:
     """Print one JSON document on one line; in ASCII, so that every pipe and terminal is safe."""
-    typer.echo(json.dumps(value))
+    typer.echo(json.dumps(value), err=err)
 
 
 def say(text: str) -> None:

@@ -32,7 +32,9 @@ async def repository(database_url: str) -> AsyncIterator[SQLAlchemySessionReposi
 
 
 @pytest.fixture
-async def stories(repository: SQLAlchemySessionRepository) -> SQLAlchemySessionRepository:
+async def stories(
+    repository: SQLAlchemySessionRepository,
+) -> AsyncIterator[SQLAlchemySessionRepository]:
     """`over` has ended, `stopped` lives and was interrupted, `live` lives and streams."""
     manager = SessionManager(repository)
     await manager.register_agent("over", AgentId("writer", "ann"))
@@ -42,7 +44,8 @@ async def stories(repository: SQLAlchemySessionRepository) -> SQLAlchemySessionR
     await manager.shutdown()
     other = SessionManager(repository)
     await other.register_agent("live", AgentId("reader", "joe"))
-    return repository
+    yield repository
+    await other.shutdown()
 
 
 async def tamper(url: str, *statements: str) -> None:

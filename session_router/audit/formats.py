@@ -1,0 +1,123 @@
+"""The forms in which events are exported: JSON lines, CSV, Parquet."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import IO, Any, Final, Protocol
+from uuid import UUID
+
+from sqlalchemy import Row
+
+COLUMNS: Final = (
+    "event_id",
+    "occurred_at",
+    "session_id",
+    "session_uid",
+    "event",
+    "agent_type",
+    "agent_key",
+    "stream_id",
+    "worker_id",
+    "request_id",
+    "started_at",
+    "outcome",
+    "actor",
+    "detail",
+    "erased",
+)
+
+
+class Format(StrEnum):
+    """How events are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class Writer(Protocol):
+    """Writes events to a binary file, a page at a time."""
+
+    def write(self, events: Sequence[Row[Any]]) -> None: ...
+
+    def close(self) -> None:
+        """Write what belongs behind the last event; the file stays open."""
+
+
+class JsonLines:
+    """A JSON document a line, in ASCII."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, events: Sequence[Row[Any]]) -> None:
+        lines = [
+            json.dumps(dict(zip(COLUMNS, map(_plain, event), strict=True))) for event in events
+        ]
+        self._file.write(("\n".join(lines) + "\n").encode())
+
+    def close(self) -> None: ...
+
+
+class Csv:
+    """CSV as RFC 4180 has it: UTF-8, a header, text in quotes; a null is an empty cell without."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._write_row(COLUMNS)
+
+    def write(self, events: Sequence[Row[Any]]) -> None:
+        for event in events:
+            self._write_row(map(_cell, event))
+
+    def close(self) -> None: ...
+
+    def _write_row(self, cells: Any) -> None:
+        self._file.write((",".join(cells) + "\r\n").encode())
+
+
+class Parquet:
+    """Parquet with typed columns, a row group a page. Needs the extra `parquet`."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        import pyarrow as pa  # type: ignore[import-untyped]
+        from pyarrow import parquet
+
+        time, number, text = pa.timestamp("us", tz="UTC"), pa.int64(), pa.string()
+        types = {"event_id": number, "occurred_at": time, "started_at": time, "erased": pa.bool_()}
+        self._schema = pa.schema([(name, types.get(name, text)) for name in COLUMNS])
+        self._arrays = pa.Table.from_pydict
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+
+    def write(self, events: Sequence[Row[Any]]) -> None:
+        columns = {
+            name: [str(value) if isinstance(value, UUID) else value for value in column]
+            for name, column in zip(COLUMNS, zip(*events, strict=True), strict=True)
+        }
+        self._writer.write_table(self._arrays(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+WRITERS: Final[dict[Format, Any]] = {
+    Format.JSONL: JsonLines,
+    Format.CSV: Csv,
+    Format.PARQUET: Parquet,
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _cell(value: Any) -> str:
+    value = _plain(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value.replace(chr(34), chr(34) * 2)}"' if isinstance(value, str) else str(value)

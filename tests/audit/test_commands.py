@@ -1,0 +1,229 @@
+"""`session-router audit`, `sessions erase`, `db grants`: what a person and a script see."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from session_router import SessionManager, SQLAlchemySessionRepository
+from tests.audit.conftest import KEY, tamper
+from tests.cli.program import Done, Program
+from tests.support.databases import run
+
+EVENTS = "session_router.session_events"
+
+
+class Audit:
+    """Calls the program on one database."""
+
+    def __init__(self, program: Program, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.url, self.folder = url, program.folder
+        self._program = program
+        self._monkeypatch = monkeypatch
+        monkeypatch.setenv("SESSION_ROUTER_DATABASE_URL", url)
+
+    def __call__(self, *arguments: str, key: str | None = KEY) -> Done:
+        if key is None:
+            self._monkeypatch.delenv("SESSION_ROUTER_ERASURE_KEY", raising=False)
+        else:
+            self._monkeypatch.setenv("SESSION_ROUTER_ERASURE_KEY", key)
+        return self._program(*arguments)
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Program:
+    return Program(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def audit(program: Program, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Audit:
+    """On a database in which `ended` has ended and `live` lives."""
+
+    async def fill() -> None:
+        repository = SQLAlchemySessionRepository.from_url(database_url)
+        manager = SessionManager(repository)
+        await manager.start_session("ended")
+        await manager.end_session("ended", actor="bob", reason="enough")
+        await manager.start_session("live")
+        await repository.close()
+
+    run(fill())
+    return Audit(program, database_url, monkeypatch)
+
+
+def test_verify_tells_that_all_is_well(audit: Audit) -> None:
+    done = audit("audit", "verify", key=None)
+    as_json = audit("audit", "verify", "--json", key=None)
+
+    assert (done.code, done.out) == (0, "3 event(s), 0 seal(s)\nthe conservation laws hold\n")
+    assert as_json.json == {
+        "ok": True,
+        "events": 3,
+        "seals": 0,
+        "sealed_until": 0,
+        "kept_seals": 0,
+        "violations": [],
+    }
+
+
+def test_verify_lists_what_is_broken(audit: Audit) -> None:
+    run(tamper(audit.url, f"DELETE FROM {EVENTS} WHERE event = 'session_ended'"))
+
+    done = audit("audit", "verify")
+    as_json = audit("audit", "verify", "--json")
+
+    assert (done.code, as_json.code) == (1, 1)
+    assert "started 1, ended 0, live 0" in done.out
+    [violation] = as_json.json["violations"]
+    assert (violation["law"], violation["subject"]) == ("law 2", "session")
+    assert violation["counts"] == {"started": 1, "ended": 0, "live": 0}
+
+
+def test_seals_are_kept_elsewhere_and_compared(audit: Audit) -> None:
+    sealed = audit("audit", "seal", "--json")
+    [seal] = sealed.json_lines
+    assert audit("audit", "seals", "--json").json_lines == [seal]
+    assert audit("audit", "seals").rows[0][:4] == ["1", "1", "3", "3"]
+    assert audit("audit", "seal").out.startswith("nothing to seal")
+    kept = audit.folder / "kept.jsonl"
+    kept.write_text(sealed.out)
+
+    done = audit("audit", "verify", "--seal", str(kept))
+    assert (done.code, done.out.splitlines()[1]) == (
+        0,
+        "the conservation laws hold; sealed up to event 3; 1 kept seal(s) are the same",
+    )
+
+    kept.write_text(json.dumps(seal | {"digest": "0" * 64}))
+    assert audit("audit", "verify", "--seal", str(kept)).code == 1
+    kept.write_text("nonsense")
+    refused = audit("audit", "verify", "--seal", str(kept))
+    assert (refused.code, "holds no seals" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["audit", "seal"], ["sessions", "erase", "ended"]])
+def test_what_needs_the_key_says_so(audit: Audit, command: list[str]) -> None:
+    without = audit(*command, key=None)
+    short = audit(*command, key="too-short-a-key")
+
+    assert (without.code, short.code) == (2, 2)
+    assert "SESSION_ROUTER_ERASURE_KEY" in without.err
+    assert "SESSION_ROUTER_ERASURE_KEY" in short.err
+    assert "too-short-a-key" not in short.err
+
+
+def test_sealed_trails_are_verified_and_pruned_with_their_key_only(audit: Audit) -> None:
+    audit("audit", "seal")
+
+    for command in (["audit", "verify"], ["audit", "prune", "--before", "2999-01-01"]):
+        for key in (None, "x" * 32):
+            done = audit(*command, key=key)
+            assert (done.code, "SESSION_ROUTER_ERASURE_KEY" in done.err) == (2, True)
+            assert key is None or key not in done.err
+
+
+def test_prune_tells_what_it_removed(audit: Audit) -> None:
+    nothing = audit("audit", "prune", "--before", "2000-01-31T12:00:00+01:00")
+    assert (nothing.code, nothing.out) == (0, "removed 0 stories, 0 event(s)\n")
+
+    done = audit("audit", "prune", "--before", "2999-01-01", "--actor", "keeper", "--json")
+
+    assert (done.json["stories"], done.json["events"]) == (1, 2)
+    assert audit("events", "ended").code == 1
+    assert audit("audit", "verify").code == 0
+
+
+@pytest.mark.parametrize("option", ["--before", "--since", "--until"])
+def test_what_is_no_time_is_refused(audit: Audit, option: str) -> None:
+    command = "prune" if option == "--before" else "export"
+    done = audit("audit", command, option, "yesterday")
+
+    assert (done.code, "'yesterday' is no time" in done.err) == (2, True)
+
+
+def test_erase_prints_a_receipt(audit: Audit) -> None:
+    done = audit("sessions", "erase", "live", "--actor", "officer", "--json")
+
+    receipt = done.json
+    assert (receipt["session_id"], receipt["was_live"], receipt["lives"]) == ("live", True, 1)
+    assert (receipt["events"], receipt["signals"]) == (2, 0)
+    assert audit("events", "live").code == 1
+    story = audit("events", receipt["pseudonym"], "--json").json_lines
+    assert [event["event"] for event in story] == [
+        "session_started",
+        "session_ended",
+        "session_erased",
+    ]
+    assert (story[2]["actor"], story[2]["request_id"]) == ("officer", receipt["request_id"])
+    assert audit("sessions", "list").out.count("live") == 0
+
+    told = audit("sessions", "erase", "ended")
+    assert told.code == 0
+    assert "pseudonym     erased-" in told.out
+    again = audit("sessions", "erase", "ended")
+    assert (again.code, "erased before" in again.err) == (1, True)
+    assert audit("audit", "verify").code == 0
+
+
+def test_export_writes_a_file_and_tells_where_to_go_on(audit: Audit) -> None:
+    file = audit.folder / "events.csv"
+    done = audit("audit", "export", "--format", "csv", "--output", str(file))
+    assert (done.out, done.err) == ("", "exported 3 event(s); continue with --after 3\n")
+    assert file.read_bytes().count(b"\r\n") == 4
+
+    parquet = audit.folder / "events.parquet"
+    as_json = audit("audit", "export", "--format", "parquet", "--output", str(parquet), "--json")
+    assert as_json.json == {"events": 3, "next_after": 3}
+    assert parquet.read_bytes().startswith(b"PAR1")
+    later = audit.folder / "later.jsonl"
+    more = audit("audit", "export", "--after", "3", "--output", str(later), "--json")
+    assert (more.json, later.read_bytes()) == ({"events": 0, "next_after": 3}, b"")
+    assert sorted(path.name for path in audit.folder.glob("*unfinished*")) == []
+
+
+def test_an_export_that_cannot_be_written_leaves_the_old_one(audit: Audit) -> None:
+    folder = audit.folder / "no such folder" / "events"
+    done = audit("audit", "export", "--output", str(folder))
+    assert (done.code, "cannot be written" in done.err) == (2, True)
+
+
+def test_export_goes_into_a_pipe(audit: Audit) -> None:
+    with audit._program.process("audit", "export", "--json", database_url=audit.url) as process:
+        out, err = process.communicate(timeout=30)
+
+    lines: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+    assert [line["event_id"] for line in lines] == [1, 2, 3]
+    assert lines[1]["actor"] == "bob"
+    assert json.loads(err) == {"events": 3, "next_after": 3}
+
+
+def test_parquet_without_its_extra_names_the_remedy(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    done = audit("audit", "export", "--format", "parquet", "--output", "x")
+
+    assert (done.code, "pip install 'session-router[parquet]'" in done.err) == (1, True)
+    assert not (audit.folder / "x").exists()
+
+
+def test_grants_are_printed_for_postgresql_alone(audit: Audit) -> None:
+    done = audit("db", "grants", "--app", "app", "--reader", "audit or")
+    if audit.url.startswith("sqlite"):
+        assert (done.code, "SQLite has no roles" in done.err) == (2, True)
+        return
+    assert done.code == 0
+    assert 'GRANT INSERT ON session_router.session_events TO "app";' in done.out
+    assert 'GRANT USAGE ON SCHEMA session_router TO "audit or";' in done.out
+    assert audit("db", "grants").code == 2
+
+
+def test_audits_need_a_database_that_is_there(program: Program) -> None:
+    for command in ("verify", "seals", "export"):
+        done = program("audit", command, "--database-url", "sqlite:///nothing.db")
+        assert (done.code, "db upgrade" in done.err) == (4, True)

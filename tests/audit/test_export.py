@@ -1,0 +1,140 @@
+"""Exports: every event, exactly, in each form; and the next one goes on where the last ended."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet  # type: ignore[import-untyped]
+
+from session_router import SessionEvent, SessionManager, SQLAlchemySessionRepository
+from session_router.audit import trail as trails
+from session_router.audit.export import Exported, Wanted, export
+from session_router.audit.formats import WRITERS, Format
+from session_router.audit.trail import Trail
+from tests.support.trail import events
+
+
+async def exported(
+    trail: Trail, form: Format, wanted: Wanted | None = None
+) -> tuple[Exported, list[dict[str, Any]]]:
+    """What an export says, and the rows that a stranger's program reads from it."""
+    file = io.BytesIO()
+    done = await export(trail, WRITERS[form](file), wanted or Wanted())
+    file.seek(0)
+    match form:
+        case Format.JSONL:
+            return done, [json.loads(line) for line in file.read().decode().splitlines()]
+        case Format.PARQUET:
+            return done, parquet.read_table(file).to_pylist()
+        case Format.CSV:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            rows = csv.DictReader(text, strict=True)
+            return done, [{k: v or None for k, v in row.items()} for row in rows]
+
+
+def models(rows: list[dict[str, Any]]) -> list[SessionEvent]:
+    return [SessionEvent(**row) for row in rows]
+
+
+@pytest.mark.parametrize("form", Format)
+async def test_every_event_is_there_exactly(
+    stories: SQLAlchemySessionRepository, trail: Trail, form: Format
+) -> None:
+    kept = await events(stories)
+
+    done, rows = await exported(trail, form)
+
+    assert models(rows) == kept
+    assert (done.events, done.next_after) == (len(kept), kept[-1].event_id)
+
+
+async def test_parquet_has_typed_columns_and_a_row_group_a_page(
+    stories: SQLAlchemySessionRepository, trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trails, "PAGE", 5)
+    file = io.BytesIO()
+    done = await export(trail, WRITERS[Format.PARQUET](file), Wanted())
+
+    written = parquet.ParquetFile(file)
+    types = {field.name: str(field.type) for field in written.schema_arrow}
+    assert types["event_id"] == "int64"
+    assert types["occurred_at"] == types["started_at"] == "timestamp[us, tz=UTC]"
+    assert types["erased"] == "bool"
+    assert written.num_row_groups == -(-done.events // 5)
+
+
+@pytest.mark.parametrize("form", Format)
+async def test_a_trail_without_events_is_a_file_without_rows(trail: Trail, form: Format) -> None:
+    done, rows = await exported(trail, form)
+
+    assert (done, rows) == (Exported(0, 0), [])
+
+
+async def test_the_next_export_goes_on_where_the_last_one_ended(
+    stories: SQLAlchemySessionRepository, trail: Trail
+) -> None:
+    first, rows = await exported(trail, Format.JSONL)
+    await SessionManager(stories).start_session("another")
+    second, more = await exported(trail, Format.JSONL, Wanted(after=first.next_after))
+    third, none = await exported(trail, Format.JSONL, Wanted(after=second.next_after))
+
+    assert models(rows + more) == await events(stories)
+    assert (third, none) == (Exported(0, second.next_after), [])
+
+
+async def test_since_and_until_choose_by_time(
+    stories: SQLAlchemySessionRepository, trail: Trail
+) -> None:
+    kept = await events(stories)
+    middle = kept[len(kept) // 2].occurred_at
+
+    _, later = await exported(trail, Format.JSONL, Wanted(since=middle))
+    done, earlier = await exported(trail, Format.JSONL, Wanted(until=middle))
+
+    assert models(later) == [event for event in kept if event.occurred_at >= middle]
+    assert models(earlier) == [event for event in kept if event.occurred_at < middle]
+    assert done.next_after is None
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    assert (await exported(trail, Format.CSV, Wanted(until=long_ago)))[1] == []
+
+
+_HOSTILE = ['"', '""', "\r\n", "a\nb", "a,b", "\r", "'", "\\", "\u2028", "🙂", " ", "=1+1"]
+_TEXT = st.sampled_from(_HOSTILE) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60
+)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(name=_TEXT, reason=_TEXT)
+async def test_any_text_comes_back_as_it_was(
+    repository: SQLAlchemySessionRepository, trail: Trail, name: str, reason: str
+) -> None:
+    before = len(await events(repository))
+    manager = SessionManager(repository)
+    await manager.start_session(name)
+    await manager.end_session(name, actor=reason, reason=reason)
+    kept = (await events(repository))[before:]
+
+    for form in Format:
+        _, rows = await exported(trail, form)
+        assert models(rows[before:]) == kept
+
+
+async def test_a_null_and_an_empty_text_differ_in_csv(
+    repository: SQLAlchemySessionRepository, trail: Trail
+) -> None:
+    manager = SessionManager(repository)
+    await manager.start_session("s")
+    await manager.end_session("s", actor="")
+    file = io.BytesIO()
+    await export(trail, WRITERS[Format.CSV](file), Wanted())
+
+    ended = file.getvalue().decode().splitlines()[2]
+    assert ended.endswith(',"",,false')
