@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, computed_field, field_validator
 
 from session_router.agent_id import AgentId
 
@@ -73,6 +73,9 @@ class SessionEvent(BaseModel):
     In stream and signal events `worker_id` is the stream's owner, in session events who acted.
     `started_at` is set in terminal rows (of the session, the stream or the request), so that
     `occurred_at - started_at` is the duration.
+
+    `session_erased` belongs to the life that was erased, and has its pseudonym for a `session_id`.
+    `trail_pruned` belongs to no session: its `session_id` is empty, its `session_uid` nil.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -100,6 +103,16 @@ class SessionEvent(BaseModel):
             return None
         is_signal = info.data.get("event") is EventName.SIGNAL_SETTLED
         return SignalOutcome(value) if is_signal else StreamOutcome(value)
+
+    @computed_field(  # type: ignore[prop-decorator]
+        description="How long what ended here lasted; null where nothing ends."
+    )
+    @property
+    def duration_sec(self) -> float | None:
+        """How long the session, the stream or the request lasted that ends with this event."""
+        if self.started_at is None:
+            return None
+        return (self.occurred_at - self.started_at).total_seconds()
 
     @property
     def agent_id(self) -> AgentId | None:

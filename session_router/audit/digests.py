@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -18,56 +21,72 @@ class Portion:
 
     Attributes:
         events: how many.
-        digest: SHA-256 over their erased forms, a line each, in the order of the trail.
+        digest: SHA-256 over their erased forms, as one JSON array in the order of the trail.
     """
 
     events: int
     digest: str
 
 
-def erased_form(row: Row[Any], key: ErasureKey) -> str:
-    """An event as JSON, as it reads after an erasure, whether it was erased or not."""
-
-    def personal(value: str | None) -> str | None:
-        return value if value is None or row.erased else key.pseudonym(value)
-
-    return json.dumps(
-        [
-            row.event_id,
-            row.occurred_at.isoformat(timespec="microseconds"),
-            str(row.session_uid),
-            row.event,
-            row.agent_type,
-            None if row.stream_id is None else str(row.stream_id),
-            None if row.worker_id is None else str(row.worker_id),
-            None if row.request_id is None else str(row.request_id),
-            row.started_at and row.started_at.isoformat(timespec="microseconds"),
-            row.outcome,
-            personal(row.session_id),
-            personal(row.agent_key),
-            personal(row.actor),
-            personal(row.detail),
-        ]
-    )
-
-
 def portions(rows: Iterable[Row[Any]], key: ErasureKey) -> dict[UUID, Portion]:
-    """What each story has in a range, given the range's events in the order of the trail."""
-    hashes: dict[UUID, Any] = {}
-    counts: dict[UUID, int] = {}
+    """What each story has in a range, given the range's events in the order of the trail.
+
+    Args:
+        rows: whole rows of `session_events`.
+    """
+    forms: dict[UUID, list[Any]] = defaultdict(list)
     for row in rows:
-        uid = row.session_uid
-        if uid not in hashes:
-            hashes[uid], counts[uid] = hashlib.sha256(), 0
-        hashes[uid].update(erased_form(row, key).encode() + b"\n")
-        counts[uid] += 1
-    return {uid: Portion(counts[uid], made.hexdigest()) for uid, made in hashes.items()}
+        forms[row.session_uid].append(_erased_form(row, key))
+    return {
+        uid: Portion(len(of_story), hashlib.sha256(json.dumps(of_story).encode()).hexdigest())
+        for uid, of_story in forms.items()
+    }
 
 
 def digest_of(of_stories: dict[UUID, Portion]) -> Portion:
     """A whole range: the digests of its stories, in the order of their ids."""
     made = hashlib.sha256()
-    for uid in sorted(of_stories):
-        portion = of_stories[uid]
+    for uid, portion in sorted(of_stories.items(), key=itemgetter(0)):
         made.update(f"{uid} {portion.events} {portion.digest}\n".encode())
     return Portion(sum(portion.events for portion in of_stories.values()), made.hexdigest())
+
+
+def _erased_form(row: Row[Any], key: ErasureKey) -> list[Any]:
+    """An event as it reads after an erasure, whether it was erased or not."""
+    (
+        event_id,
+        occurred_at,
+        session_id,
+        session_uid,
+        event,
+        agent_type,
+        agent_key,
+        stream_id,
+        worker_id,
+        request_id,
+        started_at,
+        outcome,
+        actor,
+        detail,
+        erased,
+    ) = tuple(row)
+    personal = [session_id, agent_key, actor, detail]
+    if not erased:
+        personal = [None if value is None else key.pseudonym(value) for value in personal]
+    return [
+        event_id,
+        _moment(occurred_at),
+        str(session_uid),
+        event,
+        agent_type,
+        stream_id and str(stream_id),
+        worker_id and str(worker_id),
+        request_id and str(request_id),
+        started_at and _moment(started_at),
+        outcome,
+        *personal,
+    ]
+
+
+def _moment(time: datetime) -> str:
+    return time.isoformat("T", "microseconds")

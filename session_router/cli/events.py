@@ -26,7 +26,7 @@ def events(
 
     It comes from the audit trail, so it is there after the session has ended, too; all lives of
     the id are told. 'took' is the time since the session, the stream or the request
-    began that the line ends. With --json one JSON document a line.
+    began that the line ends. With --json one JSON document a line, with `duration_sec`.
     """
     asyncio.run(_tell(settings_of(database_url), check_session_id(session_id), as_json))
 
