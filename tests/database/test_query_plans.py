@@ -107,6 +107,14 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
             .limit(100),
             "session_events_session_id_event_id_idx",
         ),
+        "the events of stories that are pruned": (
+            select(t.session_events)
+            .where(one_of(events.session_id, ["s1", "s2"]))
+            .where(one_of(events.session_uid, [uuid4()]))
+            .where(events.event_id <= 100_000)
+            .order_by(events.event_id),
+            "session_events_session_id_event_id_idx",
+        ),
     }
 
 
