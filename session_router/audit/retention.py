@@ -24,6 +24,9 @@ from session_router.pseudonyms import ErasureKey
 WINDOW: Final = 5_000
 """How many events one transaction looks through for the beginnings of stories."""
 
+BATCH: Final = 1_000
+"""How many stories it removes at the most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
@@ -62,8 +65,10 @@ async def prune(
             end = await _end_of_window(conn, trail.tables, after, before)
             if end is None:
                 return Pruned(request_id, stories, events)
-            found = await _over(conn, trail.tables, before, after, end)
-            if found:
+            beginnings = await _over(conn, trail.tables, before, after, end)
+            if len(beginnings) == BATCH:
+                end = max(beginnings)
+            if found := list(beginnings.values()):
                 await _leave_digests(trail, conn, found, key, request_id)
                 events += await remove_stories(conn, trail.tables, found, before, request_id, actor)
                 stories += len(found)
@@ -96,8 +101,10 @@ async def _end_of_window(
 
 async def _over(
     conn: AsyncConnection, t: Tables, before: datetime, after: int, until: int
-) -> list[Story]:
+) -> dict[int, Story]:
     """The stories that begin in a stretch of the trail, are over, and are old enough.
+
+    By the number of their first event, `BATCH` at the most.
 
     One statement, so one moment: what is over then writes no more events. It has neither a live
     row nor a signal to be settled, and a life is never lived again.
@@ -114,7 +121,7 @@ async def _over(
     )
     signalled = select(t.interrupt_signals.c.session_uid)
     statement = (
-        select(start.session_id, start.session_uid)
+        select(start.event_id, start.session_id, start.session_uid)
         .where(
             start.event_id > after,
             start.event_id <= until,
@@ -125,8 +132,12 @@ async def _over(
             ~is_younger,
         )
         .order_by(start.event_id)
+        .limit(BATCH)
     )
-    return [Story(row.session_id, row.session_uid) for row in await conn.execute(statement)]
+    return {
+        row.event_id: Story(row.session_id, row.session_uid)
+        for row in await conn.execute(statement)
+    }
 
 
 async def _leave_digests(

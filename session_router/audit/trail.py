@@ -143,12 +143,22 @@ class Trail:
 
         Raises:
             DatabaseUnavailableError: such a transaction did not end in time.
+            DatabaseError: the server is a standby.
         """
         async with self.reading() as conn:
             newest = await self.newest(conn)
             if self.is_postgresql:
+                await self._refuse_a_standby(conn)
                 await self._wait_for_writers(conn)
         return newest
+
+    async def _refuse_a_standby(self, conn: AsyncConnection) -> None:
+        """A standby does not know who writes on the primary."""
+        if (await conn.execute(select(func.pg_is_in_recovery()))).scalar_one():
+            raise DatabaseError(
+                "this server is a standby, which cannot tell which events may still appear; ask "
+                "the primary."
+            )
 
     async def _wait_for_writers(self, conn: AsyncConnection) -> None:
         waited_for = await self._writers(conn)

@@ -93,10 +93,15 @@ async def test_each_life_of_an_id_is_a_story_of_its_own(
     assert await violations(repository) == []
 
 
+@pytest.mark.parametrize(("limit", "value"), [("WINDOW", 4), ("BATCH", 2)])
 async def test_a_long_trail_is_pruned_stretch_by_stretch(
-    repository: SQLAlchemySessionRepository, trail: Trail, monkeypatch: pytest.MonkeyPatch
+    repository: SQLAlchemySessionRepository,
+    trail: Trail,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: int,
 ) -> None:
-    monkeypatch.setattr(retention, "WINDOW", 4)
+    monkeypatch.setattr(retention, limit, value)
     manager = SessionManager(repository)
     for number in range(7):
         await manager.start_session(f"s{number}")
