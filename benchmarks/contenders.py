@@ -48,10 +48,10 @@ class Contest:
     def rate(self, name: str, callers: int) -> float:
         return median([window.rate for window in self.windows[name][callers]])
 
-    def median(self, name: str, callers: int) -> float:
+    def median_latency(self, name: str, callers: int) -> float:
         return median([window.median for window in self.windows[name][callers]])
 
-    def p99(self, name: str, callers: int) -> float:
+    def p99_latency(self, name: str, callers: int) -> float:
         return median([window.p99 for window in self.windows[name][callers]])
 
     def throughput_ratio(self, peer: str, callers: int) -> float | None:

@@ -20,7 +20,7 @@ class Window:
 
     Attributes:
         rate: calls a second that were answered in it.
-        median: the median latency of those that were made in it, in seconds.
+        median: the median latency of those that were under way in it, in seconds.
         p99: their 99th percentile.
     """
 
@@ -34,8 +34,9 @@ class Window:
         answered, latencies = 0, []
         for made_at, answered_at in calls:
             answered += begin <= answered_at < end
-            if begin <= made_at < end:
+            if made_at < end and answered_at >= begin:
                 latencies.append(answered_at - made_at)
+        assert answered, "nothing was answered in the window; it needs a longer one"
         return cls(answered / (end - begin), median(latencies), percentile(latencies, 0.99))
 
 

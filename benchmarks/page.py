@@ -15,7 +15,7 @@ compared with, in turns, within one run, on a PostgreSQL of the run's own: fsync
 changed but the number of connections. session_router runs as it comes, with its own connection
 pool.
 """
-_REHEARSAL: Final = """
+_REHEARSAL: Final = """\
 **This was a rehearsal (`--quick`): the windows are too short to judge by.**
 """
 

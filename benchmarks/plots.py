@@ -98,4 +98,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
     """One for all panels, above them; a single curve is named by its axes."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
-        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False)
+        columns = min(len(labels), 2 * len(figure.axes))
+        rows = -(-len(labels) // columns)
+        columns = -(-len(labels) // rows)  # as many in each row
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)

@@ -1,10 +1,10 @@
 """How much one process gets done on PostgreSQL, against others that do the same work."""
 
 import random
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 from uuid import uuid4
 
 from benchmarks import population
@@ -42,7 +42,7 @@ class _Plan:
 
 
 _FULL: Final = _Plan(Turns(_CALLERS, 3, Length(0.5, 2.5)), Length(0.0, 60.0))
-_QUICK: Final = _Plan(Turns(_CALLERS, 1, Length(0.1, 0.5)), Length(0.0, 5.0))
+_QUICK: Final = _Plan(Turns(_CALLERS, 1, Length(0.1, 0.8)), Length(0.0, 5.0))
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,7 @@ _START_BOUNDS: Final = (_Bound(_ADK_CREATE, 1, 3), _Bound(_ADK_CREATE, 64, 25))
 
 async def measure(bench: Bench) -> Report:
     plan = _QUICK if bench.quick else _FULL
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(bench.database())
-        await population.live_sessions(url, _SESSIONS)
-        work = await stack.enter_async_context(Work.ready(url, _SESSIONS))
-        bare = await stack.enter_async_context(BareAsyncpg.ready(url))
-        careless = await stack.enter_async_context(BareAsyncpg.ready(url, resets=False))
-        orm = await stack.enter_async_context(Orm.ready(url))
-        adk = await stack.enter_async_context(adk_process(bench, _SESSIONS))
+    async with bench.database() as url, _Field.ready(bench, url) as field:
 
         async def tidy() -> None:
             await population.tidy(url)
@@ -103,36 +96,67 @@ async def measure(bench: Bench) -> Report:
         async def leave_as_is() -> None:
             """Dead rows are part of what is measured."""
 
-        touchers: list[Contender] = [
-            Here(OURS, work.touch),
-            Here(_ASYNCPG, lambda _: bare.touch(_some_session())),
-            Here(_NO_RESET, lambda _: careless.touch(_some_session())),
-            Pgbench(_PGBENCH, url, _SESSIONS),
-            Here(_ORM, lambda _: orm.touch(_some_session())),
-            *_adk(_ADK_GET, "get_session", adk),
+        await population.live_sessions(url, _SESSIONS)
+        touches = await take_turns(field.touchers(), plan.turns, tidy)
+        await closed_loop(field.ours.cycle, _CHURN_CALLERS, plan.churn)
+        cycles = await take_turns(field.cyclers(), plan.turns, leave_as_is)
+        starts = await take_turns(field.starters(), plan.turns, tidy)
+    return _report(touches, cycles, starts, plan)
+
+
+@dataclass(frozen=True)
+class _Field:
+    """All who take part."""
+
+    ours: Work
+    bare: BareAsyncpg
+    no_reset: BareAsyncpg
+    orm: Orm
+    pgbench: Pgbench
+    adk: PythonProcess | None
+
+    @classmethod
+    @asynccontextmanager
+    async def ready(cls, bench: Bench, url: str) -> AsyncIterator[Self]:
+        async with (
+            Work.ready(url, _SESSIONS) as ours,
+            BareAsyncpg.ready(url) as bare,
+            BareAsyncpg.ready(url, resets=False) as no_reset,
+            Orm.ready(url) as orm,
+            adk_process(bench, _SESSIONS) as adk,
+        ):
+            yield cls(ours, bare, no_reset, orm, Pgbench(_PGBENCH, url, _SESSIONS), adk)
+
+    def touchers(self) -> list[Contender]:
+        return [
+            Here(OURS, self.ours.touch),
+            Here(_ASYNCPG, lambda _: self.bare.touch(_some_session())),
+            Here(_NO_RESET, lambda _: self.no_reset.touch(_some_session())),
+            self.pgbench,
+            Here(_ORM, lambda _: self.orm.touch(_some_session())),
+            *self._adk(_ADK_GET, "get_session"),
         ]
-        touches = await take_turns(touchers, plan.turns, tidy)
-        starters: list[Contender] = [
-            Here(OURS, lambda _: work.start(uuid4().hex)),
-            *_adk(_ADK_CREATE, "create_session", adk),
-        ]
-        starts = await take_turns(starters, plan.turns, tidy)
-        await closed_loop(work.cycle, _CHURN_CALLERS, plan.churn)
-        cyclers: list[Contender] = [
-            Here(OURS, work.cycle),
+
+    def cyclers(self) -> list[Contender]:
+        bare = self.bare
+        return [
+            Here(OURS, self.ours.cycle),
             Here(_RACY, lambda caller: bare.racy_cycle(_some_session(), "writer", f"r-{caller}")),
             Here(_SAFE, lambda caller: bare.safe_cycle(_some_session(), "writer", f"s-{caller}")),
         ]
-        cycles = await take_turns(cyclers, plan.turns, leave_as_is)
-    return _report(touches, cycles, starts, plan)
+
+    def starters(self) -> list[Contender]:
+        return [
+            Here(OURS, lambda _: self.ours.start(uuid4().hex)),
+            *self._adk(_ADK_CREATE, "create_session"),
+        ]
+
+    def _adk(self, name: str, work: str) -> list[Contender]:
+        return [] if self.adk is None else [Adk(name, work, self.adk)]
 
 
 def _some_session() -> str:
     return population.session_id(random.randrange(_SESSIONS))  # noqa: S311 - spreads load only
-
-
-def _adk(name: str, work: str, process: PythonProcess | None) -> Sequence[Contender]:
-    return [] if process is None else [Adk(name, work, process)]
 
 
 def _report(touches: Contest, cycles: Contest, starts: Contest, plan: _Plan) -> Report:
@@ -208,22 +232,20 @@ def _rates(work: str, contest: Contest) -> Table:
 
 def _latencies(work: str, contest: Contest) -> Table:
     header = [f"{work}, median / p99, ms", *(so_many_callers(callers) for callers in _CALLERS)]
-    rows = [
-        [
-            name,
-            *(
-                f"{_ms(contest.median(name, callers))} / {_ms(contest.p99(name, callers))}"
-                for callers in _CALLERS
-            ),
-        ]
-        for name in contest.windows
-    ]
+
+    def both(name: str, callers: int) -> str:
+        median, p99 = contest.median_latency(name, callers), contest.p99_latency(name, callers)
+        return f"{_ms(median)} / {_ms(p99)}"
+
+    rows = [[name, *(both(name, callers) for callers in _CALLERS)] for name in contest.windows]
     return Table(header, rows)
 
 
 def _chart(work: str, contest: Contest) -> Chart:
     rates = [Curve(n, [(c, contest.rate(n, c)) for c in _CALLERS]) for n in contest.windows]
-    p99s = [Curve(n, [(c, contest.p99(n, c) * 1000) for c in _CALLERS]) for n in contest.windows]
+    p99s = [
+        Curve(n, [(c, contest.p99_latency(n, c) * 1000) for c in _CALLERS]) for n in contest.windows
+    ]
     return Chart(
         f"throughput-{work.split(maxsplit=1)[0]}",
         work,
