@@ -33,7 +33,7 @@ class _Plan:
 
     live: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)
     expired: int = 100_000
-    expired_beside_touches: int = 300_000
+    expired_in_company: int = 300_000
     without_sweep_sec: float = 10.0
     rounds: int = 3
 
@@ -118,7 +118,7 @@ async def _beside_touches(url: str, live: int, plan: _Plan, found: _Findings) ->
 
         await closed_loop(touch, _CROWD_TOUCHERS, Length(0.0, 1.0))  # makes the connections
         for _ in range(plan.rounds):
-            await population.expired_sessions(url, plan.expired_beside_touches, live)
+            await population.expired_sessions(url, plan.expired_in_company, live)
             async with _steady(touch, found.without):
                 await asyncio.sleep(plan.without_sweep_sec)
             async with _steady(touch, found.beside):
@@ -138,7 +138,8 @@ async def _steady(touch: Call, loads: list[OpenLoop]) -> AsyncIterator[None]:
 
 async def _in_a_crowd(bench: Bench, url: str, live: int, plan: _Plan, found: _Findings) -> None:
     """Many sweep at once, while others touch what is about to be swept."""
-    await population.expired_sessions(url, plan.expired, live)
+    expired = plan.expired_in_company
+    await population.expired_sessions(url, expired, live)
     before, logged = await _audited(url), len(bench.server.log())
     async with AsyncExitStack() as stack:
         manager = await stack.enter_async_context(_toucher(url))
@@ -149,8 +150,8 @@ async def _in_a_crowd(bench: Bench, url: str, live: int, plan: _Plan, found: _Fi
 
         async def touch_until_over() -> None:
             while not is_over.is_set():
-                number = random.randrange(plan.expired)  # noqa: S311 - spreads load only
-                session_id = population.expired_id(number, plan.expired, live)
+                number = random.randrange(expired)  # noqa: S311 - spreads load only
+                session_id = population.expired_id(number, expired, live)
                 try:
                     await manager.get_session(session_id)
                 except SessionRouterError:
@@ -243,11 +244,11 @@ def _report(plan: _Plan, found: _Findings) -> Report:
             ),
             (
                 "Touches come on schedule, and their latency counts from the time they were "
-                f"scheduled for. Beside them {plan.expired_beside_touches:,} sessions are swept."
+                f"scheduled for. Beside them {plan.expired_in_company:,} sessions are swept."
             ),
             (
                 f"The crowd touches what is about to expire: {found.crowd_swept:,} of "
-                f"{plan.expired:,} were swept, the rest had been touched in time."
+                f"{plan.expired_in_company:,} were swept, the rest had been touched in time."
             ),
         ],
         samples={
