@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util import greenlet_spawn
 
 from session_router.database.faults import translated
 from session_router.errors import DeadlineExceededError
@@ -51,12 +52,12 @@ class DriverCalls:
         try:
             rows = await _fetch(held, statement, arguments)
         except asyncpg.PostgresError:
-            _give_back(held)
+            await _give_back(held)
             raise
         except BaseException:
             held.invalidate()  # in the middle of a query it is of no use to anybody
             raise
-        _give_back(held)
+        await _give_back(held)
         return rows
 
     async def _connection(self) -> PoolProxiedConnection:
@@ -85,8 +86,9 @@ def _driver(held: PoolProxiedConnection) -> "Driver":
     return cast("Driver", held.driver_connection)
 
 
-def _give_back(held: PoolProxiedConnection) -> None:
+async def _give_back(held: PoolProxiedConnection) -> None:
     if _driver(held).is_closed():
         held.invalidate()
     else:
-        held.close()
+        # In a greenlet, since a pool that has enough of them closes it instead.
+        await greenlet_spawn(held.close)
