@@ -71,5 +71,9 @@ class WorkerGoneError(SessionRouterError):
     """The worker has no row in `workers` (any more), so it may not register streams."""
 
 
+class OutputError(SessionRouterError):
+    """A file, or whoever reads from us, takes no more."""
+
+
 class ServeError(SessionRouterError):
     """The HTTP service cannot listen on its address."""

@@ -12,6 +12,7 @@ from session_router.audit.changes import Erased, erase_events
 from session_router.audit.seals import check_key, newest_key_id
 from session_router.audit.trail import Trail
 from session_router.database.schema import Tables
+from session_router.errors import DatabaseError
 from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
 from session_router.repository.records import Asker
@@ -129,7 +130,13 @@ async def _erase_events(
             )
             for row in found
         ]
-        total += await erase_events(conn, t, erased, key.pseudonym(session_id), request_id, actor)
+        changed = await erase_events(conn, t, erased, key.pseudonym(session_id), request_id, actor)
+        if changed != len(erased):
+            raise DatabaseError(
+                f"the database erased {changed} of {len(erased)} events; nothing was written. See "
+                "'session-router db check'."
+            )
+        total += changed
     return total
 
 

@@ -1,14 +1,16 @@
 """Export: the closed part of the trail, streamed a page at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import Row
 
-from session_router.audit.formats import Writer
+from session_router.audit.formats import WRITERS, Format, Writer
 from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
+from session_router.errors import OutputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,19 @@ class Exported:
 
 
 async def export(
-    trail: Trail, writer: Writer, wanted: Wanted, progress: Progress = silent
+    trail: Trail,
+    form: Format,
+    file: IO[bytes],
+    wanted: Wanted,
+    progress: Progress = silent,
 ) -> Exported:
-    """Write the wanted events, in the order of the trail, and no more than a page in memory.
+    """Write the wanted events, in the order of the trail, with no more than a page in memory.
 
     Ends where an event could still appear, so that going on from there leaves none out.
 
     Raises:
         DatabaseError: the database failed it; what was written is no whole export.
+        OutputError: the file cannot be written.
     """
     start = BEFORE_ALL if wanted.after is None else wanted.after
     until = await trail.closed_until()
@@ -59,13 +66,27 @@ async def export(
     if wanted.until is not None:
         conditions.append(occurred_at < wanted.until)
     written = 0
+    with _output():
+        writer: Writer = WRITERS[form](file)
     async with trail.reading() as conn:
         async for page in trail.pages(conn, *conditions, after=start, until=until):
-            writer.write(page)
+            with _output():
+                writer.write(page)
             written += len(page)
             progress("exporting", _share(page, wanted.after or 0, until))
-    writer.close()
+    with _output():
+        writer.close()
+        file.flush()
     return Exported(written, max(until, wanted.after or 0) if wanted.until is None else None)
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    """Tell faults of the file from those of the database."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"the export cannot be written: {error}; it is not whole.") from error
 
 
 def _share(page: Sequence[Row[Any]], start: int, until: int) -> float:

@@ -13,7 +13,7 @@ import typer
 
 from session_router.audit.export import Exported, Wanted
 from session_router.audit.export import export as export_events
-from session_router.audit.formats import WRITERS, Format
+from session_router.audit.formats import Format
 from session_router.audit.trail import Progress
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
@@ -81,7 +81,7 @@ async def _export(
     settings: Settings, format_: Format, file: IO[bytes], wanted: Wanted, progress: Progress
 ) -> Exported:
     async with opened_trail(settings) as trail:
-        return await export_events(trail, WRITERS[format_](file), wanted, progress)
+        return await export_events(trail, format_, file, wanted, progress)
 
 
 @contextmanager
@@ -89,7 +89,6 @@ def _opened(path: Path | None) -> Iterator[IO[bytes]]:
     """The file to write to; it gets its name when all is written."""
     if path is None:
         yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
         return
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:

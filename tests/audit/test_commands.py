@@ -1,6 +1,8 @@
 """`session-router audit`, `sessions erase`, `db grants`: what a person and a script see."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,17 @@ def test_export_goes_into_a_pipe(audit: Audit) -> None:
     assert [line["event_id"] for line in lines] == [1, 2, 3]
     assert lines[1]["actor"] == "bob"
     assert json.loads(err) == {"events": 3, "next_after": 3}
+
+
+def test_a_reader_that_goes_away_is_told_of_and_is_no_fault_of_the_database(audit: Audit) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "session_router", "audit", "export"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.startswith("Error: the export cannot be written: ")
 
 
 def test_parquet_without_its_extra_names_the_remedy(

@@ -14,7 +14,7 @@ from pyarrow import parquet  # type: ignore[import-untyped]
 from session_router import SessionEvent, SessionManager, SQLAlchemySessionRepository
 from session_router.audit import trail as trails
 from session_router.audit.export import Exported, Wanted, export
-from session_router.audit.formats import WRITERS, Format
+from session_router.audit.formats import Format
 from session_router.audit.trail import Trail
 from tests.support.trail import events
 
@@ -24,7 +24,7 @@ async def exported(
 ) -> tuple[Exported, list[dict[str, Any]]]:
     """What an export says, and the rows that a stranger's program reads from it."""
     file = io.BytesIO()
-    done = await export(trail, WRITERS[form](file), wanted or Wanted())
+    done = await export(trail, form, file, wanted or Wanted())
     file.seek(0)
     match form:
         case Format.JSONL:
@@ -58,7 +58,7 @@ async def test_parquet_has_typed_columns_and_a_row_group_a_page(
 ) -> None:
     monkeypatch.setattr(trails, "PAGE", 5)
     file = io.BytesIO()
-    done = await export(trail, WRITERS[Format.PARQUET](file), Wanted())
+    done = await export(trail, Format.PARQUET, file, Wanted())
 
     written = parquet.ParquetFile(file)
     types = {field.name: str(field.type) for field in written.schema_arrow}
@@ -134,7 +134,7 @@ async def test_a_null_and_an_empty_text_differ_in_csv(
     await manager.start_session("s")
     await manager.end_session("s", actor="")
     file = io.BytesIO()
-    await export(trail, WRITERS[Format.CSV](file), Wanted())
+    await export(trail, Format.CSV, file, Wanted())
 
     ended = file.getvalue().decode().splitlines()[2]
     assert ended.endswith(',"",,false')

@@ -75,8 +75,10 @@ def roles(postgres_url: str) -> Iterator[Roles]:
 @asynccontextmanager
 async def repository_of(url: str) -> AsyncIterator[SQLAlchemySessionRepository]:
     repository = SQLAlchemySessionRepository.from_url(url)
-    yield repository
-    await repository.close()
+    try:
+        yield repository
+    finally:
+        await repository.close()
 
 
 async def live_through_everything(url: str) -> None:
@@ -175,6 +177,34 @@ async def test_retention_does_not_prune_what_lives_or_is_young(roles: Roles) -> 
             )
             assert row["removed"] == 0
             assert await repository.list_events(name)
+
+
+PSEUDONYM = "'erased-' || repeat('0', 64)"
+
+
+@pytest.mark.parametrize(
+    ("name", "actor"),
+    [
+        ("'eve'", PSEUDONYM),
+        (PSEUDONYM, "'eve'"),
+        (PSEUDONYM, "NULL"),
+        (PSEUDONYM, "'erased-' || repeat('0', 63)"),
+    ],
+)
+async def test_retention_puts_nothing_but_pseudonyms_into_events(
+    roles: Roles, name: str, actor: str
+) -> None:
+    async with repository_of(roles.owner) as repository:
+        await SessionManager(repository).start_session("s")
+        await SessionManager(repository).end_session("s", actor="bob")
+        before = await repository.list_events()
+        [row] = await execute(
+            roles.retention,
+            f"SELECT {S}.erase_events(ARRAY[2], {name}, ARRAY[NULL], ARRAY[{actor}], "
+            "ARRAY[NULL], gen_random_uuid(), 'me') AS changed",
+        )
+        assert row["changed"] == 0
+        assert await repository.list_events() == before
 
 
 @pytest.mark.parametrize("role", ["", "\0", "x" * 64])

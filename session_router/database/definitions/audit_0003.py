@@ -46,12 +46,17 @@ _PRUNE: Final = """DELETE FROM {s}.session_events AS event
             WHERE younger.session_id = story.session_id
             AND younger.session_uid = story.session_uid AND younger.occurred_at >= before))"""
 
+# Nothing but pseudonyms comes in, and only where something was.
 _ERASE: Final = """UPDATE {s}.session_events AS event
     SET session_id = pseudonym, agent_key = fresh.agent_key, actor = fresh.actor,
         detail = fresh.detail, erased = true
     FROM unnest(event_ids, agent_keys, actors, details)
         AS fresh (event_id, agent_key, actor, detail)
-    WHERE (event.event_id = fresh.event_id AND NOT event.erased)"""
+    WHERE (event.event_id = fresh.event_id AND NOT event.erased
+        AND concat_ws('|', pseudonym, fresh.agent_key, fresh.actor, fresh.detail)
+            ~ '^erased-[0-9a-f]{{64}}([|]erased-[0-9a-f]{{64}})*$'
+        AND num_nulls(fresh.agent_key, fresh.actor, fresh.detail)
+            = num_nulls(event.agent_key, event.actor, event.detail))"""
 
 _PRUNE_FUNCTION: Final = """
 CREATE FUNCTION {s}.prune_trail(session_uids uuid[], session_ids text[],
@@ -78,6 +83,9 @@ DECLARE
 BEGIN
     {erase};
     GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed = 0 THEN
+        RETURN 0;
+    END IF;
     INSERT INTO {s}.session_events (session_id, session_uid, event, request_id, actor)
     SELECT DISTINCT pseudonym, event.session_uid, 'session_erased', run, asker
     FROM {s}.session_events AS event
@@ -99,7 +107,7 @@ BEGIN
     caller := substr(frames, strpos(frames, chr(10)) + 1);
     IF starts_with(caller, 'SQL statement "{prune}"' || chr(10)
             || 'PL/pgSQL function {s}.prune_trail({prune_arguments}) line ')
-        OR starts_with(caller, 'SQL statement "{erase}"' || chr(10)
+        OR starts_with(caller, 'SQL statement "{erase_in_quotes}"' || chr(10)
             || 'PL/pgSQL function {s}.erase_events({erase_arguments}) line ')
     THEN
         RETURN NULL;
@@ -118,10 +126,12 @@ def made_by_0003(dialect: str, schema: str | None) -> Sequence[Definition]:
 
 
 def _functions(schema: str) -> list[Definition]:
+    erase = _ERASE.format(s=schema)
     words = {
         "s": schema,
         "prune": _PRUNE.format(s=schema),
-        "erase": _ERASE.format(s=schema),
+        "erase": erase,
+        "erase_in_quotes": erase.replace("'", "''"),
         "prune_arguments": PRUNE_ARGUMENTS,
         "erase_arguments": ERASE_ARGUMENTS,
         "refusal": _REFUSAL,
