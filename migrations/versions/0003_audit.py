@@ -1,23 +1,29 @@
 """The audit: a trail that refuses change, seals over it, erasure and pruning.
 
-The wider CHECK comes first, in transactions of its own: on PostgreSQL it is validated while
-everybody reads and writes on. Killed in between, this revision can be run again.
+Of the tables in use only the trail is locked. The wider CHECK comes first, in transactions of its
+own: on PostgreSQL it is validated while everybody reads and writes on. Killed in between, this
+revision can be run again.
 """
+
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
 
+from session_router.database.concurrently import replace_check
 from session_router.database.definitions.audit_0003 import (
     ERASE_ARGUMENTS,
     PRUNE_ARGUMENTS,
-    audit,
+    made_by_0003,
 )
+from session_router.database.definitions.definition import Definition
 from session_router.database.types import UtcDateTime, UuidText, clock
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
+oldest_code = "0001"
 
 EVENTS_BEFORE = (
     "'session_started', 'session_ended', 'session_expired', 'session_replaced', "
@@ -28,24 +34,16 @@ STREAM_OUTCOMES = (
     "'completed', 'failed', 'abandoned', 'interrupted', 'superseded', 'session_ended', "
     "'session_expired', 'session_replaced', 'worker_lost', 'worker_stopped'"
 )
-COLUMNS = (
-    "event_id, occurred_at, session_id, session_uid, event, agent_type, agent_key, stream_id, "
-    "worker_id, request_id, started_at, outcome, actor, detail"
-)
 
 
 def upgrade() -> None:
-    if op.get_context().dialect.name == "sqlite":
-        rebuild_events(f"{EVENTS_BEFORE}, {NEW_EVENTS}", with_erased=True)
-    else:
-        allow_events(f"{EVENTS_BEFORE}, {NEW_EVENTS}")
-        op.add_column(
-            "session_events",
-            sa.Column("erased", sa.Boolean(), server_default=sa.false(), nullable=False),
-            schema=op.get_context().version_table_schema,
-        )
+    if is_sqlite():
+        op.add_column("session_events", erased())
+    replace_check("session_events_event_check", events(f"{EVENTS_BEFORE}, {NEW_EVENTS}", erased()))
+    if not is_sqlite():
+        op.add_column("session_events", erased(), schema=op.get_context().version_table_schema)
     create_tables()
-    for made in audit(op.get_context().dialect.name, op.get_context().version_table_schema):
+    for made in definitions():
         op.execute(made.create)
     revoke_from_everybody()
 
@@ -53,38 +51,44 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Erasures stay; the record of them, seals and what is left of pruned stories are lost."""
     schema = op.get_context().version_table_schema
-    for made in reversed(audit(op.get_context().dialect.name, schema)):
+    for made in reversed(definitions()):
         op.execute(made.drop)
-    op.drop_table("pruned_stories", schema=schema)
-    op.drop_table("audit_seals", schema=schema)
-    table = f"{schema}.session_events" if schema else "session_events"
-    op.execute(f"DELETE FROM {table} WHERE event IN ({NEW_EVENTS})")  # noqa: S608 - our words
-    if op.get_context().dialect.name == "sqlite":
-        rebuild_events(EVENTS_BEFORE, with_erased=False)
+    op.drop_table("pruned_stories", schema=schema, if_exists=True)
+    op.drop_table("audit_seals", schema=schema, if_exists=True)
+    forget = f"DELETE FROM {qualified('session_events')} WHERE event IN ({NEW_EVENTS})"  # noqa: S608 - our words
+    if is_sqlite():
+        op.execute(forget)
+        op.drop_column("session_events", "erased")
     else:
-        op.drop_column("session_events", "erased", schema=schema)
-        allow_events(EVENTS_BEFORE)
+        op.execute(f"ALTER TABLE {qualified('session_events')} DROP COLUMN IF EXISTS erased")
+        with op.get_context().autocommit_block():
+            op.execute(forget)
+    replace_check("session_events_event_check", events(EVENTS_BEFORE))
 
 
-def allow_events(events: str) -> None:
-    """Exchange the CHECK without a long lock."""
-    table = f"{op.get_context().version_table_schema}.session_events"
-    name = "session_events_event_check"
-    op.execute(
-        f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}, "
-        f"ADD CONSTRAINT {name} CHECK (event IN ({events})) NOT VALID"
-    )
-    with op.get_context().autocommit_block():
-        op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+def is_sqlite() -> bool:
+    return op.get_context().dialect.name == "sqlite"
 
 
-def rebuild_events(events: str, *, with_erased: bool) -> None:
-    """SQLite changes no CHECK: the table is made anew, with its rows and its next number."""
-    erased: sa.Column[bool] = sa.Column(
-        "erased", sa.Boolean(), server_default=sa.false(), nullable=False
-    )
-    op.create_table(
-        "session_events_new",
+def qualified(table: str) -> str:
+    schema = op.get_context().version_table_schema
+    return f"{schema}.{table}" if schema else table
+
+
+def definitions() -> Sequence[Definition]:
+    context = op.get_context()
+    return made_by_0003(context.dialect.name, context.version_table_schema)
+
+
+def erased() -> sa.Column[bool]:
+    return sa.Column("erased", sa.Boolean(), server_default=sa.false(), nullable=False)
+
+
+def events(names: str, *more: sa.Column[bool]) -> sa.Table:
+    """The whole trail's table, as SQLite needs it to exchange a CHECK."""
+    return sa.Table(
+        "session_events",
+        sa.MetaData(),
         sa.Column("event_id", sa.Integer(), nullable=False),
         sa.Column("occurred_at", UtcDateTime(), server_default=clock(), nullable=False),
         sa.Column("session_id", sa.Text(), nullable=False),
@@ -99,33 +103,19 @@ def rebuild_events(events: str, *, with_erased: bool) -> None:
         sa.Column("outcome", sa.Text()),
         sa.Column("actor", sa.Text()),
         sa.Column("detail", sa.Text()),
-        *([erased] if with_erased else []),
+        *more,
         sa.PrimaryKeyConstraint("event_id", name="session_events_pkey"),
-        sa.CheckConstraint(f"event IN ({events})", name=op.f("session_events_event_check")),
+        sa.CheckConstraint(f"event IN ({names})", name="session_events_event_check"),
         sa.CheckConstraint(
             "CASE event"
             f" WHEN 'stream_finished' THEN outcome IS NOT NULL AND outcome IN ({STREAM_OUTCOMES})"
             " WHEN 'signal_settled' THEN outcome IS NOT NULL"
             " AND outcome IN ('delivered', 'failed', 'lost')"
             " ELSE outcome IS NULL END",
-            name=op.f("session_events_outcome_check"),
+            name="session_events_outcome_check",
         ),
+        sa.Index("session_events_session_id_event_id_idx", "session_id", "event_id"),
         sqlite_autoincrement=True,
-    )
-    copy = f"INSERT INTO session_events_new ({COLUMNS}) SELECT {COLUMNS} FROM session_events"  # noqa: S608 - our columns
-    for statement in (
-        copy,
-        "DELETE FROM sqlite_sequence WHERE name = 'session_events_new'",
-        (
-            "INSERT INTO sqlite_sequence (name, seq) "
-            "SELECT 'session_events_new', seq FROM sqlite_sequence WHERE name = 'session_events'"
-        ),
-        "DROP TABLE session_events",
-        "ALTER TABLE session_events_new RENAME TO session_events",
-    ):
-        op.execute(statement)
-    op.create_index(
-        "session_events_session_id_event_id_idx", "session_events", ["session_id", "event_id"]
     )
 
 

@@ -138,7 +138,9 @@ def _functions(schema: str) -> list[Definition]:
     }
     return [
         Definition(
-            name, template.format(**words).strip(), f"DROP FUNCTION {schema}.{name}({arguments})"
+            name,
+            template.format(**words).strip(),
+            f"DROP FUNCTION IF EXISTS {schema}.{name}({arguments})",
         )
         for name, template, arguments in (
             ("prune_trail", _PRUNE_FUNCTION, PRUNE_ARGUMENTS),
@@ -156,12 +158,12 @@ def _on_postgresql(schema: str, table: str) -> list[Definition]:
             name,
             f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {on} "
             f"FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change()",
-            f"DROP TRIGGER {name} ON {on}",
+            f"DROP TRIGGER IF EXISTS {name} ON {on}",
         ),
         Definition(
             name,
             f"ALTER TABLE {on} ENABLE ALWAYS TRIGGER {name}",
-            f"ALTER TABLE {on} ENABLE TRIGGER {name}",
+            "SELECT 1",
         ),
     ]
 
@@ -175,7 +177,7 @@ def _on_sqlite(table: str) -> list[Definition]:
             name,
             f"CREATE TRIGGER {name} BEFORE {change} ON {table} {when}"
             f"BEGIN SELECT RAISE(ABORT, '{table} {_REFUSAL}'); END",
-            f"DROP TRIGGER {name}",
+            f"DROP TRIGGER IF EXISTS {name}",
         )
         for name, change, when in (
             (f"{table}_no_update", "UPDATE", ""),
