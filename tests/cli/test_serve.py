@@ -109,17 +109,19 @@ def test_a_database_without_tables_is_not_served(
     assert current.json["revision"] is None
 
 
+NEWER = (
+    "UPDATE session_router.session_router_version SET version_num = '9999'",
+    "UPDATE session_router.session_router_oldest_code SET revision = '9999'",
+)
+
+
 @pytest.mark.parametrize(
-    "fault",
-    [
-        "UPDATE session_router.session_router_version SET version_num = '9999'",
-        "DROP INDEX session_router.agent_streams_worker_id_idx",
-    ],
+    "faults", [NEWER, ("DROP INDEX session_router.agent_streams_worker_id_idx",)]
 )
 def test_a_database_of_another_shape_is_not_served(
-    program: Program, database_url: str, fault: str
+    program: Program, database_url: str, faults: tuple[str, ...]
 ) -> None:
-    execute(database_url, fault)
+    execute(database_url, *faults)
 
     assert refused(program, "--database-url", database_url).code == 4
 
@@ -128,7 +130,7 @@ def test_the_default_file_of_a_newer_version_is_not_served(
     program: Program, sqlite_url: str
 ) -> None:
     """It is the file that `serve` would otherwise upgrade by itself."""
-    execute(sqlite_url, "UPDATE session_router_version SET version_num = '9999'")
+    execute(sqlite_url, *NEWER)
 
     assert "9999" in refused(program).err
 
