@@ -86,16 +86,18 @@ def _exempted(statement: str) -> None:
 
 def _rebuild(table: sa.Table, triggers: Sequence[str]) -> None:
     """SQLite's way to change a constraint: copy the rows to a new table, and give it the name."""
-    rebuilt = table.to_metadata(sa.MetaData(), name=f"{table.name}_rebuilt")
+    rebuilt = f"{table.name}_rebuilt"
     columns = ", ".join(column.name for column in table.columns)
-    op.execute(CreateTable(rebuilt))
-    op.execute(f"INSERT INTO {rebuilt.name} ({columns}) SELECT {columns} FROM {table.name}")  # noqa: S608 - names of ours
+    # A copy of the table would have its rules in an order of chance, so only the text is renamed.
+    create = str(CreateTable(table).compile(dialect=op.get_context().dialect))
+    op.execute(create.replace(f"CREATE TABLE {table.name}", f"CREATE TABLE {rebuilt}", 1))
+    op.execute(f"INSERT INTO {rebuilt} ({columns}) SELECT {columns} FROM {table.name}")  # noqa: S608 - names of ours
     if table.dialect_options["sqlite"]["autoincrement"]:
-        _keep_counting(table.name, rebuilt.name)
+        _keep_counting(table.name, rebuilt)
     op.execute(f"DROP TABLE {table.name}")
     # Without this, views that read the table would be found broken in the moment it is away.
     op.execute("PRAGMA legacy_alter_table = ON")
-    op.execute(f"ALTER TABLE {rebuilt.name} RENAME TO {table.name}")
+    op.execute(f"ALTER TABLE {rebuilt} RENAME TO {table.name}")
     op.execute("PRAGMA legacy_alter_table = OFF")
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         op.execute(CreateIndex(index))
