@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -193,6 +194,26 @@ def _session_events(metadata: MetaData) -> Table:
         CheckConstraint(_outcome_matches_event(), name="outcome"),
         # One session's story, page by page; the whole trail is read by primary key.
         Index(None, "session_id", "event_id"),
+        # Reports bounded in time: what happened then, and what began then and is over.
+        Index(None, "occurred_at"),
+        _index_of(
+            "session_events_ended_sessions_idx",
+            "event IN ('session_ended', 'session_expired', 'session_replaced')",
+            "started_at",
+            "session_uid",
+        ),
+        _index_of(
+            "session_events_finished_streams_idx",
+            "event = 'stream_finished'",
+            "started_at",
+            "stream_id",
+        ),
+        _index_of(
+            "session_events_settled_signals_idx",
+            "event = 'signal_settled'",
+            "started_at",
+            "stream_id",
+        ),
         # An event's number is never given twice, even after a prune of the newest rows.
         sqlite_autoincrement=True,
     )
@@ -229,6 +250,11 @@ def _pruned_stories(metadata: MetaData) -> Table:
 def _number(name: str, *, primary_key: bool = False) -> Column[int]:
     number = BigInteger().with_variant(Integer(), "sqlite")
     return Column(name, number, primary_key=primary_key, nullable=False, autoincrement=False)
+
+
+def _index_of(name: str, these: str, *columns: str) -> Index:
+    """An index of those rows only that a condition holds for."""
+    return Index(name, *columns, postgresql_where=text(these), sqlite_where=text(these))
 
 
 def _outcome_matches_event() -> str:

@@ -8,7 +8,12 @@ a new revision, and a function that running code may still call gets a new name.
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from session_router.database.definitions import audit_0003, hot_operations_0002, sweep_0002
+from session_router.database.definitions import (
+    audit_0003,
+    hot_operations_0002,
+    reports_0004,
+    sweep_0002,
+)
 from session_router.database.definitions.definition import Definition
 
 __all__ = ["Definition", "definitions"]
@@ -18,6 +23,7 @@ _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] =
     hot_operations_0002.made_by_0002,
     sweep_0002.made_by_0002,
     audit_0003.made_by_0003,
+    reports_0004.reports,
 )
 
 
