@@ -8,6 +8,7 @@ import typer
 from session_router.cli import audit, db, sessions
 from session_router.cli.events import events
 from session_router.cli.exit_codes import MEANINGS
+from session_router.cli.report import report
 from session_router.cli.serve import serve
 from session_router.cli.sweep import sweep
 from session_router.cli.workers import workers
@@ -30,6 +31,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(audit.app, name="audit")
 app.command()(events)
+app.command()(report)
 app.command()(sweep)
 app.command()(workers)
 

@@ -9,9 +9,10 @@ from session_router.audit.trail import Trail
 from session_router.bootstrap import manager_of, repository_of
 from session_router.cli.options import target_of
 from session_router.database import migrate
-from session_router.database.engine import parse_url, sqlite_file
+from session_router.database.engine import create_engine, parse_url, sqlite_file
 from session_router.database.migrate import Target
 from session_router.errors import SchemaError
+from session_router.reports import Reports
 from session_router.settings import Settings
 
 
@@ -59,3 +60,14 @@ async def _refuse_other_versions(target: Target) -> None:
 def no_such_file(path: Path) -> str:
     """What is wrong, and what mends it, in one sentence."""
     return f"there is no database file {str(path)!r}: create it with 'session-router db upgrade'."
+
+
+@asynccontextmanager
+async def opened_reports(settings: Settings) -> AsyncIterator[Reports]:
+    """The reports of a database that has this version's tables and views. Raises as `opened`."""
+    await _refuse_other_versions(target_of(settings))
+    engine = create_engine(settings.database_url.get_secret_value())
+    try:
+        yield Reports(engine, settings.database_schema)
+    finally:
+        await engine.dispose()

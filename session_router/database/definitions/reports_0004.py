@@ -5,6 +5,8 @@ in each branch, so that a WHERE on it reaches the index there. Where it tells of
 it begins with these and looks up the events of each, so that those left out cost nothing.
 """
 
+# ruff: noqa: S608 - definitions take no parameters; all that is put in is written here
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -27,16 +29,18 @@ STREAM_OUTCOMES: Final = (
 IDLE_OVER_SEC: Final = (300, 900, 1_800, 3_600, 14_400, 86_400)
 
 
-class _Words(Protocol):
+class Words(Protocol):
     """What the two databases say differently."""
 
-    now: str
+    @property
+    def now(self) -> str:
+        """The time of the statement; one that an index can be searched for."""
 
     def seconds(self, start: str, end: str) -> str:
         """From one time to another."""
 
     def ago(self, seconds: str) -> str:
-        """The time so many seconds before now; one that an index can be searched for."""
+        """The time so many seconds before now."""
 
     def unindexed(self, column: str) -> str:
         """The column, where an index made for the query would be dearer than the one there is."""
@@ -96,9 +100,13 @@ class _OnSqlite:
 _HOURS: Final = {"hour": 1, "day": 24}
 
 
+def words_of(dialect: str) -> Words:
+    return _OnSqlite() if dialect == "sqlite" else _OnPostgresql()
+
+
 def reports(dialect: str, schema: str | None) -> Sequence[Definition]:
     """The views."""
-    words: _Words = _OnSqlite() if dialect == "sqlite" else _OnPostgresql()
+    words = words_of(dialect)
     prefix = f"{schema}." if schema else ""
     selects = {
         "report_sessions": _sessions(words),
@@ -119,7 +127,7 @@ def reports(dialect: str, schema: str | None) -> Sequence[Definition]:
     ]
 
 
-def _sessions(words: _Words) -> str:
+def _sessions(words: Words) -> str:
     def counted(event: str, of: str) -> str:
         return f"""(
             SELECT count(*) FROM @session_events x
@@ -141,7 +149,7 @@ def _sessions(words: _Words) -> str:
         FROM @sessions s"""
 
 
-def _streams(words: _Words) -> str:
+def _streams(words: Words) -> str:
     return f"""
         SELECT e.session_id, e.session_uid, e.agent_type, e.agent_key, e.stream_id, e.worker_id,
             e.started_at, e.occurred_at AS ended_at, e.outcome,
@@ -153,7 +161,7 @@ def _streams(words: _Words) -> str:
         FROM @agent_streams a JOIN @sessions s ON s.session_id = a.session_id"""
 
 
-def _interrupts(words: _Words) -> str:
+def _interrupts(words: Words) -> str:
     def cause(of: str) -> str:
         return f"""(
             SELECT min(f.outcome) FROM @session_events f
@@ -178,7 +186,7 @@ def _interrupts(words: _Words) -> str:
         FROM @interrupt_signals s"""
 
 
-def _agents(words: _Words) -> str:
+def _agents(words: Words) -> str:
     # Nearest rank, by a window function that both databases have. Just one, over days: so both of
     # them hand a bound on the day down to the events.
     shares = ",\n".join(
@@ -203,7 +211,7 @@ def _agents(words: _Words) -> str:
         GROUP BY agent_type, day"""
 
 
-def _activity(words: _Words) -> str:
+def _activity(words: Words) -> str:
     def counted(event: str) -> str:
         return f"count(*) FILTER (WHERE e.event = '{event}')"
 
@@ -222,12 +230,12 @@ def _activity(words: _Words) -> str:
         GROUP BY c.hour"""
 
 
-def _calendar(words: _Words, unit: str) -> str:
+def _calendar(words: Words, unit: str) -> str:
     """Every hour or day from the first event's to the last one's."""
+    first = words.floor(unit, "first")
     return f"""
         calendar({unit}, {unit}_after, last) AS (
-            SELECT {words.floor(unit, "first")}, {words.next(unit, f"({words.floor(unit, 'first')})")},
-                last
+            SELECT {first}, {words.next(unit, f"({first})")}, last
             FROM (
                 SELECT (SELECT min(occurred_at) FROM @session_events) AS first,
                     (SELECT max(occurred_at) FROM @session_events) AS last
@@ -239,7 +247,7 @@ def _calendar(words: _Words, unit: str) -> str:
         )"""
 
 
-def _live(words: _Words) -> str:
+def _live(words: Words) -> str:
     return f"""
         SELECT {words.now} AS read_at,
             (SELECT count(*) FROM @sessions) AS sessions,
@@ -250,12 +258,13 @@ def _live(words: _Words) -> str:
             (SELECT min(started_at) FROM @agent_streams) AS oldest_stream_at"""
 
 
-def _backlog(words: _Words) -> str:
+def _backlog(words: Words) -> str:
     idle = f"last_updated < {words.ago('b.over_sec')}"
     bounds = ", ".join(f"({seconds})" for seconds in IDLE_OVER_SEC)
     return f"""
         WITH bounds(over_sec) AS (VALUES {bounds})
-        SELECT kind, over_sec, items, oldest_at, {words.seconds("oldest_at", words.now)} AS oldest_sec
+        SELECT kind, over_sec, items, oldest_at,
+            {words.seconds("oldest_at", words.now)} AS oldest_sec
         FROM (
             SELECT 'idle_sessions' AS kind, b.over_sec,
                 (SELECT count(*) FROM @sessions WHERE {idle}) AS items,

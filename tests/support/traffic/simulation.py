@@ -114,7 +114,7 @@ class Simulation:
         self.counts = Counts()
         self.live = Live()
         self.until = microseconds(plan.until)
-        self._random = Random(plan.seed)
+        self._random = Random(plan.seed)  # noqa: S311 - the same every time is what is wanted
         self.workers = [self._uuid() for _ in range(12)]
         self._days: dict[int, list[Event]] = defaultdict(list)
 
@@ -187,7 +187,9 @@ class Simulation:
         """One answer, by one agent or by several at once; it may be stopped in the middle."""
         shares = [agent.share for agent in AGENT_TYPES]
         number = self._random.choices((1, 2, 3), (75, 20, 5))[0]
-        agents = {agent.name: agent for agent in self._random.choices(AGENT_TYPES, shares, k=number)}
+        agents = {
+            agent.name: agent for agent in self._random.choices(AGENT_TYPES, shares, k=number)
+        }
         streams = [self._answer(agent, at) for agent in agents.values()]
         end = max(stream.ended for stream in streams)
         dice = self._random.random()

@@ -1,0 +1,65 @@
+"""Which reports there are."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from session_router.reports.bounds import Bounds, InvalidTimeError
+from session_router.reports.rows import (
+    ActivityHour,
+    AgentDay,
+    Backlog,
+    InterruptSignal,
+    LiveNow,
+    ReportRow,
+    SessionLife,
+    StreamSpan,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report.
+
+    Attributes:
+        name: the view's, without `report_`.
+        row: what a row of it is.
+        order: the columns it is read in the order of.
+        time: the column that is bounded; None: the report is of this very moment.
+        step: what the times in that column are whole multiples of; none: any time.
+    """
+
+    name: str
+    row: type[ReportRow]
+    order: tuple[str, ...]
+    time: str | None = None
+    step: timedelta = timedelta(0)
+
+    @property
+    def view(self) -> str:
+        return f"report_{self.name}"
+
+    def check(self, bounds: Bounds) -> None:
+        """Refuse bounds where there is nothing to bound.
+
+        Raises:
+            InvalidTimeError: there are bounds, and the report is of this very moment.
+        """
+        if self.time is None and bounds != Bounds():
+            raise InvalidTimeError(
+                f"the report {self.name!r} is of this very moment; leave out --since and --until."
+            )
+
+
+REPORTS: Final = {
+    report.name: report
+    for report in (
+        Report("sessions", SessionLife, ("started_at", "session_uid"), "started_at"),
+        Report("streams", StreamSpan, ("started_at", "stream_id"), "started_at"),
+        Report("interrupts", InterruptSignal, ("requested_at", "stream_id"), "requested_at"),
+        Report("agents", AgentDay, ("day", "agent_type"), "day", timedelta(days=1)),
+        Report("activity", ActivityHour, ("hour",), "hour", timedelta(hours=1)),
+        Report("live", LiveNow, ("read_at",)),
+        Report("backlog", Backlog, ("kind", "over_sec")),
+    )
+}

@@ -1,0 +1,125 @@
+"""Reads reports, row by row, however many there are."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import datetime, timedelta
+from types import UnionType
+from typing import Any, Final, get_args
+from uuid import UUID
+
+from sqlalchemy import ColumnClause, Executable, TableClause, column, select, table
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.types import NullType, TypeEngine
+
+from session_router.database.engine import for_reading, with_our_transactions
+from session_router.database.faults import translated
+from session_router.database.types import UtcDateTime, UuidText, clock
+from session_router.reports import concurrency
+from session_router.reports.bounds import Bounds
+from session_router.reports.catalogue import Report
+from session_router.reports.rows import ConcurrencyBucket, ReportRow
+
+_AT_ONCE: Final = 1_000
+_TYPES: Final[dict[Any, type[TypeEngine[Any]]]] = {datetime: UtcDateTime, UUID: UuidText}
+
+
+class Reports:
+    """The reports of one database.
+
+    Each is one statement, read through a cursor: what it tells is of one moment, and takes no
+    more memory for a million rows than for a thousand.
+
+    Args:
+        engine: an async engine on asyncpg or aiosqlite; it stays the caller's to dispose of.
+        schema: the PostgreSQL schema that holds the views; SQLite has none.
+    """
+
+    def __init__(self, engine: AsyncEngine, schema: str) -> None:
+        self._engine = for_reading(with_our_transactions(engine))
+        self._schema = None if engine.dialect.name == "sqlite" else schema
+
+    async def read(
+        self, report: Report, bounds: Bounds, *, limit: int | None = None
+    ) -> AsyncIterator[ReportRow]:
+        """The rows of a report, the earliest first.
+
+        Args:
+            bounds: on the report's time: when the session or stream began, when the interrupt
+                was requested. An hour or a day belongs to it that `since` lies in.
+            limit: how many rows at the most.
+
+        Raises:
+            InvalidTimeError: the bounds are not acceptable, or the report takes none.
+            DatabaseError: the database failed it.
+        """
+        report.check(bounds)
+        view = view_of(report, self._schema)
+        statement = select(view).order_by(*(view.c[name] for name in report.order)).limit(limit)
+        async with self._reading() as conn:
+            since, until = bounds.at(await _now(conn))
+            if report.time is not None:
+                time = view.c[report.time]
+                if since is not None:
+                    statement = statement.where(time > since - report.step)
+                if until is not None:
+                    statement = statement.where(time < until)
+            async with aclosing(_streamed(conn, statement)) as rows:
+                async for row in rows:
+                    yield report.row(**row)
+
+    async def concurrency(self, bounds: Bounds) -> list[ConcurrencyBucket]:
+        """The peak and the mean of streams at once, from `since` to `until`, bucket by bucket.
+
+        Left out, `until` is now, and `since` a day before it.
+
+        Raises:
+            InvalidTimeError: the bounds are not acceptable, or too far apart.
+            DatabaseError: the database failed it.
+        """
+        async with self._reading() as conn:
+            now = await _now(conn)
+            end = Bounds(until=bounds.until or now).at(now)[1]
+            assert end is not None
+            begin = bounds.since if bounds.since is not None else end - timedelta(days=1)
+            since, until = Bounds(begin, end).at(now)
+            assert since is not None
+            assert until is not None
+            begins = concurrency.buckets(since, until)
+            found = await conn.execute(
+                concurrency.statement(conn.dialect, self._schema, begins, until)
+            )
+            return [
+                ConcurrencyBucket(**row._mapping, seconds=(after - begin).total_seconds())
+                for row, begin, after in zip(found, begins, [*begins[1:], until], strict=True)
+            ]
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        with translated():
+            async with self._engine.begin() as conn:
+                yield conn
+
+
+def view_of(report: Report, schema: str | None) -> TableClause:
+    """The report's view with its columns' types, for statements of one's own."""
+    columns: list[ColumnClause[Any]] = [
+        column(name, _type_of(field.annotation)) for name, field in report.row.model_fields.items()
+    ]
+    return table(report.view, *columns, schema=schema)
+
+
+def _type_of(annotation: Any) -> TypeEngine[Any]:
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return next((_TYPES[kind]() for kind in kinds if kind in _TYPES), NullType())
+
+
+async def _now(conn: AsyncConnection) -> datetime:
+    return (await conn.execute(select(clock()))).scalar_one()
+
+
+async def _streamed(
+    conn: AsyncConnection, statement: Executable
+) -> AsyncGenerator[dict[str, Any], None]:
+    result = await conn.stream(statement, execution_options={"yield_per": _AT_ONCE})
+    async for row in result:
+        yield dict(row._mapping)
