@@ -19,6 +19,7 @@ from benchmarks import (
     memory,
     page,
     plots,
+    reports,
     sqlite,
     statements,
     sweep,
@@ -39,6 +40,7 @@ SUBJECTS: Final[dict[str, Callable[[Bench], Coroutine[Any, Any, Report]]]] = {
     "statements": statements.measure,
     "sqlite": sqlite.measure,
     "memory": memory.measure,
+    "reports": reports.measure,
 }
 # What is measured under load is on uvloop, ours and its peers; the rest on asyncio's own loop.
 _ON_UVLOOP: Final = ("throughput", "churn", "sweep", "sqlite", "memory")
