@@ -12,7 +12,7 @@ READY := .venv/ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint format lock clean
+.PHONY: help run test bench docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -26,6 +26,9 @@ test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start t
 
 bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
+
+docs: $(READY) ## write docs/reports.md anew, from the views' columns and simulated traffic
+	@$(BIN)/python -m docs.generate
 
 lint: $(READY) ## check style, types, the direction of imports and the migrations' SQL
 	@$(BIN)/ruff check .
