@@ -14,17 +14,14 @@ TABLE = "session_events"
 # Partial, and apart from each other: an event is in the index of its time, and in one more at most.
 PARTIAL = {
     "session_events_ended_sessions_idx": (
-        ["started_at", "session_uid"],
+        ["started_at"],
         "event IN ('session_ended', 'session_expired', 'session_replaced')",
     ),
     "session_events_finished_streams_idx": (
-        ["started_at", "stream_id"],
+        ["started_at", "occurred_at"],
         "event = 'stream_finished'",
     ),
-    "session_events_settled_signals_idx": (
-        ["started_at", "stream_id"],
-        "event = 'signal_settled'",
-    ),
+    "session_events_settled_signals_idx": (["started_at"], "event = 'signal_settled'"),
 }
 
 

@@ -200,20 +200,15 @@ def _session_events(metadata: MetaData) -> Table:
             "session_events_ended_sessions_idx",
             "event IN ('session_ended', 'session_expired', 'session_replaced')",
             "started_at",
-            "session_uid",
         ),
+        # With the end, too: it tells what streamed at a moment without a look at the rows.
         _index_of(
             "session_events_finished_streams_idx",
             "event = 'stream_finished'",
             "started_at",
-            "stream_id",
+            "occurred_at",
         ),
-        _index_of(
-            "session_events_settled_signals_idx",
-            "event = 'signal_settled'",
-            "started_at",
-            "stream_id",
-        ),
+        _index_of("session_events_settled_signals_idx", "event = 'signal_settled'", "started_at"),
         # An event's number is never given twice, even after a prune of the newest rows.
         sqlite_autoincrement=True,
     )

@@ -31,7 +31,10 @@ _STATEMENT: Final = """
     WITH begins(begins_at) AS ({begins}),
     spans(started_at, ended_at) AS (
         SELECT started_at, occurred_at FROM {prefix}session_events
-        WHERE event = 'stream_finished' AND started_at < :until AND occurred_at >= :since
+        WHERE event = 'stream_finished' AND started_at >= :since AND started_at < :until
+        UNION ALL
+        SELECT started_at, occurred_at FROM {prefix}session_events
+        WHERE event = 'stream_finished' AND started_at < :since AND occurred_at >= :since
         UNION ALL
         SELECT started_at, NULL FROM {prefix}agent_streams WHERE started_at < :until
     ),

@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, Final, get_args
 from uuid import UUID
 
-from sqlalchemy import ColumnClause, Executable, TableClause, column, select, table
+from sqlalchemy import ColumnClause, Executable, Select, TableClause, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import NullType, TypeEngine
 
@@ -20,14 +20,16 @@ from session_router.reports.catalogue import Report
 from session_router.reports.rows import ConcurrencyBucket, ReportRow
 
 _AT_ONCE: Final = 1_000
+_PART: Final = timedelta(days=1)
 _TYPES: Final[dict[Any, type[TypeEngine[Any]]]] = {datetime: UtcDateTime, UUID: UuidText}
 
 
 class Reports:
     """The reports of one database.
 
-    Each is one statement, read through a cursor: what it tells is of one moment, and takes no
-    more memory for a million rows than for a thousand.
+    Rows are read through cursors, and where there is one for each session or stream, a day after
+    the other: so a million rows take no more memory here, nor a larger sort there, than those of
+    a day, and the first few of them come at once.
 
     Args:
         engine: an async engine on asyncpg or aiosqlite; it stays the caller's to dispose of.
@@ -54,18 +56,17 @@ class Reports:
         """
         report.check(bounds)
         view = view_of(report, self._schema)
-        statement = select(view).order_by(*(view.c[name] for name in report.order)).limit(limit)
+        statement = select(view).order_by(*(view.c[name] for name in report.order))
         async with self._reading() as conn:
             since, until = bounds.at(await _now(conn))
-            if report.time is not None:
-                time = view.c[report.time]
-                if since is not None:
-                    statement = statement.where(time > since - report.step)
-                if until is not None:
-                    statement = statement.where(time < until)
-            async with aclosing(_streamed(conn, statement)) as rows:
-                async for row in rows:
-                    yield report.row(**row)
+            left = limit
+            async for part in _parts(conn, statement, view, report, since, until):
+                async with aclosing(_streamed(conn, part.limit(left))) as rows:
+                    async for row in rows:
+                        yield report.row(**row)
+                        left = None if left is None else left - 1
+                if left == 0:
+                    return
 
     async def concurrency(self, bounds: Bounds) -> list[ConcurrencyBucket]:
         """The peak and the mean of streams at once, from `since` to `until`, bucket by bucket.
@@ -111,6 +112,30 @@ def view_of(report: Report, schema: str | None) -> TableClause:
 def _type_of(annotation: Any) -> TypeEngine[Any]:
     kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     return next((_TYPES[kind]() for kind in kinds if kind in _TYPES), NullType())
+
+
+async def _parts(
+    conn: AsyncConnection,
+    statement: Select[Any],
+    view: TableClause,
+    report: Report,
+    since: datetime | None,
+    until: datetime | None,
+) -> AsyncIterator[Select[Any]]:
+    """The statement within its bounds; or, of a report of single things, one for each day."""
+    if report.time is None:
+        yield statement
+        return
+    time = view.c[report.time]
+    within = [] if since is None else [time > since - report.step if report.step else time >= since]
+    within += [] if until is None else [time < until]
+    if report.step:
+        yield statement.where(*within)
+        return
+    first, last = (await conn.execute(select(func.min(time), func.max(time)).where(*within))).one()
+    while first is not None and first <= last:
+        yield statement.where(time >= first, time < first + _PART, *within)
+        first += _PART
 
 
 async def _now(conn: AsyncConnection) -> datetime:
