@@ -27,7 +27,7 @@ test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start t
 bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
-docs: $(READY) ## write docs/reports.md anew, from the views' columns and simulated traffic
+docs: $(READY) ## write docs/reports.md and its picture anew, from the views and simulated traffic
 	@$(BIN)/python -m docs.generate
 
 lint: $(READY) ## check style, types, the direction of imports and the migrations' SQL
@@ -51,7 +51,7 @@ lock: build/uv/bin/uv ## write requirements.lock anew from pyproject.toml
 
 clean: ## remove whatever these targets made, databases excepted
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	@find session_router migrations tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
+	@find session_router migrations tests benchmarks docs -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml | $(BIN)/python
 	@echo 'Installing the pinned packages into .venv (this is done once) ...'

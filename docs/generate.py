@@ -1,4 +1,4 @@
-"""Writes docs/reports.md: what each report tells, and an example from simulated traffic.
+"""Writes docs/reports.md, what each report tells with an example, and the README's picture.
 
 `make docs` runs it. The traffic is the same every time, and so is what is written.
 """
@@ -26,7 +26,7 @@ from session_router.reports.rows import ConcurrencyBucket, ReportRow
 from tests.support.traffic import Plan, fill
 
 PAGE: Final = Path(__file__).with_name("reports.md")
-_PLAN: Final = Plan(arrivals=500, days=3, until=datetime(2026, 6, 30, 15, tzinfo=UTC))
+_PLAN: Final = Plan(arrivals=7_000, days=7, until=datetime(2026, 6, 30, 15, tzinfo=UTC))
 _QUERIES: Final = {
     "sessions": """
 SELECT ending, count(*) AS sessions, round(avg(duration_sec)) AS mean_sec,
@@ -54,6 +54,7 @@ SELECT kind, over_sec, items, oldest_at FROM report_backlog
 WHERE kind = 'unsettled_signals' OR over_sec = 1800 ORDER BY kind;""",
 }
 _CONCURRENCY: Final = ("--since", "2026-06-29T14:00", "--until", "2026-06-29T14:05")
+_WEEK: Final = ("--since", "2026-06-24", "--until", "2026-06-30")
 _TYPES: Final = {
     str: "text",
     int: "whole number",
@@ -151,12 +152,19 @@ def _result(connection: sqlite3.Connection, query: str) -> str:
 
 
 def _concurrency() -> str:
-    command = ["session-router", "report", "concurrency", *_CONCURRENCY, "--format", "csv"]
+    options = [*_CONCURRENCY, "--format", "csv"]
+    printed = _report("concurrency", *options)
+    command = " ".join(["session-router", "report", "concurrency", *options])
+    return f"\n```\n{command}\n```\n```\n{printed}```\n"
+
+
+def _report(*arguments: str) -> str:
+    """What the program prints."""
     printed = io.StringIO()
-    sys.argv = command
+    sys.argv = ["session-router", "report", *arguments]
     with redirect_stdout(printed), suppress(SystemExit):
         session_router()
-    return f"\n```\n{' '.join(command)}\n```\n```\n{printed.getvalue()}```\n"
+    return printed.getvalue()
 
 
 def main() -> None:
@@ -166,6 +174,7 @@ def main() -> None:
         asyncio.run(upgrade(Target(url)))
         asyncio.run(fill(url, _PLAN))
         PAGE.write_text(_page(url))
+        _report("concurrency", *_WEEK, "--plot", str(PAGE.with_name("concurrency.png")))
 
 
 if __name__ == "__main__":
