@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
 from session_router.database.engine import create_engine
+from session_router.reports import REPORTS
 from session_router.settings import Tuning
 from tests.cli.program import Program
 from tests.support.runtimes import Runtime
@@ -174,6 +175,16 @@ async def test_times_do_not_depend_on_the_sessions_time_zone(
         )
     assert await report(program, "activity") == [before]
     assert before["hour"].endswith(":00:00Z")
+
+
+async def test_the_views_have_the_columns_that_are_told(database_url: str) -> None:
+    prefix = "" if database_url.startswith("sqlite") else "session_router."
+    engine = create_engine(database_url)
+    async with engine.connect() as conn:
+        for report in REPORTS.values():
+            found = await conn.execute(text(f"SELECT * FROM {prefix}{report.view}"))
+            assert list(found.keys()) == list(report.row.model_fields), report.name
+    await engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,6 @@
 
 from tests.support.traffic.counts import Counts
 from tests.support.traffic.fill import fill
-from tests.support.traffic.simulation import Plan
+from tests.support.traffic.plan import Plan
 
 __all__ = ["Counts", "Plan", "fill"]

@@ -14,7 +14,8 @@ from sqlalchemy.engine import make_url
 from session_router.database.engine import parse_url, sqlite_file
 from session_router.settings import DEFAULT_SCHEMA
 from tests.support.traffic.counts import Counts, moment
-from tests.support.traffic.simulation import Event, Live, Plan, Simulation
+from tests.support.traffic.plan import Event, Live, Plan
+from tests.support.traffic.simulation import Simulation
 
 _Row = Sequence[Any]
 _Write = Callable[[str, Sequence[str], Iterable[_Row]], Any]
