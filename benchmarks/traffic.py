@@ -24,9 +24,6 @@ async def fill_tenfold(url: str, plan: Plan) -> int:
     async with connected(url) as connection:
         await connection.execute("SET search_path TO session_router")
         for table in _TABLES:
-            await connection.execute(f"CREATE TEMP TABLE once_{table} AS TABLE {table}")
-        await connection.execute(f"TRUNCATE {', '.join(_TABLES)}")
-        for table in _TABLES:
             await _multiply(connection, table)
         await connection.execute("VACUUM ANALYZE")
         count: int = await connection.fetchval("SELECT count(*) FROM session_events")
@@ -34,7 +31,7 @@ async def fill_tenfold(url: str, plan: Plan) -> int:
 
 
 async def _multiply(connection: "asyncpg.Connection[Any]", table: str) -> None:
-    """Copy the rows in their order; the indexes are made afterwards, which takes half the time."""
+    """Add copies of the rows, in their order; the indexes are made afterwards, in half the time."""
     indexes = await connection.fetch(
         "SELECT c.relname AS name, pg_get_indexdef(c.oid) AS definition "
         "FROM pg_index i JOIN pg_class c ON c.oid = indexrelid "
@@ -51,7 +48,7 @@ async def _multiply(connection: "asyncpg.Connection[Any]", table: str) -> None:
         await connection.execute(f"DROP INDEX {index['name']}")
     names = ", ".join(column["name"] for column in columns)
     values = ", ".join(_copied(column["name"], column["type"]) for column in columns)
-    copies = f"SELECT *, generate_series(0, {_COPIES - 1}) AS copy FROM once_{table}"  # noqa: S608
+    copies = f"SELECT *, generate_series(1, {_COPIES - 1}) AS copy FROM {table}"  # noqa: S608
     await connection.execute(
         f"INSERT INTO {table} ({names}) SELECT {values} FROM ({copies}) AS copies"  # noqa: S608
     )
