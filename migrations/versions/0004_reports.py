@@ -3,12 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
+from session_router.database.concurrently import create_index, drop_index
+from session_router.database.definitions import Definition
 from session_router.database.definitions.reports_0004 import reports
 
 revision = "0004"
-down_revision = "0001"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
+oldest_code = "0001"
 
 TABLE = "session_events"
 # Partial, and apart from each other: an event is in the index of its time, and in one more at most.
@@ -26,20 +29,21 @@ PARTIAL = {
 
 
 def upgrade() -> None:
-    schema = op.get_context().version_table_schema
-    op.create_index("session_events_occurred_at_idx", TABLE, ["occurred_at"], schema=schema)
+    create_index("session_events_occurred_at_idx", TABLE, ["occurred_at"])
     for name, (columns, of_these) in PARTIAL.items():
         where = sa.text(of_these)
-        op.create_index(
-            name, TABLE, columns, schema=schema, postgresql_where=where, sqlite_where=where
-        )
-    for view in reports(op.get_context().dialect.name, schema):
+        create_index(name, TABLE, columns, postgresql_where=where, sqlite_where=where)
+    for view in _views():
         op.execute(view.create)
 
 
 def downgrade() -> None:
-    schema = op.get_context().version_table_schema
-    for view in reversed(reports(op.get_context().dialect.name, schema)):
-        op.execute(view.drop)
     for name in [*PARTIAL, "session_events_occurred_at_idx"]:
-        op.drop_index(name, TABLE, schema=schema)
+        drop_index(name, TABLE)
+    for view in reversed(_views()):
+        op.execute(view.drop)
+
+
+def _views() -> list[Definition]:
+    context = op.get_context()
+    return list(reports(context.dialect.name, context.version_table_schema))

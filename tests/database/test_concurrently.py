@@ -2,12 +2,15 @@
 
 import asyncio
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
+from session_router import AgentId, SQLAlchemySessionRepository
+from session_router.database import migrate
+from session_router.repository.records import Asker
 from tests.support.releases import Release, to_come
 from tests.support.revisions import CHECK, INDEX
 from tests.support.sql import connected, is_sqlite, query
@@ -30,12 +33,12 @@ async def indexes(url: str) -> list[str]:
 
 
 async def fill(url: str) -> None:
+    """Leave a signal that nobody settles."""
     repository = SQLAlchemySessionRepository.from_url(url)
-    async with SessionManager(repository) as manager:
-        await manager.register_agent("s", AgentId("writer", "a"))
-        await manager.register_agent("t", AgentId("writer", "a"))
-        await query(url, "DELETE FROM session_router.session_events WHERE event_id > 2")
-        await query(url, "DELETE FROM session_router.agent_streams")
+    worker_id = uuid4()
+    await repository.add_worker(worker_id, "elsewhere", 1)
+    await repository.register_stream("s", AgentId("writer", "a"), worker_id, uuid4(), renew=False)
+    await repository.interrupt_streams("s", None, Asker())
     await repository.close()
 
 
@@ -43,7 +46,7 @@ async def test_an_index_comes_and_goes(database_url: str, tmp_path: Path) -> Non
     release, before = to_come(tmp_path / "next", INDEX), await indexes(database_url)
     succeed(release, "db", "upgrade", url=database_url)
     assert await indexes(database_url) == sorted([*before, "workers_host_idx"])
-    succeed(release, "db", "downgrade", "0001", url=database_url)
+    succeed(release, "db", "downgrade", migrate.head(), url=database_url)
     assert await indexes(database_url) == before
 
 
@@ -96,33 +99,35 @@ async def test_an_index_waits_for_old_transactions_in_nobodys_way(
 async def test_a_check_is_replaced_and_all_else_is_kept(database_url: str, tmp_path: Path) -> None:
     await fill(database_url)
     release, before = to_come(tmp_path / "next", CHECK), await indexes(database_url)
-    rows = await query(database_url, "SELECT * FROM session_router.session_events")
-    insert = (
-        "INSERT INTO session_router.session_events (session_id, session_uid, event) "
-        "SELECT 's', session_uid, 'dreamt' FROM session_router.sessions LIMIT 1"
-    )
-    refused = pytest.raises(Exception, match="session_events_event_check")
+    signals = "SELECT * FROM session_router.interrupt_signals WHERE action <> 'dream'"
+    rows = await query(database_url, signals)
+    assert len(rows) == 1
+    insert = f"""
+        INSERT INTO session_router.interrupt_signals
+        SELECT '{uuid4()}', worker_id, request_id, session_id, session_uid, agent_type, agent_key,
+            stream_id, 'dream', requested_at
+        FROM session_router.interrupt_signals LIMIT 1
+    """
+    refused = pytest.raises(Exception, match="interrupt_signals_action_check")
     with refused:
         await query(database_url, insert)
 
     succeed(release, "db", "upgrade", url=database_url)
-    assert await query(database_url, "SELECT * FROM session_router.session_events") == rows
+    assert await query(database_url, signals) == rows
     assert await indexes(database_url) == before
     await query(database_url, insert)
-    newest = "SELECT event_id FROM session_router.session_events WHERE event = 'dreamt'"
-    [(event_id,)] = await query(database_url, newest)
-    assert event_id > 4  # of rows that are gone, too, no number comes again
     if is_sqlite(database_url):
-        with pytest.raises(Exception, match="append-only"):
-            await query(database_url, "DELETE FROM session_events")
+        with pytest.raises(Exception, match="watched"):
+            await query(database_url, "DELETE FROM interrupt_signals")
         await query(database_url, "DROP TRIGGER watch")
 
-    failed = release("db", "downgrade", "0001", url=database_url)
+    failed = release("db", "downgrade", migrate.head(), url=database_url)
     assert failed.returncode == 1, failed.stderr
-    assert "session_events_event_check" in failed.stderr
-    await query(database_url, insert)  # the rule that stands is the one of before
+    assert "interrupt_signals_action_check" in failed.stderr
+    dreams = "SELECT count(*) FROM session_router.interrupt_signals WHERE action = 'dream'"
+    assert await query(database_url, dreams) == [(1,)]  # the rule that stands is the one before
 
-    await query(database_url, "DELETE FROM session_router.session_events WHERE event = 'dreamt'")
-    succeed(release, "db", "downgrade", "0001", url=database_url)
+    await query(database_url, "DELETE FROM session_router.interrupt_signals WHERE action = 'dream'")
+    succeed(release, "db", "downgrade", migrate.head(), url=database_url)
     with refused:
         await query(database_url, insert)

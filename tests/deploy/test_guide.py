@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import yaml
 from sqlalchemy import make_url
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
@@ -108,7 +109,6 @@ def test_the_sql_is_printed_and_run_as_the_guide_says(
 
 
 def test_the_manifests_are_whole() -> None:
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
     [manifests] = blocks("yaml")
     documents = list(yaml.safe_load_all(manifests))
     kinds = {document["kind"]: document for document in documents}

@@ -19,30 +19,30 @@ def downgrade():
 """
 CHECK = '''
 TRIGGER = """
-CREATE TRIGGER watch AFTER DELETE ON session_events BEGIN
-    SELECT RAISE(ABORT, 'append-only');
+CREATE TRIGGER watch AFTER DELETE ON interrupt_signals BEGIN
+    SELECT RAISE(ABORT, 'watched');
 END
 """
 
 
-def events(condition):
+def signals(condition):
     from session_router.database.schema import build_tables
 
-    table = build_tables(None).session_events.to_metadata(sa.MetaData())
+    table = build_tables(None).interrupt_signals.to_metadata(sa.MetaData())
     for check in [c for c in table.constraints if isinstance(c, sa.CheckConstraint)]:
         table.constraints.remove(check)
-    table.append_constraint(sa.CheckConstraint(condition, name="session_events_event_check"))
+    table.append_constraint(sa.CheckConstraint(condition, name="interrupt_signals_action_check"))
     return table
 
 
 def upgrade():
-    longer = events("event LIKE 'session%' OR event IN ('stream_started', 'dreamt')")
-    replace_check("session_events_event_check", longer, [TRIGGER])
+    longer = signals("action LIKE 'cancel%' OR action = 'dream'")
+    replace_check("interrupt_signals_action_check", longer, [TRIGGER])
 
 
 def downgrade():
-    shorter = events("event IN ('session_started', 'stream_started')")
-    replace_check("session_events_event_check", shorter)
+    shorter = signals("action = 'cancel'")
+    replace_check("interrupt_signals_action_check", shorter)
 '''
 FUNCTION = r'''
 def upgrade():
