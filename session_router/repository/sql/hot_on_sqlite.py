@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Final, cast
 from uuid import UUID
@@ -95,7 +95,7 @@ def _session_of(row: Sequence[str]) -> Session:
     session_id, start_time, last_updated, agents = row
     return Session.model_construct(
         session_id=session_id,
-        start_time=datetime.fromisoformat(start_time).replace(tzinfo=UTC),
-        last_updated=datetime.fromisoformat(last_updated).replace(tzinfo=UTC),
+        start_time=datetime.fromisoformat(f"{start_time}Z"),
+        last_updated=datetime.fromisoformat(f"{last_updated}Z"),
         agents_streaming={AgentId.from_str(agent) for agent in json.loads(agents)},
     )
