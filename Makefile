@@ -12,7 +12,7 @@ READY := .venv/ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench docs lint format lock clean
+.PHONY: help run test traffic bench docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -23,6 +23,9 @@ run: $(READY) ## serve with a live demo, on an SQLite file
 
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
 	@$(BIN)/python -m pytest -n auto
+
+traffic: $(READY) ## test every report and audit on a million events, on both databases; some minutes
+	@SESSION_ROUTER_TEST_TRAFFIC=whole $(BIN)/python -m pytest -n auto tests/reports/test_traffic.py
 
 bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)

@@ -46,6 +46,7 @@ class Jobs:
             self._listener = Listener(engine, lambda: worker.worker_id, self._signalled.set)
         self._sweep = Job("sweep", sweep, lambda: sweep_interval_sec)
         self._supervisor = Supervisor()
+        self._is_serving = False
 
     @property
     def wake_ups(self) -> WakeUps:
@@ -53,7 +54,10 @@ class Jobs:
         return self._listener.wake_ups if self._listener else _NO_NOTIFICATIONS
 
     def start_serving(self) -> None:
-        """What a worker with streams needs; does nothing where it runs."""
+        """What a worker with streams needs; does nothing where it runs: each registration asks."""
+        if self._is_serving:
+            return
+        self._is_serving = True
         tuning = self._tuning
         # After an outage these two must not be the last to notice that it is over.
         self._supervisor.start(
@@ -93,6 +97,7 @@ class Jobs:
 
     async def stop(self) -> None:
         """End all jobs; `start_serving` and `start_cleaning` work again afterwards."""
+        self._is_serving = False
         await self._supervisor.stop()
 
     async def _beat(self) -> None:

@@ -107,6 +107,7 @@ class SessionManager:
 
         Raises (like every method that takes ids):
             InvalidValueError: an id is not acceptable; nothing was read or written.
+            OverloadedError: too many operations wait for the database; nothing was written.
             DatabaseError: the database is away, or its tables are not this version's.
             DeadlineExceededError: no answer in time; whether it happened is unknown.
         """

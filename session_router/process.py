@@ -93,6 +93,7 @@ class WorkerProcess:
         stop: Callable[[], Awaitable[None]] | None = None,
     ) -> UUID:
         """Register a stream; see `Worker.register`. Returns the one that streams now."""
+        await self.worker.enter()  # refuses while it leaves, when no job may begin
         self._jobs.start_serving()
         registration = await self.worker.register(
             session_id, agent_id, stream_id, renew=renew, stop=stop

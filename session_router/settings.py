@@ -48,8 +48,8 @@ class Tuning(_Intervals):
 
     Attributes:
         sweep_batch_size: how many sessions one transaction of a sweep deletes at the most.
-        touch_resolution_sec: how long after its timeout a session is left alone by the sweep,
-            since a touch may be recorded by that much too early.
+        touch_resolution_sec: a touch so soon after the last one is answered without a write; the
+            sweep makes up for it and leaves a session alone for so long beyond its timeout.
         cancel_timeout_sec: how long a runtime may take to cancel or remove one agent, and a
             source of `stream()` to close, before the signal is settled as failed.
         heartbeat_interval_sec: how often a worker renews its lease.

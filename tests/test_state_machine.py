@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from sqlalchemy import delete
 
 from session_router import (
     AgentId,
@@ -21,9 +20,9 @@ from session_router import (
     SessionRepository,
     SQLAlchemySessionRepository,
 )
-from session_router.database.schema import build_tables
 from session_router.settings import Tuning
 from session_router.stream import AgentStream
+from tests.support.emptying import empty
 from tests.support.laws import contents, violations
 from tests.support.runtimes import Runtime
 from tests.support.sources import Source, hang
@@ -253,10 +252,7 @@ async def _held(repository: SessionRepository) -> dict[str, dict[AgentId, Stream
 
 async def _empty(repository: SessionRepository) -> None:
     if isinstance(repository, SQLAlchemySessionRepository):
-        schema = "session_router" if repository.engine.dialect.name == "postgresql" else None
-        async with repository.engine.begin() as conn:
-            for table in reversed(build_tables(schema).metadata.sorted_tables):
-                await conn.execute(delete(table))
+        await empty(repository.engine)
 
 
 @pytest.mark.parametrize(

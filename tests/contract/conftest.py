@@ -3,16 +3,14 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
-import asyncpg
 import pytest
-from sqlalchemy.engine import make_url
 
 from session_router import SessionManager, SessionRepository
-from session_router.database.definitions import definitions
-from session_router.database.schema import build_tables
+from session_router.database.engine import create_engine
 from session_router.runtime import AgentRuntime
 from session_router.settings import Tuning
 from tests.support.databases import PostgresDatabases, run
+from tests.support.emptying import empty
 from tests.support.laws import violations
 
 
@@ -77,17 +75,6 @@ def manager(managers: Managers) -> SessionManager:
 
 
 async def _empty(url: str) -> None:
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(plain)
-    try:
-        tables = list(reversed(build_tables("session_router").metadata.sorted_tables))
-        triggers = definitions("postgresql", "session_router")
-        async with connection.transaction():
-            for table in tables:
-                await connection.execute(f"ALTER TABLE {table.fullname} DISABLE TRIGGER USER")
-                await connection.execute(f"DELETE FROM {table.fullname}")
-            for made in triggers:
-                if "ENABLE ALWAYS TRIGGER" in made.create:
-                    await connection.execute(made.create)
-    finally:
-        await connection.close()
+    engine = create_engine(url)
+    await empty(engine)
+    await engine.dispose()

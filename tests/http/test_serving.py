@@ -156,7 +156,9 @@ async def test_it_refuses_a_database_that_is_behind_and_writes_nothing(
 
 
 async def test_it_refuses_a_database_that_differs_and_says_where(postgres_url: str) -> None:
-    await fetch(postgres_url, "ALTER TABLE session_router.sessions DROP COLUMN last_updated")
+    await fetch(
+        postgres_url, "ALTER TABLE session_router.sessions DROP COLUMN last_updated CASCADE"
+    )
     with pytest.raises(SchemaError, match=r"(?s)last_updated.*session-router db") as refusal:
         await serve(Settings(database_url=postgres_url, http_port=0))
     assert PASSWORD not in str(refusal.value)

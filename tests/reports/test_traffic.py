@@ -1,10 +1,12 @@
-"""A million events of sixty days: every report, on both databases, against the simulation's count.
+"""Sixty days of traffic: every report and audit, on both databases, against its own account.
 
-One test a database, since to fill it takes longer than all that is asked of it then.
+One test a database, since to fill it takes longer than all that is asked of it then. `make test`
+plays a twentieth of the traffic, `make traffic` all of it: a million events.
 """
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
+from pyarrow import parquet  # type: ignore[import-untyped] - it ships no types
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -23,7 +26,9 @@ from tests.support.laws_sql import breaches
 from tests.support.traffic import Counts, Plan, fill
 from tests.support.traffic.counts import DAY, HOUR, SECOND, microseconds, moment, nearest_rank
 
-PLAN = Plan()
+IS_WHOLE = os.environ.get("SESSION_ROUTER_TEST_TRAFFIC") == "whole"
+PLAN = Plan() if IS_WHOLE else Plan(arrivals=Plan.arrivals // 20)
+LEAST_EVENTS = 1_000_000 if IS_WHOLE else 45_000
 UNTIL = microseconds(PLAN.until)
 WEEK = (UNTIL - UNTIL % DAY - 20 * DAY, UNTIL - UNTIL % DAY - 13 * DAY)
 WEEK_OPTIONS = [
@@ -45,21 +50,22 @@ class Traffic:
             return [tuple(row) for row in await conn.execute(text(select.replace("@", prefix)))]
 
 
-async def test_a_million_events_are_reported_as_they_were_simulated(
+async def test_traffic_is_reported_and_audited_as_it_was_simulated(
     database_url: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = await fill(database_url, PLAN)
     monkeypatch.setenv("SESSION_ROUTER_DATABASE_URL", database_url)
+    monkeypatch.setenv("SESSION_ROUTER_ERASURE_KEY", "of the simulated traffic, and of it alone")
     engine = create_engine(database_url)
     for check in CHECKS:
         await check(Traffic(counts, engine, program))
     await engine.dispose()
 
 
-async def there_are_a_million_events_and_they_keep_the_laws(t: Traffic) -> None:
+async def the_events_are_there_and_keep_the_laws(t: Traffic) -> None:
     found = await t.ask("SELECT event, count(*) FROM @session_events GROUP BY event")
     assert dict(found) == t.counts.events
-    assert sum(t.counts.events.values()) >= 1_000_000
+    assert sum(t.counts.events.values()) >= LEAST_EVENTS
     async with t.engine.connect() as conn:
         assert await breaches(conn) == {}
 
@@ -253,8 +259,51 @@ async def formats_tell_the_same(t: Traffic) -> None:
     assert json.dumps(documents[0]) in (await t.program.call(*options, "--format", "json")).out
 
 
+async def a_session_tells_its_story(t: Traffic) -> None:
+    numbers = Counter[str]()
+    for session_id, _, number in t.counts.stories.values():
+        numbers[session_id] += number
+    for session_id in ("user-0", "user-100", max(numbers, key=lambda i: (numbers[i], i))):
+        told = (await t.program.call("events", session_id, "--json")).json_lines
+        assert len(told) == numbers[session_id]
+        assert all(
+            (event["duration_sec"] is None) == (event["started_at"] is None) for event in told
+        )
+
+
+async def the_trail_is_exported_whole_and_in_part(t: Traffic) -> None:
+    whole = t.program.folder / "whole.csv"
+    done = await t.program.call("audit", "export", "--format", "csv", "--output", str(whole))
+    assert done.code == 0
+    with whole.open(newline="") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == sum(t.counts.events.values())
+    week = (await t.program.call("audit", "export", *WEEK_OPTIONS)).json_lines
+    in_week = (n for hour, n in t.counts.hours.items() if WEEK[0] <= hour < WEEK[1])
+    assert Counter(event["event"] for event in week) == sum(in_week, Counter())
+    table = t.program.folder / "week.parquet"
+    options = ["--format", "parquet", "--output", str(table)]
+    assert (await t.program.call("audit", "export", *WEEK_OPTIONS, *options)).code == 0
+    assert parquet.read_metadata(table).num_rows == len(week)
+
+
+async def the_trail_is_verified_sealed_and_pruned(t: Traffic) -> None:
+    """Last of all, since it writes."""
+    events = sum(t.counts.events.values())
+    verified = await t.program.call("audit", "verify", "--json")
+    assert (verified.code, verified.json["events"], verified.json["seals"]) == (0, events, 0)
+    seals = (await t.program.call("audit", "seal", "--json")).json_lines
+    assert sum(seal["events"] for seal in seals) == events
+    month_ago = UNTIL - UNTIL % DAY - 30 * DAY
+    pruned = await t.program.call("audit", "prune", "--before", f"{moment(month_ago):%F}", "--json")
+    told = pruned.json["stories"], pruned.json["events"]
+    assert told == t.counts.over_before(month_ago)
+    verified = await t.program.call("audit", "verify", "--json")
+    assert (verified.code, verified.json["violations"]) == (0, [])
+    assert verified.json["seals"] == len(seals)
+
+
 CHECKS: Final[Sequence[Callable[[Traffic], Awaitable[None]]]] = (
-    there_are_a_million_events_and_they_keep_the_laws,
+    the_events_are_there_and_keep_the_laws,
     every_session_is_reported_with_its_ending,
     sessions_count_their_streams_and_interrupts,
     every_stream_is_reported_with_its_outcome,
@@ -268,4 +317,7 @@ CHECKS: Final[Sequence[Callable[[Traffic], Awaitable[None]]]] = (
     live_and_backlog_are_of_this_moment,
     pictures_are_drawn,
     formats_tell_the_same,
+    a_session_tells_its_story,
+    the_trail_is_exported_whole_and_in_part,
+    the_trail_is_verified_sealed_and_pruned,
 )

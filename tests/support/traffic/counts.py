@@ -37,6 +37,8 @@ class Counts:
         settled: how many signals came to which outcome.
         latency_us: how long all settled signals took, together.
         asked: by who asked, how many signals that led to.
+        stories: by life of a session, its id, when its last event happened, and how many it has.
+        going_on: the lives that are not over, or have a signal that is not settled.
     """
 
     hours: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -48,6 +50,8 @@ class Counts:
     settled: Counter[str] = field(default_factory=Counter)
     latency_us: int = 0
     asked: Counter[str | None] = field(default_factory=Counter)
+    stories: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    going_on: set[int] = field(default_factory=set)
     live_sessions: int = 0
     live_streams: int = 0
     sessions_streaming: int = 0
@@ -58,8 +62,19 @@ class Counts:
         """How often each event happened in all."""
         return sum(self.hours.values(), Counter())
 
-    def happened(self, event: str, at: int) -> None:
+    def happened(self, event: str, at: int, session_id: str, session_uid: int) -> None:
         self.hours[at - at % HOUR][event] += 1
+        _, last, number = self.stories.get(session_uid, (session_id, at, 0))
+        self.stories[session_uid] = (session_id, max(last, at), number + 1)
+
+    def over_before(self, at: int) -> tuple[int, int]:
+        """How many stories were over before `at`, and how many events these have."""
+        over = [
+            number
+            for uid, (_, last, number) in self.stories.items()
+            if last < at and uid not in self.going_on
+        ]
+        return len(over), sum(over)
 
     def session_ended(self, ending: str, lived: int) -> None:
         self.endings[ending] += 1

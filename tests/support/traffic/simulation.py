@@ -190,6 +190,7 @@ class Simulation:
         times = [at for s in streams for at in (s.began, s.ended) if at < self.until]
         self.live.sessions.append((session_id, uid, began, max(times, default=began)))
         self.counts.live_sessions += 1
+        self.counts.going_on.add(uid)
         is_streaming = any(s.began < self.until <= s.ended for s in streams)
         self.counts.sessions_streaming += is_streaming
 
@@ -231,6 +232,7 @@ class Simulation:
             request = (self._uuid(), s.worker_id, s.request_id or 0, ended.session_id)
             self.live.signals.append((*request, ended.session_uid, *agent, action, s.ended))
             self.counts.open_signals += 1
+            self.counts.going_on.add(ended.session_uid)
             return
         settled = ended._replace(at=s.ended + latency, event="signal_settled", outcome=outcome)
         self._write(settled._replace(started_at=s.ended, detail=details.get(outcome)))
@@ -240,7 +242,7 @@ class Simulation:
     def _write(self, event: Event) -> None:
         if event.at < self.until:
             self._days[event.at - event.at % DAY].append(event)
-            self.counts.happened(event.event, event.at)
+            self.counts.happened(event.event, event.at, event.session_id, event.session_uid)
 
     def _uuid(self) -> int:
         # Version 4, as those of the service.
