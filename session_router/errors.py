@@ -47,6 +47,10 @@ class DatabaseUnavailableError(DatabaseError):
         self.nothing_written = nothing_written
 
 
+class RefusedError(DatabaseError):
+    """The database refused a change for its values, or for another that was in its way."""
+
+
 class SchemaError(DatabaseError):
     """The database's tables are missing, behind, ahead of, or different from this code's."""
 

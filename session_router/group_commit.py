@@ -8,15 +8,17 @@ of its own batch, and gets its own result or error.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from copy import copy
 from enum import Enum
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from session_router.errors import (
-    DatabaseError,
-    DatabaseUnavailableError,
     DeadlineExceededError,
     OverloadedError,
-    SchemaError,
+    RefusedError,
+    SessionRouterError,
+    WorkerGoneError,
 )
 
 Item = TypeVar("Item")
@@ -94,32 +96,41 @@ class GroupCommit(Generic[Item, Result]):
             )
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         lane.append((item, future))
-        if number not in self._busy:
-            self._busy.add(number)
-            self._spawn(self._drain(number))
+        self._wake(number)
         try:
             async with asyncio.timeout(self._deadline_sec):
                 return await future
         except TimeoutError:
-            # One that a batch raised is the caller's own, not the clock's.
-            if not future.cancelled():
-                raise
-            raise DeadlineExceededError.of(self._deadline_sec) from None
+            if future.cancelled():
+                raise DeadlineExceededError.of(self._deadline_sec) from None
+            return future.result()  # which came in the same moment, or is an error of its own
 
     async def close(self) -> None:
         """Wait until all that was submitted has been carried out, or has failed."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _drain(self, number: int) -> None:
+    def _wake(self, number: int) -> None:
+        """Have the lane drained, unless that is under way."""
+        if number not in self._busy:
+            self._busy.add(number)
+            task = self._spawn(self._drain(self._lanes[number]))
+            task.add_done_callback(partial(self._rest, number))
+
+    async def _drain(self, lane: "deque[_Entry[Item, Result]]") -> None:
         """Commit batch after batch until nobody waits in the lane."""
+        while batch := self._take(lane):
+            await self._carry_out(batch)
+
+    def _rest(self, number: int, drained: "asyncio.Task[None]") -> None:
+        """A drain is over. Who came since is waited for by nobody yet."""
+        self._busy.discard(number)
         lane = self._lanes[number]
-        try:
-            while batch := self._take(lane):
-                await self._carry_out(batch)
-        finally:
-            # No await since the lane was seen empty: whoever submits from here on wakes it again.
-            self._busy.discard(number)
+        if drained.cancelled():  # the event loop ends, and with it the hope of an answer
+            while lane:
+                lane.popleft()[1].cancel()
+        elif lane:
+            self._wake(number)
 
     def _take(self, lane: "deque[_Entry[Item, Result]]") -> "list[_Entry[Item, Result]]":
         """The next batch: what has waited longest, without those whose callers went away."""
@@ -142,19 +153,23 @@ class GroupCommit(Generic[Item, Result]):
             raise
         for entry, result in zip(batch, results, strict=True):
             if isinstance(result, Postponed):
-                self._spawn(self._carry_out_alone(*entry))
+                self._send_alone(entry)
             elif not entry[1].done():
                 entry[1].set_result(result)
 
     def _fail(self, batch: "list[_Entry[Item, Result]]", error: Exception) -> None:
         """One item that the database refuses must not fail those beside it: each goes alone."""
-        if len(batch) > 1 and _is_about_one_item(error):
-            for entry in batch:
-                self._spawn(self._carry_out_alone(*entry))
-            return
-        for _, future in batch:
-            if not future.done():
-                future.set_exception(error)
+        for entry in batch:
+            if len(batch) > 1 and isinstance(error, _ABOUT_ONE_ITEM):
+                self._send_alone(entry)
+            elif not entry[1].done():
+                entry[1].set_exception(_own(error))
+
+    def _send_alone(self, entry: "_Entry[Item, Result]") -> None:
+        _, future = entry
+        task = self._spawn(self._carry_out_alone(*entry))
+        # Cancelled before its first step it could not do that itself.
+        task.add_done_callback(lambda _: future.done() or future.cancel())
 
     async def _carry_out_alone(self, item: Item, future: "asyncio.Future[Result]") -> None:
         if future.done():
@@ -164,23 +179,28 @@ class GroupCommit(Generic[Item, Result]):
         except Exception as error:
             if not future.done():
                 future.set_exception(error)
-        except BaseException:
-            future.cancel()
-            raise
         else:
             if not future.done():
                 future.set_result(result)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 _Entry = tuple[Item, "asyncio.Future[Result]"]
 
 
-def _is_about_one_item(error: Exception) -> bool:
-    """Whether an error may be one item's fault, and it is certain that nothing was written."""
-    is_refusal = isinstance(error, DatabaseError)
-    return is_refusal and not isinstance(error, DatabaseUnavailableError | SchemaError)
+_ABOUT_ONE_ITEM: Final = (RefusedError, WorkerGoneError)
+"""What may be one item's fault, and leaves nothing written."""
+
+
+def _own(error: Exception) -> Exception:
+    """An error for one caller: each adds to the traceback and the context of what it raises."""
+    if not isinstance(error, SessionRouterError):
+        return error
+    own = copy(error)
+    own.__cause__ = error
+    return own

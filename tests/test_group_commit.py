@@ -1,6 +1,7 @@
 """Group commit: whose item is in which batch, and what each caller is told."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -12,6 +13,9 @@ from session_router import (
     DatabaseUnavailableError,
     DeadlineExceededError,
     OverloadedError,
+    RefusedError,
+    SessionRouterError,
+    WorkerGoneError,
 )
 from session_router.group_commit import GroupCommit, Postponed
 
@@ -122,9 +126,8 @@ async def test_one_who_waits_alone_holds_up_no_later_batch() -> None:
     assert await held == 2
 
 
-async def test_an_item_that_the_database_refuses_fails_alone() -> None:
-    refusal = DatabaseError("no such value")
-
+@pytest.mark.parametrize("refusal", [RefusedError("no such value"), WorkerGoneError("reaped")])
+async def test_an_item_that_is_refused_fails_alone(refusal: SessionRouterError) -> None:
     async def commit(items: Sequence[int]) -> list[int | Postponed]:
         if 2 in items:
             raise refusal
@@ -138,16 +141,26 @@ async def test_an_item_that_the_database_refuses_fails_alone() -> None:
     assert found == [1, refusal, 3]
 
 
-async def test_what_may_have_happened_is_not_repeated() -> None:
-    lost = DatabaseUnavailableError("the connection was lost")
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatabaseUnavailableError("the connection was lost"),  # it may have happened
+        DatabaseError("this server only reads"),  # each alone would be told the same
+    ],
+)
+async def test_what_is_no_fault_of_one_item_is_told_to_all_and_not_repeated(
+    error: DatabaseError,
+) -> None:
     database = Database()
 
     async def commit(_: Sequence[int]) -> list[int | Postponed]:
-        raise lost
+        raise error
 
     commits = GroupCommit(commit, database.carry_out_alone, lambda item: item, 5.0, lanes=1)
-    found = await asyncio.gather(*map(commits.submit, (1, 2)), return_exceptions=True)
-    assert found == [lost, lost]
+    first, second = await asyncio.gather(*map(commits.submit, (1, 2)), return_exceptions=True)
+    assert type(first) is type(second) is type(error)
+    assert str(first) == str(second) == str(error)
+    assert first is not second  # what one caller adds to its error is not the other's
     assert database.alone == []
 
 
@@ -222,6 +235,31 @@ async def test_closing_waits_for_all_that_was_submitted() -> None:
     await closing
     assert all(task.done() for task in tasks)
     assert database.alone == [2]
+
+
+async def test_a_lane_that_was_cancelled_before_its_first_step_works_again() -> None:
+    database = Database()
+    commits = group(database)
+    before = asyncio.all_tasks()
+    [task] = await waiting(commits, 1)
+    for other in asyncio.all_tasks() - before - {task}:
+        other.cancel()
+    assert isinstance(await told(task), asyncio.CancelledError)
+    assert await commits.submit(2) == 20
+
+
+async def test_a_result_of_the_last_moment_is_not_lost() -> None:
+    database = Database()
+    commits = group(database, deadline_sec=0.05)
+    task = await begun(commits, database, 1)
+
+    def commit_late() -> None:
+        """The commit is to return in the turn of the loop in which the deadline is over."""
+        database.may_commit.set()
+        time.sleep(0.05)
+
+    asyncio.get_running_loop().call_later(0.03, commit_late)
+    assert await task == 10
 
 
 async def test_callers_are_not_left_hanging_when_the_loop_cancels_everything() -> None:

@@ -10,13 +10,15 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from session_router.errors import DatabaseError, DatabaseUnavailableError, SchemaError
+from session_router.errors import DatabaseError, DatabaseUnavailableError, RefusedError, SchemaError
 from session_router.logs import explain
 
 # https://www.postgresql.org/docs/15/errcodes-appendix.html
 _SCHEMA_CODES: Final = {"3F000", "42P01", "42703", "42883"}
 _POOLER_CODES: Final = {"26000", "42P05"}
 _UNAVAILABLE_CLASSES: Final = {"08", "28", "3D", "53", "57"}
+# Data, constraints, deadlocks and the like, locks: about one change, not about the database.
+_REFUSAL_CLASSES: Final = {"22", "23", "40", "55"}
 _SQLITE_SCHEMA_TEXTS: Final = ("no such table", "no such column", "has no column named")
 
 _UPGRADE: Final = "run 'session-router db upgrade', or see 'session-router db check'"
@@ -69,7 +71,12 @@ def _translate(cause: BaseException | None, *, is_cut: bool = False) -> Database
         return _unreachable(said)
     if not code and type(cause).__name__ in ("OperationalError", "InterfaceError"):
         return _unreachable(said)
-    return DatabaseError(f"the database refused the operation ({said}); nothing was written.")
+    refusal = f"the database refused the operation ({said}); nothing was written."
+    is_about_it = code[:2] in _REFUSAL_CLASSES or type(cause).__name__ in (
+        "IntegrityError",
+        "DataError",
+    )
+    return RefusedError(refusal) if is_about_it else DatabaseError(refusal)
 
 
 def _unreachable(said: object) -> DatabaseUnavailableError:

@@ -4,16 +4,16 @@ The held transaction is a batch's function call that has not committed yet, or w
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router import WorkerGoneError
+from session_router import InvalidAgentIdError, Session, WorkerGoneError
 from session_router.events import StreamOutcome
-from session_router.repository.sql import endings, streams
+from session_router.repository.sql import endings, sessions, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
 FOREVER = timedelta(days=1)
@@ -149,6 +149,69 @@ async def test_a_held_row_delays_only_those_of_its_batch_that_want_it(race: Race
         assert not held.done()
     await within(held)
     assert len(await race.repository.list_streams("s")) == 1
+
+
+async def test_a_registration_holds_its_session_even_where_its_last_touch_lies_ahead(
+    race: Race,
+) -> None:
+    """Such a session is not touched, and so would not be locked by that."""
+    worker_id = await race.worker()
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    await race.repository.save_session(Session(session_id="s", last_updated=ahead))
+    async with race.held() as conn:
+        await endings.replace(conn, race.tables, "s", BY_TEST)
+        registering = await race.blocked(race.register("s", worker_id))
+    await within(registering)
+    events = await race.repository.list_events("s")
+    [begun] = [event for event in events if event.event == "stream_started"]
+    lives = [event.session_uid for event in events if event.event == "session_started"]
+    assert begun.session_uid == lives[-1]
+
+
+async def test_who_creates_a_session_slowly_delays_only_those_who_want_it(race: Race) -> None:
+    worker_id = await race.worker()
+    await race.repository.start_session("a", BY_TEST)
+    async with race.held() as conn:
+        await sessions.create(conn, race.tables, "s", BY_TEST)
+        held = asyncio.create_task(race.register("s", worker_id))
+        others = [race.register("a", worker_id), race.register("z", worker_id)]
+        await within(asyncio.gather(*others))
+        assert not held.done()
+    await within(held)
+    assert len(await race.repository.list_streams("s")) == 1
+
+
+async def test_many_held_sessions_leave_connections_to_all_others(race: Race) -> None:
+    names = [f"held {n}" for n in range(30)]  # more than the pool has connections
+    for name in (*names, "free"):
+        await race.repository.start_session(name, BY_TEST)
+    async with race.held() as conn:
+        await conn.execute(
+            text("SELECT 1 FROM session_router.sessions WHERE session_id <> 'free' FOR UPDATE")
+        )
+        waiting = [asyncio.create_task(race.repository.touch_session(name)) for name in names]
+        await race.blocked(race.repository.touch_session("held 0"))
+        assert await within(race.repository.touch_session("free")) is not None
+        assert not any(task.done() for task in waiting)
+    assert None not in await within(asyncio.gather(*waiting))
+
+
+async def test_a_row_that_was_inserted_by_hand_spoils_no_batch(race: Race) -> None:
+    for name in ("s", "free"):
+        await race.repository.start_session(name, BY_TEST)
+    async with race.held() as conn:
+        await conn.execute(
+            text(
+                "INSERT INTO session_router.agent_streams SELECT 's', 'no type', 'a', "
+                "gen_random_uuid(), gen_random_uuid(), now()"
+            )
+        )
+    asked = (race.repository.touch_session(name) for name in ("s", "free"))
+    spoilt, fine = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(spoilt, InvalidAgentIdError)
+    assert isinstance(fine, Session)
+    async with race.held() as conn:
+        await conn.execute(text("DELETE FROM session_router.agent_streams"))
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
-from pyarrow import parquet  # type: ignore[import-untyped] - it ships no types
+from pyarrow import parquet  # type: ignore[import-untyped]
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 

@@ -179,3 +179,20 @@ async def test_a_session_that_is_saved_keeps_its_workers_streams(
         await repository.save_session(Session(session_id="chat", agents_streaming={ALICE}))
         [stream] = await repository.list_streams("chat")
         assert (stream.stream_id, stream.worker_id) == (stream_id, manager.worker_id)
+
+
+async def test_a_worker_that_is_gone_costs_those_that_live_nothing(
+    repository: SessionRepository,
+) -> None:
+    alive, gone = uuid4(), uuid4()
+    await repository.add_worker(alive, "host", 1)
+    found = await asyncio.gather(
+        *(
+            repository.register_stream(session_id, ALICE, worker_id, uuid4(), renew=False)
+            for session_id, worker_id in [("a", alive), ("b", gone), ("c", alive)]
+        ),
+        return_exceptions=True,
+    )
+    assert [isinstance(one, WorkerGoneError) for one in found] == [False, True, False]
+    assert await repository.find_session("b") is None
+    assert await violations(repository) == []

@@ -5,7 +5,9 @@ the common case; what they leave out is told, and goes the long way alone, in wh
 skipped: rows that somebody holds, a stream that is taken over, a worker that was reaped.
 
 The lock rules hold within: rows are locked in key order and never waited for (SKIP LOCKED), and
-what depends on a lock is read in a later statement, or written so that a lost race shows.
+what depends on a lock is read in a later statement, or written so that a lost race shows. Only
+who creates what another transaction is just creating has to wait; not for long, or the batch
+fails as a whole, and each goes alone.
 
 Why functions: `agent_streams` lives on inserts and deletes, so a plan that was made while it was
 small is ruinous a minute later. Here the planner is kept off the whole table, by settings that
@@ -74,7 +76,7 @@ RETURNS TABLE (
     is_busy boolean
 )
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
-SET enable_nestloop = off SET enable_mergejoin = off AS $$
+SET enable_nestloop = off SET enable_mergejoin = off SET lock_timeout = '100ms' AS $$
 #variable_conflict use_column
 DECLARE
     found integer;
@@ -116,11 +118,13 @@ CREATE FUNCTION {s}.register_streams(
 )
 RETURNS TABLE (stream_id uuid)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
-SET enable_nestloop = off SET enable_mergejoin = off AS $$
+SET enable_nestloop = off SET enable_mergejoin = off SET lock_timeout = '100ms' AS $$
 #variable_conflict use_column
 DECLARE
     fenced uuid[];
     touched text[];
+    held_ids text[];
+    held_uids uuid[];
 BEGIN
     fenced := ARRAY(
         SELECT w.worker_id FROM {s}.workers w WHERE w.worker_id = ANY (workers)
@@ -134,10 +138,18 @@ BEGIN
         SELECT s.session_id FROM {s}.start_sessions(ids, uids, workers, '0') s
         WHERE NOT s.is_busy
     );
-    RETURN QUERY
-    WITH held AS (
+    -- One that was touched just now by somebody else is not held yet, and may be ending.
+    SELECT array_agg(l.session_id), array_agg(l.session_uid) INTO held_ids, held_uids
+    FROM (
         SELECT s.session_id, s.session_uid FROM {s}.sessions s
         WHERE s.session_id = ANY (touched)
+        ORDER BY s.session_id
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) l;
+    RETURN QUERY
+    WITH held AS (
+        SELECT h.session_id, h.session_uid
+        FROM unnest(held_ids, held_uids) h (session_id, session_uid)
     ), opened AS (
         INSERT INTO {s}.agent_streams
             (session_id, agent_type, agent_key, stream_id, worker_id, started_at)
@@ -146,7 +158,7 @@ BEGIN
         FROM unnest(ids, types, keys, stream_ids, workers)
             u (session_id, agent_type, agent_key, stream_id, worker_id)
         JOIN held h ON h.session_id = u.session_id
-        ORDER BY h.session_id, u.agent_type COLLATE "C", u.agent_key COLLATE "C"
+        ORDER BY h.session_id COLLATE "C", u.agent_type COLLATE "C", u.agent_key COLLATE "C"
         ON CONFLICT DO NOTHING
         RETURNING session_id, agent_type, agent_key, stream_id, worker_id, started_at
     ), told AS (

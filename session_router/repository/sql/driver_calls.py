@@ -55,7 +55,9 @@ class DriverCalls:
             await _give_back(held)
             raise
         except BaseException:
-            held.invalidate()  # in the middle of a query it is of no use to anybody
+            # In the middle of a query it is of no use to anybody. In a greenlet it is closed in
+            # the way that has the server cancel the query, which else would hold its locks on.
+            await asyncio.shield(greenlet_spawn(held.invalidate))
             raise
         await _give_back(held)
         return rows

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
+from session_router.errors import InvalidAgentIdError
+from session_router.group_commit import Postponed
 from session_router.repository.base import Registration
 from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
 from session_router.repository.sql.transactions import Transactions
@@ -33,7 +35,7 @@ _READ: Final = """
 
 
 class HotOnSqlite:
-    """Nobody else writes meanwhile, so nothing is postponed.
+    """Nobody else writes meanwhile, so nobody waits for a row.
 
     An item that fails rolls back the whole transaction, and each is then tried alone.
     """
@@ -42,15 +44,15 @@ class HotOnSqlite:
         self._transactions = transactions
         self._t = t
 
-    async def touch(self, asked: Sequence[Touch]) -> list[Session | None]:
-        async def touch(conn: AsyncConnection) -> list[Session | None]:
+    async def touch(self, asked: Sequence[Touch]) -> list[Session | Postponed | None]:
+        async def touch(conn: AsyncConnection) -> list[Session | Postponed | None]:
             found = await _touch(conn, asked)
             return [found[one.session_id]() if one.session_id in found else None for one in asked]
 
         return await self._transactions.write(touch)
 
-    async def start(self, asked: Sequence[Start]) -> list[Session]:
-        async def start(conn: AsyncConnection) -> list[Session]:
+    async def start(self, asked: Sequence[Start]) -> list[Session | Postponed]:
+        async def start(conn: AsyncConnection) -> list[Session | Postponed]:
             found = await _touch(conn, asked)
             missing = {one.session_id: one for one in asked if one.session_id not in found}
             made = {i: await one.alone(conn, self._t) for i, one in missing.items()}
@@ -76,7 +78,7 @@ class HotOnSqlite:
 
 async def _touch(
     conn: AsyncConnection, asked: Sequence[Touch] | Sequence[Start]
-) -> dict[str, Callable[[], Session]]:
+) -> dict[str, Callable[[], Session | Postponed]]:
     """Touch those sessions that live and read them; each value makes a snapshot of its own.
 
     Where none is idle for the resolution, nothing is written, and so nothing has to reach the disk.
@@ -90,12 +92,16 @@ async def _touch(
     return {row[0]: partial(_session_of, row) for row in found}
 
 
-def _session_of(row: Sequence[str]) -> Session:
+def _session_of(row: Sequence[str]) -> Session | Postponed:
     """The database's values need no validation."""
-    session_id, start_time, last_updated, agents = row
+    session_id, start_time, last_updated, streaming = row
+    try:
+        agents = {AgentId.from_str(agent) for agent in json.loads(streaming)}
+    except InvalidAgentIdError:  # inserted by hand: no fault of those beside it
+        return Postponed.ALONE
     return Session.model_construct(
         session_id=session_id,
         start_time=datetime.fromisoformat(f"{start_time}Z"),
         last_updated=datetime.fromisoformat(f"{last_updated}Z"),
-        agents_streaming={AgentId.from_str(agent) for agent in json.loads(agents)},
+        agents_streaming=agents,
     )

@@ -1,7 +1,8 @@
 """Touch, start, register and finish: what agents do all the time, through group commit."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -15,6 +16,9 @@ from session_router.repository.sql.hot_on_sqlite import HotOnSqlite
 from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
 from session_router.repository.sql.transactions import Transactions
 from session_router.session import Session
+
+_ALONE_AT_ONCE: Final = 5
+"""Well below a pool's size: however many rows are held, the batches still get connections."""
 
 Result = TypeVar("Result")
 
@@ -55,6 +59,7 @@ class HotOperations:
         self._transactions = transactions
         self._t = t
         self._deadline_sec = deadline_sec
+        self._alone = asyncio.Semaphore(_ALONE_AT_ONCE)
         many: Batches = HotOnSqlite(transactions, t)
         if t.sessions.schema is not None:
             many = HotOnPostgresql(DriverCalls(engine, deadline_sec), t.sessions.schema)
@@ -79,7 +84,9 @@ class HotOperations:
     ) -> GroupCommit[Asked, Result]:
         async def alone(asked: Asked) -> Result:
             return await self._transactions.write(
-                lambda conn: carry_out(asked, conn, self._t), session_id=asked.session_id
+                lambda conn: carry_out(asked, conn, self._t),
+                session_id=asked.session_id,
+                among=self._alone,
             )
 
         return GroupCommit(

@@ -36,17 +36,24 @@ class Transactions:
         self._session_turns = SessionTurns()
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def write(self, operation: Operation[T], *, session_id: str | None = None) -> T:
+    async def write(
+        self,
+        operation: Operation[T],
+        *,
+        session_id: str | None = None,
+        among: AbstractAsyncContextManager[object] | None = None,
+    ) -> T:
         """Run `operation` and commit, or roll back what it wrote.
 
         Args:
             session_id: the session whose row the operation locks, where it is just one.
+            among: a bound on such operations, entered when it is the session's turn.
 
         Raises:
             DeadlineExceededError: no answer in time; whether it committed is unknown.
             DatabaseError: the database failed it.
         """
-        return await self._run(operation, self._connections.writing, session_id)
+        return await self._run(operation, self._connections.writing, session_id, among)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation`, which only reads; it waits for no writer. Raises as `write`."""
@@ -63,9 +70,15 @@ class Transactions:
         await self._connections.close()
 
     async def _run(
-        self, operation: Operation[T], connecting: Connecting, session_id: str | None = None
+        self,
+        operation: Operation[T],
+        connecting: Connecting,
+        session_id: str | None = None,
+        among: AbstractAsyncContextManager[object] | None = None,
     ) -> T:
-        task = asyncio.create_task(self._attempt(operation, connecting, session_id))
+        task = asyncio.create_task(
+            self._attempt(operation, connecting, session_id, among or nullcontext())
+        )
         self._running.add(task)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._deadline_sec)
@@ -81,11 +94,15 @@ class Transactions:
         raise DeadlineExceededError.of(self._deadline_sec)
 
     async def _attempt(
-        self, operation: Operation[T], connecting: Connecting, session_id: str | None
+        self,
+        operation: Operation[T],
+        connecting: Connecting,
+        session_id: str | None,
+        among: AbstractAsyncContextManager[object],
     ) -> T:
         turn = nullcontext() if session_id is None else self._session_turns.at(session_id)
         try:
-            async with asyncio.timeout(self._deadline_sec), turn:
+            async with asyncio.timeout(self._deadline_sec), turn, among:
                 with translated():
                     async with connecting() as conn:
                         return await operation(conn)
