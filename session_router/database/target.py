@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -17,6 +18,7 @@ from session_router.database.engine import (
 )
 from session_router.database.faults import translated
 from session_router.database.write_turns import WriteTurns
+from session_router.errors import DatabaseUnavailableError
 from session_router.settings import DEFAULT_SCHEMA
 
 T = TypeVar("T")
@@ -54,6 +56,7 @@ class Target:
             DatabaseError: the database failed what was done within.
         """
         engine = create_engine(self.url)
+        _refuse_missing_folder(sqlite_file(engine.url))
         try:
             with translated():
                 async with AsyncExitStack() as stack:
@@ -70,3 +73,13 @@ class Target:
         """Run `work` on such a connection."""
         async with self.connected(writes=writes) as conn:
             return await conn.run_sync(work)
+
+
+def _refuse_missing_folder(file: Path | None) -> None:
+    """SQLite makes a missing file, but no folder, and says only that it cannot open it."""
+    if file is not None and not file.parent.is_dir():
+        raise DatabaseUnavailableError(
+            f"the database file {str(file)!r} cannot be there, as its folder does not exist; "
+            "create the folder, or name another file.",
+            nothing_written=True,
+        )
