@@ -27,10 +27,11 @@ def program(program: Program, database_url: str, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 async def manager(database_url: str) -> AsyncIterator[SessionManager]:
+    """Not started, so that it sweeps when a test says so; its first registration enters it."""
     repository = SQLAlchemySessionRepository.from_url(database_url)
-    tuning = Tuning(poll_interval_sec=0.05)
-    async with SessionManager(repository, Runtime(), tuning=tuning) as manager:
-        yield manager
+    manager = SessionManager(repository, Runtime(), tuning=Tuning(poll_interval_sec=0.05))
+    yield manager
+    await manager.shutdown()
     await repository.close()
 
 
