@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import Text, delete, insert, literal, select, tuple_, update
+from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.agent_id import AgentId
@@ -166,36 +166,6 @@ async def _finish(
     stopped, now = await rows.lock_streams_at(conn, t, session_ids)
     uids = {session.session_id: session.session_uid for session in ending}
     events, signals = records.stop_streams(stopped, uids, now, StreamOutcome(event), request_id)
-    await streams.take_out(conn, t, stopped, events, signals)
-    await _record_ends(conn, t, session_ids, now, event, asker, request_id)
+    finished = [records.session_finished(s, now, event, asker, request_id) for s in ending]
+    await streams.take_out(conn, t, stopped, [*events, *finished], signals)
     return stopped, signals
-
-
-async def _record_ends(
-    conn: AsyncConnection,
-    t: Tables,
-    session_ids: Sequence[str],
-    now: datetime,
-    event: EventName,
-    asker: Asker,
-    request_id: UUID,
-) -> None:
-    """Write the terminal events from the rows themselves: a sweep ends thousands at once."""
-    sessions_ending = t.sessions.c
-    told = {
-        "occurred_at": literal(now, t.session_events.c.occurred_at.type),
-        "session_id": sessions_ending.session_id,
-        "session_uid": sessions_ending.session_uid,
-        "event": literal(event.value),
-        "worker_id": literal(asker.worker_id, t.session_events.c.worker_id.type),
-        "request_id": literal(request_id, t.session_events.c.request_id.type),
-        "started_at": sessions_ending.start_time,
-        "actor": literal(asker.actor, Text),
-        "detail": literal(asker.reason, Text),
-    }
-    ends = (
-        select(*(value.label(name) for name, value in told.items()))
-        .where(one_of(sessions_ending.session_id, session_ids))
-        .order_by(sessions_ending.session_id)
-    )
-    await conn.execute(insert(t.session_events).from_select(list(told), ends))
