@@ -46,6 +46,18 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(
+    request: pytest.FixtureRequest, postgres: PostgresDatabases, tmp_path: Path
+) -> Iterator[str]:
+    """Either database, without tables; the SQLite file is not there yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    with postgres.fresh(empty=True) as url:
+        yield url
+
+
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def repository(request: pytest.FixtureRequest) -> AsyncIterator[SessionRepository]:
     """Each of the repositories, empty."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
@@ -12,20 +11,8 @@ from session_router.database import migrate
 from session_router.database.engine import create_engine
 from session_router.database.migrate import Target
 from session_router.database.schema import OLDEST_CODE_TABLE, VERSION_TABLE
-from tests.support.databases import PostgresDatabases
 from tests.support.laws import contents, violations
 from tests.support.sql import query
-
-
-@pytest.fixture
-def empty_url(request: pytest.FixtureRequest, database_url: str) -> Iterator[str]:
-    """Either database, without tables."""
-    if database_url.startswith("sqlite"):
-        yield database_url.replace("session_router.db", "empty.db")
-        return
-    postgres: PostgresDatabases = request.getfixturevalue("postgres")
-    with postgres.fresh(empty=True) as url:
-        yield url
 
 
 async def fill(url: str) -> None:
