@@ -1,5 +1,6 @@
 """Sessions and agents over HTTP, on every repository."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -65,7 +66,8 @@ async def test_get_reads_and_neither_touches_nor_creates(
 async def test_touch_moves_the_last_use_and_creates_nothing(
     client: httpx.AsyncClient, repository: SessionRepository
 ) -> None:
-    saved = Session(session_id="chat", last_updated="2020-01-01T00:00:00Z")  # type: ignore[arg-type]
+    # Idle, yet not so long that the manager's own sweep would end it.
+    saved = Session(session_id="chat", last_updated=datetime.now(UTC) - timedelta(minutes=1))
     await repository.save_session(saved)
     touched = await client.post("/sessions/chat/touch")
     assert touched.status_code == 200
