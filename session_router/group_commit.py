@@ -158,9 +158,12 @@ class GroupCommit(Generic[Item, Result]):
                 entry[1].set_result(result)
 
     def _fail(self, batch: "list[_Entry[Item, Result]]", error: Exception) -> None:
-        """One item that the database refuses must not fail those beside it: each goes alone."""
+        """One item that the database refuses must not fail those beside it: each goes alone.
+
+        So does the item of a batch of one: a batch does not wait for what an item alone waits for.
+        """
         for entry in batch:
-            if len(batch) > 1 and isinstance(error, _ABOUT_ONE_ITEM):
+            if isinstance(error, _ABOUT_ONE_ITEM):
                 self._send_alone(entry)
             elif not entry[1].done():
                 entry[1].set_exception(_own(error))

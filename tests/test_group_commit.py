@@ -141,6 +141,18 @@ async def test_an_item_that_is_refused_fails_alone(refusal: SessionRouterError) 
     assert found == [1, refusal, 3]
 
 
+async def test_a_batch_of_one_that_was_refused_is_tried_alone() -> None:
+    """A batch gives up where an item alone waits."""
+    database = Database()
+
+    async def commit(_: Sequence[int]) -> list[int | Postponed]:
+        raise RefusedError("somebody holds it")
+
+    commits = GroupCommit(commit, database.carry_out_alone, lambda item: item, 5.0)
+    assert await commits.submit(1) == 100
+    assert database.alone == [1]
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -1,7 +1,8 @@
 """One process of a storm: many tasks at random operations on few ids.
 
-Run as `python -m tests.processes.storm URL SEED SECONDS`. Prints `ready` when it begins, and at
-the end one JSON object: how many operations were acknowledged, and which streams were opened.
+Run as `python -m tests.processes.storm URL SEED SECONDS`; a line that it is told ends it earlier.
+Prints `ready` when it begins, and at the end one JSON object: how many operations were
+acknowledged, and which streams were opened.
 Any error ends it with a traceback, which fails the test.
 """
 
@@ -44,6 +45,12 @@ class Storm:
     async def rage(self) -> None:
         while time.monotonic() < self.until:
             await self.step()
+
+    def obey(self) -> None:
+        """A line has come, or there will be none."""
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        if sys.stdin.readline():
+            self.until = 0
 
     async def step(self) -> None:  # noqa: C901 - one case an operation reads best as one list
         manager = self.manager
@@ -96,6 +103,7 @@ async def main(url: str, seed: int, seconds: float) -> None:
         # Seeded for a reproducible storm, not for secrets.
         chance = random.Random(seed)  # noqa: S311
         storm = Storm(manager, chance, time.monotonic() + seconds)
+        asyncio.get_running_loop().add_reader(sys.stdin, storm.obey)
         async with asyncio.TaskGroup() as group:
             for _ in range(TASKS):
                 group.create_task(storm.rage())

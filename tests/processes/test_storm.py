@@ -52,14 +52,21 @@ async def test_two_processes_leave_a_trail_in_which_the_laws_hold(database_url: 
 async def test_a_process_killed_in_the_middle_leaves_the_laws_intact(database_url: str) -> None:
     repository = SQLAlchemySessionRepository.from_url(database_url)
     async with AsyncExitStack() as stack:
-        killed, survivor = await storm(stack, database_url, processes=2)
+        killed, survivor = await storm(stack, database_url, processes=2, seconds=60)
 
         async def is_in_the_middle() -> bool:
             return len(await opened(repository)) >= 50
 
-        await eventually(is_in_the_middle)
+        await eventually(is_in_the_middle, within=40)
         os.kill(killed.pid, signal.SIGKILL)
         assert await violations(repository) == []
+        before = len(await opened(repository))
+
+        async def goes_on() -> bool:
+            return len(await opened(repository)) >= before + 50
+
+        await eventually(goes_on, within=40)
+        await survivor.tell("end")
         [said] = await results([survivor])
     assert await violations(repository) == []
     assert set(said["opened"]) <= await opened(repository)

@@ -39,11 +39,15 @@ class Race:
         async with self._engine.begin() as conn:
             yield conn
 
-    async def blocked(self, operation: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start an operation and return when the server says that it waits for a lock."""
+    async def blocked(self, operation: Coroutine[Any, Any, T], at: str = "") -> asyncio.Task[T]:
+        """Start an operation and return when the server says that it waits for a lock.
+
+        Args:
+            at: how the statement begins in which it is to wait.
+        """
         task = asyncio.create_task(operation)
         async with asyncio.timeout(10), self._engine.connect() as conn:
-            while not await self._waits(conn):
+            while not await self._waits(conn, at):
                 assert not task.done(), "the operation did not wait"
                 await asyncio.sleep(0.005)
         return task
@@ -59,12 +63,13 @@ class Race:
         )
         return registration.stream_id
 
-    async def _waits(self, conn: AsyncConnection) -> bool:
+    async def _waits(self, conn: AsyncConnection, at: str) -> bool:
         found = await conn.execute(
             text(
-                "SELECT count(*) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND wait_event_type = 'Lock' AND starts_with(query, :at)"
+            ),
+            {"at": at},
         )
         await conn.rollback()
         return bool(found.scalar_one())

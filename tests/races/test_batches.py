@@ -4,7 +4,9 @@ The held transaction is a batch's function call that has not committed yet, or w
 """
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -179,6 +181,24 @@ async def test_who_creates_a_session_slowly_delays_only_those_who_want_it(race: 
         assert not held.done()
     await within(held)
     assert len(await race.repository.list_streams("s")) == 1
+
+
+@pytest.mark.parametrize("hot", ["start", "register"])
+async def test_who_creates_a_session_slowly_is_waited_for_also_by_a_batch_of_one(
+    race: Race, hot: str
+) -> None:
+    """A batch gives up soon; who goes alone then waits."""
+    wanting: Coroutine[Any, Any, object]
+    if hot == "start":
+        wanting = race.repository.start_session("s", BY_TEST)
+    else:
+        wanting = race.register("s", await race.worker())
+    async with race.held() as conn:
+        await sessions.create(conn, race.tables, "s", BY_TEST)
+        waiting = await race.blocked(wanting, at="INSERT INTO session_router.sessions")
+    await within(waiting)
+    started = [e for e in await race.repository.list_events("s") if e.event == "session_started"]
+    assert len(started) == 1
 
 
 async def test_many_held_sessions_leave_connections_to_all_others(race: Race) -> None:
