@@ -15,11 +15,13 @@ from benchmarks import population
 from benchmarks.bench import Bench
 from benchmarks.contenders import OURS, Contest, Here, Turns, so_many_callers, take_turns
 from benchmarks.load import Length
+from benchmarks.peers.orm import Orm
 from benchmarks.report import Goal, Report, Table
 from session_router import SessionManager, SQLAlchemySessionRepository
 from session_router.database.migrate import Target, upgrade
 
-_PEER: Final = "aiosqlite, one transaction a call"
+_PEER: Final = "SQLAlchemy ORM, one transaction a call"
+_BARE: Final = "aiosqlite, one transaction a call"
 _BLOCKING: Final = "sqlite3 in the caller's thread"
 _GOAL: Final = 10.0
 _SESSIONS: Final = 100_000
@@ -57,13 +59,15 @@ async def measure(bench: Bench) -> Report:
         manager = await stack.enter_async_context(_manager(file))
         blocking = _Blocking(stack.enter_context(_filled(file)))
         bare = await stack.enter_async_context(_Bare.opened(file))
+        orm = await stack.enter_async_context(Orm.on_sqlite(file, _PRAGMAS))
 
         async def touch(_: int) -> None:
             assert await manager.get_session(_some_session()) is not None
 
         contenders = [
             Here(OURS, touch),
-            Here(_PEER, bare.touch),
+            Here(_PEER, lambda _: orm.touch(_some_session())),
+            Here(_BARE, bare.touch),
             Here(_BLOCKING, blocking.touch),
         ]
         contest = await take_turns(contenders, Turns(_CALLERS, rounds, length), blocking.tidy)
@@ -150,11 +154,12 @@ def _report(contest: Contest) -> Report:
         tables=[Table(["touches/s", *(so_many_callers(n) for n in _CALLERS)], rows)],
         goals=[
             Goal(
-                f"touch / one transaction a call, throughput, {so_many_callers(callers)}",
-                contest.throughput_ratio(_PEER, callers),
+                f"touch / {peer}, throughput, {so_many_callers(callers)}",
+                contest.throughput_ratio(peer, callers),
                 _GOAL,
                 is_upper=False,
             )
+            for peer in (_PEER, _BARE)
         ],
         notes=[
             f"{_SESSIONS:,} sessions; WAL and synchronous = FULL for all.",

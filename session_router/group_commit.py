@@ -94,21 +94,25 @@ class GroupCommit(Generic[Item, Result]):
                 "begun and nothing was written; try again later, or spread the load over more "
                 "workers."
             )
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
         lane.append((item, future))
         self._wake(number)
+        # A tenth of a touch less than with `asyncio.timeout`.
+        deadline = loop.call_later(self._deadline_sec, self._give_up, future)
         try:
-            async with asyncio.timeout(self._deadline_sec):
-                return await future
-        except TimeoutError:
-            if future.cancelled():
-                raise DeadlineExceededError.of(self._deadline_sec) from None
-            return future.result()  # which came in the same moment, or is an error of its own
+            return await future
+        finally:
+            deadline.cancel()
 
     async def close(self) -> None:
         """Wait until all that was submitted has been carried out, or has failed."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _give_up(self, future: "asyncio.Future[Result]") -> None:
+        if not future.done():
+            future.set_exception(DeadlineExceededError.of(self._deadline_sec))
 
     def _wake(self, number: int) -> None:
         """Have the lane drained, unless that is under way."""

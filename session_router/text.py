@@ -1,11 +1,13 @@
 """What a text must be before it may travel to a database, a URL or a log line."""
 
+import re
 from typing import Final
 
 from session_router.errors import InvalidValueError
 
 NAME_LIMIT: Final = 255
 FREE_TEXT_LIMIT: Final = 2_000
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def check_name(value: object, what: str, error: type[InvalidValueError]) -> str:
@@ -49,7 +51,7 @@ def _check_encodable(value: object, what: str, error: type[InvalidValueError]) -
         raise error(f"{what} {_shown(value)} is of type {type(value).__name__}; give it as str.")
     if "\0" in value:
         raise error(f"{what} {_shown(value)} contains a NUL character; remove it.")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _LONE_SURROGATE.search(value):
         raise error(f"{what} {_shown(value)} contains a lone surrogate; decode it as UTF-8 first.")
     return value
 

@@ -1,8 +1,9 @@
 """SQLAlchemy's ORM as it is used every day: one transaction a call."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -52,7 +53,20 @@ class Orm:
         yield cls(engine)
         await engine.dispose()
 
+    @classmethod
+    @asynccontextmanager
+    async def on_sqlite(cls, file: Path, pragmas: Sequence[str]) -> AsyncIterator["Orm"]:
+        """With one connection, since two that write would meet 'database is locked'."""
+        engine = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0)
+        async with engine.connect() as connection:
+            for pragma in pragmas:
+                await connection.exec_driver_sql(pragma)
+        yield cls(engine.execution_options(schema_translate_map={DEFAULT_SCHEMA: None}))
+        await engine.dispose()
+
     async def touch(self, session_id: str) -> None:
         async with AsyncSession(self._engine, expire_on_commit=False) as orm, orm.begin():
             session = await orm.get_one(_Session, session_id)
-            session.last_updated = max(session.last_updated, datetime.now(UTC))
+            # SQLite knows no time zones: what it gives is UTC, and does not say so.
+            now = datetime.now(UTC).replace(tzinfo=session.last_updated.tzinfo)
+            session.last_updated = max(session.last_updated, now)

@@ -1,5 +1,6 @@
 """Engines: from a URL to connections that begin their transactions as this package needs."""
 
+from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
 from typing import Any, Final
@@ -148,17 +149,28 @@ def for_reading(engine: AsyncEngine) -> AsyncEngine:
 
 def _begin_on_sqlite(conn: Connection) -> None:
     reads = conn.get_execution_options().get("session_router_reads", False)
-    if "session_router" not in conn.info:
-        conn.exec_driver_sql(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
-        conn.exec_driver_sql("PRAGMA foreign_keys = ON")
-        conn.exec_driver_sql("PRAGMA synchronous = FULL")
+    for pragma in sqlite_pragmas(conn.info, reads=reads):
+        conn.exec_driver_sql(pragma)
+    conn.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
+
+
+def sqlite_pragmas(info: dict[Any, Any], *, reads: bool) -> Iterator[str]:
+    """What a connection is yet to be told before its transaction begins.
+
+    Args:
+        info: what is known of the connection, as long as it is open.
+        reads: whether it will only read.
+    """
+    if "session_router" not in info:
+        yield f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}"
+        yield "PRAGMA foreign_keys = ON"
+        yield "PRAGMA synchronous = FULL"
         # A batch of touches writes pages all over the file: keep them at hand, and bring them back
         # from the log less often. A fifth more touches a second with 64 callers.
-        conn.exec_driver_sql(f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}")
-        conn.exec_driver_sql(f"PRAGMA wal_autocheckpoint = {_SQLITE_CHECKPOINT_PAGES}")
-        conn.info["session_router"] = True
-    if not reads and "session_router_wal" not in conn.info:
+        yield f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}"
+        yield f"PRAGMA wal_autocheckpoint = {_SQLITE_CHECKPOINT_PAGES}"
+        info["session_router"] = True
+    if not reads and "session_router_wal" not in info:
         # Kept in the file. Left to writers: they come one at a time, and the switch needs that.
-        conn.exec_driver_sql("PRAGMA journal_mode = WAL")
-        conn.info["session_router_wal"] = True
-    conn.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
+        yield "PRAGMA journal_mode = WAL"
+        info["session_router_wal"] = True

@@ -189,6 +189,26 @@ async def test_no_batch_ever_reads_a_whole_table_or_all_that_is_idle(postgres_ur
     assert used["sessions_last_updated_session_id_idx"] == 0
 
 
+async def test_a_batch_on_sqlite_reads_no_whole_table(sqlite_url: str) -> None:
+    repository = SQLAlchemySessionRepository.from_url(sqlite_url)
+    async with repository.engine.begin() as conn:
+        await fill(conn)
+        driver: Any = (await conn.get_raw_connection()).driver_connection
+        ran: list[str] = []
+        await driver.set_trace_callback(ran.append)
+    assert await repository.touch_session("s1") is not None  # is written
+    assert await repository.touch_session("s1", resolution=timedelta(hours=1)) is not None  # is not
+    ours = {statement for statement in ran if "json_each" in statement}
+    assert len(ours) == 3
+    async with repository.engine.connect() as conn:
+        for statement in ours:
+            found = await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
+            steps = [row.detail for row in found]
+            assert any("sqlite_autoindex_sessions_1" in step for step in steps)
+            assert all("json_each" in step for step in steps if step.startswith("SCAN"))
+    await repository.close()
+
+
 async def test_a_sweep_reads_what_is_idle_and_no_whole_table(postgres_url: str) -> None:
     repository = SQLAlchemySessionRepository.from_url(postgres_url)
     worker_id, long_ago = uuid4(), datetime.now(UTC) - timedelta(days=1)

@@ -3,11 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Protocol
+from typing import Protocol, cast
 
+import aiosqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
-from session_router.database.engine import for_reading, sqlite_file, with_our_transactions
+from session_router.database.engine import (
+    for_reading,
+    sqlite_file,
+    sqlite_pragmas,
+    with_our_transactions,
+)
 from session_router.database.write_turns import WriteTurns
 
 
@@ -50,6 +57,20 @@ class PooledConnections:
             yield conn
 
     single = writing
+
+    @asynccontextmanager
+    async def sqlite_driver(self) -> AsyncIterator[aiosqlite.Connection]:
+        """SQLite's driver itself, at its turn to write, with no transaction begun."""
+        async with self._turns:
+            held = await self._writing.raw_connection()
+            driver = cast("aiosqlite.Connection", held.driver_connection)
+            try:
+                for pragma in sqlite_pragmas(held.info, reads=False):
+                    await driver.execute_fetchall(pragma)
+                yield driver
+            finally:
+                # In a greenlet: the pool waits for what is under way, and rolls back what is open.
+                await asyncio.shield(greenlet_spawn(held.close))
 
     async def close(self) -> None:
         """The pool is the engine's."""

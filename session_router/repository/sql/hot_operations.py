@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from session_router.database.schema import Tables
 from session_router.group_commit import GroupCommit, Postponed
 from session_router.repository.base import Registration
+from session_router.repository.sql.connections import PooledConnections
 from session_router.repository.sql.driver_calls import DriverCalls
 from session_router.repository.sql.hot_on_postgresql import HotOnPostgresql
 from session_router.repository.sql.hot_on_sqlite import HotOnSqlite
@@ -54,13 +55,18 @@ class HotOperations:
     """
 
     def __init__(
-        self, engine: AsyncEngine, transactions: Transactions, t: Tables, deadline_sec: float
+        self,
+        engine: AsyncEngine,
+        connections: PooledConnections,
+        transactions: Transactions,
+        t: Tables,
+        deadline_sec: float,
     ) -> None:
         self._transactions = transactions
         self._t = t
         self._deadline_sec = deadline_sec
         self._alone = asyncio.Semaphore(_ALONE_AT_ONCE)
-        many: Batches = HotOnSqlite(transactions, t)
+        many: Batches = HotOnSqlite(transactions, connections, t)
         if t.sessions.schema is not None:
             many = HotOnPostgresql(DriverCalls(engine, deadline_sec), t.sessions.schema)
         # SQLite has one writer at a time, for whom one long queue is better than two.

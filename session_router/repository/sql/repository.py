@@ -76,8 +76,11 @@ class SQLAlchemySessionRepository(SessionRepository):
         self._owns_engine = False
         self._listen_engine = create_engine(listen_url) if listen_url else None
         self._tables: Tables = build_tables(schema if engine.dialect.name != "sqlite" else None)
-        self._transactions = Transactions(PooledConnections(engine), deadline_sec)
-        self._hot = HotOperations(engine, self._transactions, self._tables, deadline_sec)
+        connections = PooledConnections(engine)
+        self._transactions = Transactions(connections, deadline_sec)
+        self._hot = HotOperations(
+            engine, connections, self._transactions, self._tables, deadline_sec
+        )
         # What keeps a worker alive and stoppable; SQLite makes its connections at will.
         self._reserved = self._transactions
         if engine.dialect.name == "postgresql":

@@ -13,9 +13,9 @@ from session_router.errors import DeadlineExceededError
 from session_router.repository.sql.connections import Connections
 from session_router.repository.sql.session_turns import SessionTurns
 
+C = TypeVar("C")
 T = TypeVar("T")
 Operation = Callable[[AsyncConnection], Awaitable[T]]
-Connecting = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 
 class Transactions:
@@ -53,15 +53,15 @@ class Transactions:
             DeadlineExceededError: no answer in time; whether it committed is unknown.
             DatabaseError: the database failed it.
         """
-        return await self._run(operation, self._connections.writing, session_id, among)
+        return await self.run(operation, self._connections.writing, session_id, among)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation`, which only reads; it waits for no writer. Raises as `write`."""
-        return await self._run(operation, self._connections.reading)
+        return await self.run(operation, self._connections.reading)
 
     async def single(self, operation: Operation[T]) -> T:
         """Run an `operation` of one statement. Raises as `write`."""
-        return await self._run(operation, self._connections.single)
+        return await self.run(operation, self._connections.single)
 
     async def close(self) -> None:
         """Wait until the transactions of callers that went away have ended."""
@@ -69,13 +69,14 @@ class Transactions:
             await asyncio.wait(self._running)
         await self._connections.close()
 
-    async def _run(
+    async def run(
         self,
-        operation: Operation[T],
-        connecting: Connecting,
+        operation: Callable[[C], Awaitable[T]],
+        connecting: Callable[[], AbstractAsyncContextManager[C]],
         session_id: str | None = None,
         among: AbstractAsyncContextManager[object] | None = None,
     ) -> T:
+        """Run `operation` on what `connecting` gives; otherwise as `write`, which see."""
         task = asyncio.create_task(
             self._attempt(operation, connecting, session_id, among or nullcontext())
         )
@@ -95,8 +96,8 @@ class Transactions:
 
     async def _attempt(
         self,
-        operation: Operation[T],
-        connecting: Connecting,
+        operation: Callable[[C], Awaitable[T]],
+        connecting: Callable[[], AbstractAsyncContextManager[C]],
         session_id: str | None,
         among: AbstractAsyncContextManager[object],
     ) -> T:
