@@ -24,7 +24,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 class _Intervals(BaseModel):
     """What `Tuning` and `Settings` have in common."""
 
-    sweep_batch_size: int = Field(1_000, ge=1, le=10_000)
+    sweep_batch_size: int = Field(100, ge=1, le=10_000)
     touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
     cancel_timeout_sec: Seconds = 5.0
     heartbeat_interval_sec: Seconds = 5.0
@@ -47,7 +47,9 @@ class Tuning(_Intervals):
     """The manager's intervals and limits beyond those of the published interface.
 
     Attributes:
-        sweep_batch_size: how many sessions one transaction of a sweep deletes at the most.
+        sweep_batch_size: how many sessions one transaction of a sweep deletes at the most. Ten
+            times as many are swept a third faster, and half again as slow is the slowest
+            hundredth of the touches meanwhile.
         touch_resolution_sec: a touch so soon after the last one is answered without a write; the
             sweep makes up for it and leaves a session alone for so long beyond its timeout.
         cancel_timeout_sec: how long a runtime may take to cancel or remove one agent, and a

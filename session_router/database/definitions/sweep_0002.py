@@ -4,7 +4,9 @@ A sweep ends thousands of sessions at once. Row by row through the client each c
 processor time; here it is a few statements in the server, and one way there. Each is a statement
 of its own, so that what is read after the locks is what was committed before them.
 
-The planner is kept on the keys, also in the check of the foreign key that each deletion runs.
+The rows are locked, so they stay where they were found, and are deleted there: among ten million
+each further search by key would cost as much as all else. The planner is kept on the keys, also in
+the check of the foreign key that each deletion runs.
 """
 
 from collections.abc import Sequence
@@ -29,14 +31,20 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off A
 DECLARE
     cutoff CONSTANT timestamptz := clock_timestamp() - idle;
     ids text[];
+    uids uuid[];
+    places tid[];
+    starts timestamptz[];
     times timestamptz[];
     begun timestamptz[];
+    deleted integer;
     nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
     imported_detail CONSTANT text := 'the stream was imported and belongs to no worker';
 BEGIN
-    SELECT array_agg(l.session_id), array_agg(l.last_updated) INTO ids, times
+    SELECT array_agg(l.session_id), array_agg(l.session_uid), array_agg(l.ctid),
+        array_agg(l.start_time), array_agg(l.last_updated)
+    INTO ids, uids, places, starts, times
     FROM (
-        SELECT s.session_id, s.last_updated FROM {s}.sessions s
+        SELECT s.ctid, s.* FROM {s}.sessions s
         WHERE s.last_updated < cutoff AND (s.last_updated, s.session_id)
             > (coalesce(after_updated, '-infinity'), coalesce(after_id, ''))
         ORDER BY s.last_updated, s.session_id
@@ -55,8 +63,10 @@ BEGIN
         array_agg(l.stream_id), array_agg(l.started_at)
     INTO signal_ids, workers, session_ids, session_uids, types, keys, stream_ids, begun
     FROM (
-        SELECT a.*, s.session_uid FROM {s}.agent_streams a
-        JOIN {s}.sessions s ON s.session_id = a.session_id
+        SELECT a.*, (
+            SELECT s.session_uid FROM {s}.sessions s WHERE s.session_id = a.session_id
+        ) AS session_uid
+        FROM {s}.agent_streams a
         WHERE a.session_id = ANY (ids)
         ORDER BY a.session_id, a.agent_type, a.agent_key
         FOR UPDATE OF a
@@ -96,12 +106,14 @@ BEGIN
 
     INSERT INTO {s}.session_events
         (occurred_at, session_id, session_uid, event, worker_id, request_id, started_at)
-    SELECT moment, s.session_id, s.session_uid, 'session_expired', acting_worker, request,
-        s.start_time
-    FROM {s}.sessions s
-    WHERE s.session_id = ANY (ids)
-    ORDER BY s.session_id;
-    DELETE FROM {s}.sessions s WHERE s.session_id = ANY (ids) AND s.last_updated < cutoff;
+    SELECT moment, u.session_id, u.session_uid, 'session_expired', acting_worker, request,
+        u.start_time
+    FROM unnest(ids, uids, starts) u (session_id, session_uid, start_time);
+    DELETE FROM {s}.sessions s WHERE s.ctid = ANY (places) AND s.last_updated < cutoff;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    IF deleted <> sessions THEN
+        RAISE EXCEPTION '% of % sessions that were locked were deleted', deleted, sessions;
+    END IF;
     RETURN NEXT;
 END
 $$

@@ -7,13 +7,12 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
-from session_router.events import EventName, SignalAction, StreamOutcome
+from session_router.events import EventName, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import StopRequest, SweepBatch, SweepPosition
-from session_router.repository.records import NO_WORKER, Asker, SessionRow, Signal, StreamRow
+from session_router.repository.records import Asker, SessionRow, Signal, StreamRow
 from session_router.repository.sql import rows, sessions, streams
 
 
@@ -56,13 +55,7 @@ async def expire(
     limit: int,
     after: SweepPosition | None,
 ) -> SweepBatch:
-    """Delete one batch of idle sessions.
-
-    A session that somebody else holds is skipped: it is being touched, ended, or swept by
-    another worker. The predicate stands again on the deletion.
-    """
-    if conn.dialect.name == "postgresql":
-        return await _expire_on_postgresql(conn, t, idle_for, asker, limit, after)
+    """Delete one batch of idle sessions, on SQLite, where nobody else writes meanwhile."""
     cutoff = await rows.now(conn) - idle_for
     batch = await _idle(conn, t, cutoff, limit, after)
     if not batch:
@@ -70,57 +63,10 @@ async def expire(
     stopped, signals = await _finish(
         conn, t, batch, EventName.SESSION_EXPIRED, asker, request_id=uuid4()
     )
-    await conn.execute(
-        delete(t.sessions)
-        .where(one_of(t.sessions.c.session_id, [session.session_id for session in batch]))
-        .where(t.sessions.c.last_updated < cutoff)
-    )
+    expired = one_of(t.sessions.c.session_id, [session.session_id for session in batch])
+    await conn.execute(delete(t.sessions).where(expired))
     last = SweepPosition(batch[-1].last_updated, batch[-1].session_id)
     return SweepBatch(len(batch), len(stopped), signals, last if len(batch) == limit else None)
-
-
-async def _expire_on_postgresql(
-    conn: AsyncConnection,
-    t: Tables,
-    idle_for: timedelta,
-    asker: Asker,
-    limit: int,
-    after: SweepPosition | None,
-) -> SweepBatch:
-    """The same in one call; see `database/definitions/sweep_0002.py`."""
-    request_id = uuid4()
-    call = f"SELECT * FROM {t.sessions.schema}.expire_sessions($1, $2, $3, $4, $5, $6)"  # noqa: S608 - ours
-    place = (after.last_updated, after.session_id) if after else (None, None)
-    found = await conn.exec_driver_sql(call, (idle_for, limit, *place, asker.worker_id, request_id))
-    row = found.one_or_none()
-    if row is None:
-        return SweepBatch(0, 0, [], None)
-    stopped = zip(
-        row.signal_ids or (),
-        row.workers or (),
-        row.session_ids or (),
-        row.session_uids or (),
-        map(AgentId, row.types or (), row.keys or ()),
-        row.stream_ids or (),
-        strict=True,
-    )
-    signals = [
-        Signal(
-            signal_id=signal_id,
-            worker_id=worker_id,
-            request_id=request_id,
-            session_id=session_id,
-            session_uid=session_uid,
-            agent_id=agent_id,
-            stream_id=stream_id,
-            action=SignalAction.CANCEL_AND_REMOVE,
-            requested_at=row.moment,
-        )
-        for signal_id, worker_id, session_id, session_uid, agent_id, stream_id in stopped
-        if worker_id != NO_WORKER
-    ]
-    last = SweepPosition(row.last_updated, row.last_id) if row.sessions == limit else None
-    return SweepBatch(row.sessions, len(row.stream_ids or ()), signals, last)
 
 
 async def _idle(

@@ -1,14 +1,17 @@
 """The hot operations on PostgreSQL: one function call, and one commit, for a whole batch."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
 
 from session_router.agent_id import AgentId
 from session_router.errors import InvalidAgentIdError
+from session_router.events import SignalAction
 from session_router.group_commit import Postponed
-from session_router.repository.base import Registration
+from session_router.repository.base import Registration, SweepBatch, SweepPosition
+from session_router.repository.records import NO_WORKER, Asker, Signal
 from session_router.repository.sql.driver_calls import DriverCalls
 from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
 from session_router.session import Session
@@ -72,6 +75,26 @@ class HotOnPostgresql:
             ended[row["number"] - 1] = row["stream_id"] or Postponed.ALONE
         return ended
 
+    async def expire(
+        self, idle_for: timedelta, asker: Asker, limit: int, after: SweepPosition | None
+    ) -> SweepBatch:
+        """See `database/definitions/sweep_0002.py`."""
+        request_id = uuid4()
+        place = (after.last_updated, after.session_id) if after else (None, None)
+        found = await self._call(
+            "expire_sessions", idle_for, limit, *place, asker.worker_id, request_id
+        )
+        if not found:
+            return SweepBatch(0, 0, [], None)
+        [row] = found
+        last = SweepPosition(row["last_updated"], row["last_id"])
+        return SweepBatch(
+            row["sessions"],
+            len(row["stream_ids"] or ()),
+            _signals_of(row, request_id),
+            last if row["sessions"] == limit else None,
+        )
+
     async def _call(self, function: str, *arguments: object) -> "list[asyncpg.Record]":
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
         call = f"SELECT * FROM {self._schema}.{function}({places})"  # noqa: S608 - all are ours
@@ -102,3 +125,31 @@ def _session_of(row: "asyncpg.Record | None") -> Session | Postponed | None:
         last_updated=row["last_updated"],
         agents_streaming=agents,
     )
+
+
+def _signals_of(row: "asyncpg.Record", request_id: UUID) -> list[Signal]:
+    """To the owners of the streams that a sweep's batch stopped; imported ones have none."""
+    stopped = zip(
+        row["signal_ids"] or (),
+        row["workers"] or (),
+        row["session_ids"] or (),
+        row["session_uids"] or (),
+        map(AgentId, row["types"] or (), row["keys"] or ()),
+        row["stream_ids"] or (),
+        strict=True,
+    )
+    return [
+        Signal(
+            signal_id=signal_id,
+            worker_id=worker_id,
+            request_id=request_id,
+            session_id=session_id,
+            session_uid=session_uid,
+            agent_id=agent_id,
+            stream_id=stream_id,
+            action=SignalAction.CANCEL_AND_REMOVE,
+            requested_at=row["moment"],
+        )
+        for signal_id, worker_id, session_id, session_uid, agent_id, stream_id in stopped
+        if worker_id != NO_WORKER
+    ]

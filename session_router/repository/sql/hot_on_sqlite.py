@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -14,7 +14,9 @@ from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.errors import InvalidAgentIdError
 from session_router.group_commit import Postponed
-from session_router.repository.base import Registration
+from session_router.repository.base import Registration, SweepBatch, SweepPosition
+from session_router.repository.records import Asker
+from session_router.repository.sql import endings
 from session_router.repository.sql.connections import PooledConnections
 from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
 from session_router.repository.sql.transactions import Transactions
@@ -83,6 +85,13 @@ class HotOnSqlite:
             return [await one.alone(conn, self._t) for one in asked]
 
         return await self._transactions.write(finish)
+
+    async def expire(
+        self, idle_for: timedelta, asker: Asker, limit: int, after: SweepPosition | None
+    ) -> SweepBatch:
+        return await self._transactions.write(
+            lambda conn: endings.expire(conn, self._t, idle_for, asker, limit, after)
+        )
 
     async def _touched(
         self, asked: Sequence[Touch] | Sequence[Start]

@@ -1,7 +1,8 @@
-"""Touch, start, register and finish: what agents do all the time, through group commit."""
+"""Touch, start, register and finish, which agents do all the time, through group commit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -9,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router.database.schema import Tables
 from session_router.group_commit import GroupCommit, Postponed
-from session_router.repository.base import Registration
+from session_router.repository.base import Registration, SweepBatch, SweepPosition
+from session_router.repository.records import Asker
 from session_router.repository.sql.connections import PooledConnections
 from session_router.repository.sql.driver_calls import DriverCalls
 from session_router.repository.sql.hot_on_postgresql import HotOnPostgresql
@@ -35,7 +37,7 @@ Asked = TypeVar("Asked", bound=Request)
 
 
 class Batches(Protocol):
-    """The four on one kind of database, for many at once; see `GroupCommit`."""
+    """The four on one kind of database, for many at once; see `GroupCommit`. And the sweep's."""
 
     async def touch(self, asked: Sequence[Touch]) -> Sequence[Session | Postponed | None]: ...
 
@@ -45,9 +47,13 @@ class Batches(Protocol):
 
     async def finish(self, asked: Sequence[Finish]) -> Sequence[UUID | Postponed | None]: ...
 
+    async def expire(
+        self, idle_for: timedelta, asker: Asker, limit: int, after: SweepPosition | None
+    ) -> SweepBatch: ...
+
 
 class HotOperations:
-    """One group commit for each of the four.
+    """One group commit for each of the four; the sweep comes in batches as it is.
 
     A request that its batch could not carry out goes alone: it waits for the session's row, as
     long as its deadline, with a connection of its own. So a row that somebody holds delays those
@@ -77,6 +83,7 @@ class HotOperations:
             many.register, Register.alone
         )
         self.finish: GroupCommit[Finish, UUID | None] = self._grouped(many.finish, Finish.alone)
+        self.expire = many.expire
 
     async def close(self) -> None:
         """Wait until all that was asked for has been carried out, or has failed."""

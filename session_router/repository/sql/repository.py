@@ -218,9 +218,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         limit: int,
         after: SweepPosition | None = None,
     ) -> SweepBatch:
-        return await self._transactions.write(
-            lambda conn: endings.expire(conn, self._tables, idle_for, asker, limit, after)
-        )
+        return await self._hot.expire(idle_for, asker, limit, after)
 
     # Streams
 
