@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +15,9 @@ from session_router import SessionManager, SQLAlchemySessionRepository
 from session_router.events import SessionEvent
 from session_router.settings import Tuning
 from tests.support.laws import contents, violations
+from tests.support.locks import nobody_writes
 from tests.support.processes import PythonProcess
+from tests.support.waiting import eventually
 
 LEASE_SEC = 3.0
 TUNING = {"heartbeat_interval_sec": 0.4, "lease_sec": LEASE_SEC, "poll_interval_sec": 0.2}
@@ -40,6 +44,10 @@ class WorkerProcess:
 
     async def tell(self, order: str) -> None:
         await self._process.tell(order)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def send(self, number: Any) -> None:
         self._process.send(number)
@@ -69,6 +77,19 @@ class Workplace:
         for _, key in streams:
             await worker.hears("streaming", key=key)
         return worker
+
+    async def pause(self, worker: WorkerProcess) -> None:
+        """Stop a worker while it holds nothing.
+
+        On SQLite one that is paused at its turn to write keeps everybody from writing.
+        """
+        while True:
+            worker.send(signal.SIGSTOP)
+            await asyncio.to_thread(os.waitpid, worker.pid, os.WUNTRACED)
+            with suppress(AssertionError):
+                await eventually(lambda: nobody_writes(self.url), within=1)
+                return
+            worker.send(signal.SIGCONT)
 
     async def events(self, name: str | None = None) -> list[SessionEvent]:
         events = (await contents(self.repository)).events

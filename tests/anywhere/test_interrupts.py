@@ -58,7 +58,7 @@ async def test_a_stream_that_is_taken_over_stops_in_its_old_worker(workplace: Wo
 
 async def test_a_wait_ends_with_its_time_and_says_what_is_open(workplace: Workplace) -> None:
     worker = await workplace.worker(("chat", "alice"))
-    worker.send(signal.SIGSTOP)
+    await workplace.pause(worker)
     outcomes = await workplace.manager.interrupt_streaming_agents("chat", wait=0.2)
     assert outcomes == {ALICE: None}
     worker.send(signal.SIGCONT)

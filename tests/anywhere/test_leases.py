@@ -40,7 +40,7 @@ async def test_the_streams_and_signals_of_a_killed_worker_are_lost(workplace: Wo
 async def test_a_worker_that_was_paused_and_reaped_goes_on_as_another(workplace: Workplace) -> None:
     paused = await workplace.worker(("chat", "alice"))
     before = await workplace.repository.list_workers()
-    paused.send(signal.SIGSTOP)
+    await workplace.pause(paused)
 
     async def is_reaped() -> bool:
         return ALICE in await outcomes(workplace)

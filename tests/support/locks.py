@@ -10,6 +10,9 @@ from pathlib import Path
 import asyncpg
 from sqlalchemy.engine import make_url
 
+_PEN = ".turn-pen"
+_TURNS = (".turn-gate", _PEN)
+
 
 @asynccontextmanager
 async def session_held(url: str, session_id: str) -> AsyncIterator[None]:
@@ -48,7 +51,7 @@ async def without_signals(url: str) -> AsyncIterator[None]:
 async def somebody_waits(url: str) -> bool:
     """Whether a change is on its way and waits for what `session_held` holds."""
     if make_url(url).get_backend_name() == "sqlite":
-        return _is_locked(_file(url).with_name(f"{_file(url).name}.turn-pen"))
+        return _is_locked(_file(url).with_name(_file(url).name + _PEN))
     connection = await _connect(url)
     try:
         waiting = await connection.fetchval(
@@ -58,6 +61,14 @@ async def somebody_waits(url: str) -> bool:
     finally:
         await connection.close()
     return bool(waiting)
+
+
+def nobody_writes(url: str) -> bool:
+    """Whether no writer of ours has its turn at an SQLite file, or is next; elsewhere always."""
+    if make_url(url).get_backend_name() != "sqlite":
+        return True
+    file = _file(url)
+    return not any(_is_locked(file.with_name(file.name + turn)) for turn in _TURNS)
 
 
 async def _execute(url: str, statement: str) -> None:
