@@ -16,6 +16,7 @@ from session_router.database.schema import Tables, build_tables
 from session_router.database.types import one_of
 from session_router.events import StreamOutcome
 from session_router.repository.records import Asker
+from session_router.repository.sql import workers
 from tests.support.waiting import eventually
 
 ROWS = 20_000
@@ -75,6 +76,11 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
             .order_by(sessions.session_id)
             .limit(100),
             "sessions_pkey",
+        ),
+        "what dead workers left of streams": (workers.lost(t), "agent_streams_worker_id_idx"),
+        "what dead workers left of signals": (
+            workers.lost(t),
+            "interrupt_signals_worker_id_requested_at_idx",
         ),
         "the streams of sessions": (
             select(t.agent_streams).where(one_of(streams.session_id, ["s1", "s2"])),

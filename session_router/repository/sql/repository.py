@@ -289,10 +289,17 @@ class SQLAlchemySessionRepository(SessionRepository):
         )
         if not (has_lapsed or thorough):
             return Cleared()
-        reaped = await self._transactions.write(
-            lambda conn: workers.delete_lapsed(conn, self._tables, lease)
-        )
-        left = await self._clear_all(lambda conn: workers.clear_lost(conn, self._tables, _BATCH))
+        reaped: list[UUID] = []
+        if has_lapsed:
+            reaped = await self._transactions.write(
+                lambda conn: workers.delete_lapsed(conn, self._tables, lease)
+            )
+        lost = await self._transactions.read(lambda conn: workers.list_lost(conn, self._tables))
+        left = Cleared()
+        if lost:
+            left = await self._clear_all(
+                lambda conn: workers.clear_lost(conn, self._tables, lost, _BATCH)
+            )
         return left + Cleared(workers=len(reaped))
 
     async def unsettled_signals(self, worker_id: UUID) -> list[Signal]:

@@ -1,11 +1,24 @@
 """Workers: their rows and leases, and what becomes of the streams that they leave behind."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, literal, select, union_all, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Label,
+    Select,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    union,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -150,13 +163,29 @@ async def clear_stopped(conn: AsyncConnection, t: Tables, worker_id: UUID, limit
     )
 
 
-async def clear_lost(conn: AsyncConnection, t: Tables, limit: int) -> Cleared:
-    """The same for streams and signals whose worker has no row; imported ones are spared."""
+def lost(t: Tables) -> Select[UUID]:
+    """Which workers have no row, and left streams or signals; imported streams are nobody's."""
+    owners = union(
+        select(_owners(t.agent_streams.c.worker_id).c.worker_id),
+        select(_owners(t.interrupt_signals.c.worker_id).c.worker_id),
+    ).subquery()
+    return select(owners.c.worker_id).where(_has_no_worker(t, owners.c.worker_id))
+
+
+async def list_lost(conn: AsyncConnection, t: Tables) -> list[UUID]:
+    return list((await conn.execute(lost(t))).scalars())
+
+
+async def clear_lost(
+    conn: AsyncConnection, t: Tables, worker_ids: Sequence[UUID], limit: int
+) -> Cleared:
+    """As `clear_stopped`, for workers that have no row."""
+    streams, signals = t.agent_streams.c.worker_id, t.interrupt_signals.c.worker_id
     return await _clear(
         conn,
         t,
-        _has_no_worker(t, t.agent_streams.c.worker_id),
-        _has_no_worker(t, t.interrupt_signals.c.worker_id),
+        one_of(streams, worker_ids) & _has_no_worker(t, streams),
+        one_of(signals, worker_ids) & _has_no_worker(t, signals),
         limit,
         StreamOutcome.WORKER_LOST,
         SignalOutcome.LOST,
@@ -177,6 +206,21 @@ async def clear_session(
     await sessions.lock(conn, t, session_id)
     is_its = t.agent_streams.c.worker_id == worker_id
     return await _finish_locked(conn, t, [session_id], is_its, StreamOutcome.WORKER_STOPPED)
+
+
+def _owners(worker_id: ColumnElement[UUID]) -> CTE:
+    """The values of an indexed column, each found behind the one before.
+
+    So the cost goes with the number of workers, and not with that of their streams.
+    """
+
+    def first(*after: ColumnElement[bool]) -> Label[Any]:
+        found = select(worker_id).where(*after).order_by(worker_id).limit(1)
+        return found.scalar_subquery().label("worker_id")
+
+    owners = select(first()).cte(recursive=True)
+    behind = select(first(worker_id > owners.c.worker_id))
+    return owners.union_all(behind.where(owners.c.worker_id.is_not(None)))
 
 
 def _has_no_worker(t: Tables, worker_id: ColumnElement[UUID]) -> ColumnElement[bool]:
