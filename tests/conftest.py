@@ -1,5 +1,6 @@
 """Fixtures: every repository that there is, on real databases."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from session_router import (
     SQLAlchemySessionRepository,
 )
 from tests.support.databases import PostgresDatabases, SqliteDatabases, postgres_databases
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors: leases, outages and polls are mostly waited for."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
