@@ -128,7 +128,7 @@ def _report(without: list[float], with_idle: list[float]) -> Report:
         notes=[
             f"{_CALLERS} callers in one process touch {_SESSIONS:,} sessions in turn.",
             f"The workers run in {_PROCESSES} processes on this machine, each with its own engine.",
-            f"They have run for {_Plan().settle_sec:.0f} s, so that each has done each of its jobs.",
+            f"They have run for {_Plan().settle_sec:.0f} s, and each has done each of its jobs.",
             "For `without` they are shut down. The order within the pairs alternates.",
         ],
         samples={"touches/s without": without, "touches/s with": with_idle},

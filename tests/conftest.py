@@ -15,7 +15,7 @@ from tests.support.databases import PostgresDatabases, SqliteDatabases, postgres
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are processors: leases, outages and polls are mostly waited for."""
+    """One process more than there are processors: leases and outages are mostly waited for."""
     return (os.cpu_count() or 1) + 1
 
 
