@@ -55,7 +55,10 @@ async def expire(
     limit: int,
     after: SweepPosition | None,
 ) -> SweepBatch:
-    """Delete one batch of idle sessions, on SQLite, where nobody else writes meanwhile."""
+    """Delete one batch of idle sessions, on SQLite, where nobody else writes meanwhile.
+
+    The predicate stands again on the deletion.
+    """
     cutoff = await rows.now(conn) - idle_for
     batch = await _idle(conn, t, cutoff, limit, after)
     if not batch:
@@ -63,8 +66,11 @@ async def expire(
     stopped, signals = await _finish(
         conn, t, batch, EventName.SESSION_EXPIRED, asker, request_id=uuid4()
     )
-    expired = one_of(t.sessions.c.session_id, [session.session_id for session in batch])
-    await conn.execute(delete(t.sessions).where(expired))
+    await conn.execute(
+        delete(t.sessions)
+        .where(one_of(t.sessions.c.session_id, [session.session_id for session in batch]))
+        .where(t.sessions.c.last_updated < cutoff)
+    )
     last = SweepPosition(batch[-1].last_updated, batch[-1].session_id)
     return SweepBatch(len(batch), len(stopped), signals, last if len(batch) == limit else None)
 
