@@ -58,7 +58,7 @@ def empty_url(
 ) -> Iterator[str]:
     """Either database, without tables; the SQLite file is not there yet."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/empty.db"
+        yield f"sqlite:///{tmp_path}/of its own.db"
         return
     with postgres.fresh(empty=True) as url:
         yield url

@@ -1,9 +1,7 @@
 """`session-router db`, on both databases."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -14,18 +12,6 @@ from tests.cli.program import Done, Program
 from tests.support.databases import PostgresDatabases, run
 
 TABLES = {"sessions", "agent_streams", "workers", "interrupt_signals", "session_events"}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(
-    request: pytest.FixtureRequest, postgres: PostgresDatabases, tmp_path: Path
-) -> Iterator[str]:
-    """A database without tables; the SQLite file is not there yet."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/of its own.db"
-        return
-    with postgres.fresh(empty=True) as url:
-        yield url
 
 
 def execute(url: str, *statements: str) -> None:
