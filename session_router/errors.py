@@ -51,12 +51,25 @@ class RefusedError(DatabaseError):
     """The database refused a change for its values, or for another that was in its way."""
 
 
+class ContentionError(RefusedError):
+    """Other transactions were in the way: a lock was not to be had in time, or a deadlock ended.
+
+    Nothing was written, and the same may be tried again.
+    """
+
+
 class SchemaError(DatabaseError):
     """The database's tables are missing, behind, ahead of, or different from this code's."""
 
 
 class DeadlineExceededError(SessionRouterError, TimeoutError):
-    """An operation had no answer within its deadline; whether it happened is unknown."""
+    """An operation had no answer within its deadline; whether it happened is unknown.
+
+    Attributes:
+        nothing_written: whether it is certain that the operation did not happen.
+    """
+
+    nothing_written = False
 
     @classmethod
     def of(cls, deadline_sec: float) -> Self:
@@ -66,6 +79,17 @@ class DeadlineExceededError(SessionRouterError, TimeoutError):
             "happened is unknown. Look before you repeat it, or raise the deadline."
         )
 
+    @classmethod
+    def not_begun(cls, deadline_sec: float) -> Self:
+        """The error of an operation that had not begun by then, or had been rolled back."""
+        error = cls(
+            f"the operation found no connection, or its rows held by other transactions, for "
+            f"{deadline_sec:g} s and was given up; nothing was written. Try again later, end the "
+            "transaction that holds the rows, or raise the deadline."
+        )
+        error.nothing_written = True
+        return error
+
 
 class OverloadedError(SessionRouterError):
     """Too many operations wait for the database already; this one was not begun."""
@@ -73,6 +97,10 @@ class OverloadedError(SessionRouterError):
 
 class WorkerGoneError(SessionRouterError):
     """The worker has no row in `workers` (any more), so it may not register streams."""
+
+
+class EventLoopError(SessionRouterError):
+    """A repository or manager is used in two event loops at the same time."""
 
 
 class OutputError(SessionRouterError):

@@ -177,6 +177,8 @@ class GroupCommit(Generic[Item, Result]):
         task = self._spawn(self._carry_out_alone(*entry))
         # Cancelled before its first step it could not do that itself.
         task.add_done_callback(lambda _: future.done() or future.cancel())
+        # A caller that went away, or was told that it took too long, waits for nothing more.
+        future.add_done_callback(lambda _: task.cancel())
 
     async def _carry_out_alone(self, item: Item, future: "asyncio.Future[Result]") -> None:
         if future.done():

@@ -42,8 +42,8 @@ class Jobs:
         self._reaper = Reaper(repository, self._heartbeat, tuning.lease_sec)
         self._signalled = asyncio.Event()
         self._listener: Listener | None = None
-        if (engine := repository.listening_engine()) is not None:
-            self._listener = Listener(engine, lambda: worker.worker_id, self._signalled.set)
+        if repository.listening_engine() is not None:
+            self._listener = Listener(repository, lambda: worker.worker_id, self._signalled.set)
         self._sweep = Job("sweep", sweep, lambda: sweep_interval_sec)
         self._supervisor = Supervisor()
         self._is_serving = False

@@ -9,6 +9,7 @@ from session_router.agent_id import AgentId, AgentIdLike
 from session_router.errors import InvalidValueError
 from session_router.events import SignalOutcome, StreamOutcome
 from session_router.maintenance.sweeper import SweepCounts, sweep
+from session_router.per_loop import PerLoop
 from session_router.process import BoundKeeper, WorkerProcess
 from session_router.repository.base import SessionRepository
 from session_router.repository.records import Asker
@@ -65,19 +66,27 @@ class SessionManager:
         self._timeout = timedelta(minutes=minutes)
         self._touch_resolution = timedelta(seconds=self._tuning.touch_resolution_sec)
         interval = check_positive(cleanup_interval_sec, "cleanup_interval_sec")
-        self._process = WorkerProcess(
-            repository, self.agent_runtime, self.expire_old_sessions, interval, self._tuning
+        self._processes = PerLoop(
+            lambda: WorkerProcess(
+                repository, self.agent_runtime, self.expire_old_sessions, interval, self._tuning
+            ),
+            lambda process: None,
+            "manager",
         )
 
     @property
+    def _process(self) -> WorkerProcess:
+        return self._processes.get()
+
+    @property
     def worker_id(self) -> UUID:
-        """This process's present incarnation."""
-        return self._process.worker.worker_id
+        """This process's present incarnation; another one in a forked child or another loop."""
+        return self._processes.peek().worker.worker_id
 
     @property
     def wake_ups(self) -> WakeUps:
         """How this worker learns of its signals at the moment: listening, or polling and why."""
-        return self._process.wake_ups
+        return self._processes.peek().wake_ups
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -271,7 +280,9 @@ class SessionManager:
         AgentId.of(agent_id)
         return AgentStream(
             source,
-            BoundKeeper(self._process, self.repository, check_session_id(session_id), agent_id),
+            BoundKeeper(
+                self._processes.get, self.repository, check_session_id(session_id), agent_id
+            ),
             touch_every_sec=self._timeout.total_seconds() / 4,
             close_limit_sec=self._tuning.cancel_timeout_sec,
         )

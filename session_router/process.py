@@ -161,7 +161,7 @@ class BoundKeeper:
 
     def __init__(
         self,
-        process: WorkerProcess,
+        process: Callable[[], WorkerProcess],
         repository: SessionRepository,
         session_id: str,
         agent_id: AgentIdLike,
@@ -172,13 +172,13 @@ class BoundKeeper:
         self._agent_id = agent_id
 
     async def register(self, stream_id: UUID, stop: Callable[[], Awaitable[None]]) -> None:
-        await self._process.register(
+        await self._process().register(
             self._session_id, self._agent_id, stream_id, renew=True, stop=stop
         )
 
     async def finish(self, stream_id: UUID, outcome: StreamOutcome, detail: str | None) -> None:
         agent_id = AgentId.of(self._agent_id)
-        await self._process.worker.finish(
+        await self._process().worker.finish(
             self._session_id, agent_id, outcome, stream_id=stream_id, detail=detail
         )
 
@@ -186,4 +186,4 @@ class BoundKeeper:
         await self._repository.touch_session(self._session_id)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._process.spawn(work)
+        self._process().spawn(work)

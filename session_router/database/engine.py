@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from session_router.database.connecting import notice_silence
 from session_router.errors import InvalidDatabaseUrlError
 
 _DRIVERS: Final = {
@@ -101,7 +102,9 @@ def create_engine(url: str | URL) -> AsyncEngine:
     """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "postgresql":
-        return create_async_engine(parsed, connect_args=_connect_args(parsed))
+        engine = create_async_engine(parsed, connect_args=_connect_args(parsed))
+        notice_silence(engine, is_pooler=parsed.query.get(_NO_PREPARED) == "0")
+        return engine
     # A database in memory lives in one connection, so its users take turns at that.
     options: dict[str, Any] = {} if sqlite_file(parsed) else {"pool_size": 1, "max_overflow": 0}
     return create_async_engine(parsed, poolclass=AsyncAdaptedQueuePool, **options)

@@ -7,36 +7,59 @@ from socket import gaierror
 from typing import Final
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from session_router.errors import DatabaseError, DatabaseUnavailableError, RefusedError, SchemaError
+from session_router.errors import (
+    ContentionError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    RefusedError,
+    SchemaError,
+    SessionRouterError,
+)
 from session_router.logs import explain
 
 # https://www.postgresql.org/docs/15/errcodes-appendix.html
 _SCHEMA_CODES: Final = {"3F000", "42P01", "42703", "42883"}
 _POOLER_CODES: Final = {"26000", "42P05"}
+_READ_ONLY_CODE: Final = "25006"
+_LOCK_NOT_AVAILABLE: Final = "55P03"
 _UNAVAILABLE_CLASSES: Final = {"08", "28", "3D", "53", "57"}
-# Data, constraints, deadlocks and the like, locks: about one change, not about the database.
+# Data, constraints, objects in use: about one change, not about the database.
 _REFUSAL_CLASSES: Final = {"22", "23", "40", "55"}
+_CONTENTION_CLASS: Final = "40"
+_FATAL: Final = {"FATAL", "PANIC"}
 _SQLITE_SCHEMA_TEXTS: Final = ("no such table", "no such column", "has no column named")
 
 _UPGRADE: Final = "run 'session-router db upgrade', or see 'session-router db check'"
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(*, nothing_written: bool = False) -> Iterator[None]:
     """Raise driver errors from within as `DatabaseError`s that say what to do.
 
+    Args:
+        nothing_written: whether it is certain that what fails within has changed nothing: it
+            only connects, or is what comes before a COMMIT.
+
     Raises:
-        DatabaseUnavailableError, SchemaError, DatabaseError
+        DatabaseUnavailableError, SchemaError, RefusedError, DatabaseError
     """
     try:
         yield
+    except SessionRouterError:
+        raise
     except DBAPIError as error:
-        raise _translate(error.orig, is_cut=error.connection_invalidated) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error) as error:
-        raise _translate(error) from error
+        raise _translate(error, nothing_written, is_cut=error.connection_invalidated) from error
+    except (
+        EmulatedDBAPIException,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        sqlite3.Error,
+    ) as error:
+        raise _translate(error, nothing_written) from error
     except PoolTimeoutError as error:
         raise DatabaseUnavailableError(
             "all database connections are in use; the change was not begun. Try again, or "
@@ -47,19 +70,40 @@ def translated() -> Iterator[None]:
         raise DatabaseError(f"the database operation failed: {error}") from error
     except (ConnectionRefusedError, gaierror, TimeoutError) as error:
         # Only connecting meets these, so nothing was begun.
-        raise DatabaseUnavailableError(
-            f"the database cannot be reached ({explain(error)}); nothing was written. Check the "
-            "server and the database URL, then try again.",
-            nothing_written=True,
-        ) from error
+        raise _unreachable(explain(error), nothing_written=True) from error
     except OSError as error:
-        raise _unreachable(error) from error
+        raise _unreachable(explain(error), nothing_written=nothing_written) from error
 
 
-def _translate(cause: BaseException | None, *, is_cut: bool = False) -> DatabaseError:
+def driver_error_of(error: BaseException) -> BaseException:
+    """The driver's own error, where SQLAlchemy, or `translated`, has put another around it."""
+    while True:
+        inner = getattr(error, "orig", None)
+        if inner is None and isinstance(error, DatabaseError):
+            inner = error.__cause__
+        if not isinstance(inner, BaseException):
+            return error
+        error = inner
+
+
+def condemns_connections(error: BaseException) -> bool:
+    """Whether an error says that its connection, and those opened before, are of no more use.
+
+    The server has ended it, or it can only read: a failover has made its server a standby, and
+    new connections lead elsewhere.
+    """
+    cause = driver_error_of(error)
+    severity = getattr(cause, "severity_en", None) or getattr(cause, "severity", None)
+    return severity in _FATAL or _code_of(cause) == _READ_ONLY_CODE
+
+
+def _translate(
+    error: BaseException, nothing_written: bool, *, is_cut: bool = False
+) -> DatabaseError:
     """What a driver raised, or an error of SQLAlchemy's wraps; `is_cut`: the connection is gone."""
+    cause = driver_error_of(error)
     said = " ".join(str(cause).split()) or type(cause).__name__
-    code = str(getattr(cause, "sqlstate", None) or "")
+    code = _code_of(cause)
     if code in _SCHEMA_CODES or said.startswith(_SQLITE_SCHEMA_TEXTS):
         return SchemaError(f"the database's tables are not this version's ({said}); {_UPGRADE}.")
     if code in _POOLER_CODES:
@@ -67,11 +111,13 @@ def _translate(cause: BaseException | None, *, is_cut: bool = False) -> Database
             f"a pooler hands out connections by the transaction ({said}); add "
             "?prepared_statement_cache_size=0 to the database URL."
         )
-    if is_cut or code[:2] in _UNAVAILABLE_CLASSES:
-        return _unreachable(said)
-    if not code and type(cause).__name__ in ("OperationalError", "InterfaceError"):
-        return _unreachable(said)
+    if code == _READ_ONLY_CODE:
+        return _unreachable(said, nothing_written=True)
+    if is_cut or code[:2] in _UNAVAILABLE_CLASSES or _is_of_the_client(cause, code):
+        return _unreachable(said, nothing_written=nothing_written)
     refusal = f"the database refused the operation ({said}); nothing was written."
+    if code == _LOCK_NOT_AVAILABLE or code[:2] == _CONTENTION_CLASS:
+        return ContentionError(refusal)
     is_about_it = code[:2] in _REFUSAL_CLASSES or type(cause).__name__ in (
         "IntegrityError",
         "DataError",
@@ -79,8 +125,29 @@ def _translate(cause: BaseException | None, *, is_cut: bool = False) -> Database
     return RefusedError(refusal) if is_about_it else DatabaseError(refusal)
 
 
-def _unreachable(said: object) -> DatabaseUnavailableError:
+def _code_of(cause: BaseException) -> str:
+    return str(getattr(cause, "sqlstate", None) or "")
+
+
+def _is_of_the_client(cause: BaseException, code: str) -> bool:
+    """Whether it is the driver that gave up, since the server has said nothing."""
+    if code:
+        return False
+    return isinstance(cause, asyncpg.InternalClientError) or type(cause).__name__ in (
+        "OperationalError",
+        "InterfaceError",
+        "InternalClientError",
+    )
+
+
+def _unreachable(said: object, *, nothing_written: bool) -> DatabaseUnavailableError:
+    became = (
+        "nothing was written"
+        if nothing_written
+        else "a change that was being committed may or may not have happened"
+    )
     return DatabaseUnavailableError(
-        f"the database cannot be reached or gave up ({said}); a change that was being committed "
-        "may or may not have happened. Check the server and the database URL, then try again."
+        f"the database cannot be reached or gave up ({said}); {became}. Check the server and the "
+        "database URL, then try again.",
+        nothing_written=nothing_written,
     )

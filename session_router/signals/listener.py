@@ -9,11 +9,12 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router import logs
 from session_router.database.doorbell import APPLICATION_NAME, channel
 from session_router.database.faults import translated
+from session_router.repository.base import SessionRepository
 
 _PROBE_SEC: Final = 10.0
 _ANSWER_SEC: Final = 5.0
@@ -37,15 +38,18 @@ class Listener:
     """Wakes a worker whenever its doorbell rings, and whenever it might have missed it.
 
     Args:
-        engine: where its connection comes from; it keeps one.
+        repository: whose `listening_engine` its connection comes from; it keeps one.
         worker_id: whose doorbell.
         wake: called at each ring, after each LISTEN, and when the connection is lost.
     """
 
     def __init__(
-        self, engine: AsyncEngine, worker_id: Callable[[], UUID], wake: Callable[[], None]
+        self,
+        repository: SessionRepository,
+        worker_id: Callable[[], UUID],
+        wake: Callable[[], None],
     ) -> None:
-        self._engine = engine
+        self._repository = repository
         self._worker_id = worker_id
         self._wake = wake
         self._stirred = asyncio.Event()
@@ -75,8 +79,10 @@ class Listener:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        engine = self._repository.listening_engine()
+        assert engine is not None
         async with asyncio.timeout(_ANSWER_SEC):
-            conn = await self._engine.connect()
+            conn = await engine.connect()
         try:
             await conn.execution_options(isolation_level="AUTOCOMMIT")
             yield conn

@@ -9,6 +9,7 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from session_router import DatabaseError, DatabaseUnavailableError, SQLAlchemySessionRepository
+from session_router.database.pool import Pool
 from session_router.repository.records import Asker
 from session_router.repository.sql.driver_calls import DriverCalls
 from tests.support.waiting import eventually
@@ -43,7 +44,7 @@ async def test_a_small_pool_takes_back_what_it_keeps_and_closes_the_rest(
 
 async def test_a_statement_that_is_refused_costs_no_connection(postgres_url: str) -> None:
     engine = create_async_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=5)
-    calls = DriverCalls(engine, deadline_sec=10)
+    calls = DriverCalls(Pool(engine), deadline_sec=10)
     for _ in range(3):
         with pytest.raises(DatabaseError, match="division by zero"):
             await calls.fetch("SELECT 1 / $1::int", 0)
@@ -53,7 +54,7 @@ async def test_a_statement_that_is_refused_costs_no_connection(postgres_url: str
 
 async def test_a_connection_that_the_server_closed_is_replaced_unseen(postgres_url: str) -> None:
     engine = create_async_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=5)
-    calls = DriverCalls(engine, deadline_sec=10)
+    calls = DriverCalls(Pool(engine), deadline_sec=10)
     with pytest.raises(DatabaseUnavailableError):
         await calls.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
     assert len(await calls.fetch("SELECT 1")) == 1

@@ -41,12 +41,14 @@ async def contents(repository: SessionRepository) -> Contents:
             events=list(repository._events),
         )
     assert isinstance(repository, SQLAlchemySessionRepository)
-    return await repository._transactions.read(lambda conn: _read(conn, repository._tables))
+    if repository.engine.dialect.name == "sqlite":
+        return await repository._transactions.read(lambda conn: _read(conn, repository._tables))
+    one_moment = repository.engine.execution_options(isolation_level="REPEATABLE READ")
+    async with one_moment.connect() as conn:
+        return await _read(conn, repository._tables)
 
 
 async def _read(conn: Any, t: Any) -> Contents:
-    if conn.dialect.name == "postgresql":
-        await conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     events = await conn.execute(select(t.session_events).order_by(t.session_events.c.event_id))
     return Contents(
         session_uids=list((await conn.execute(select(t.sessions.c.session_uid))).scalars()),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 import aiosqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -15,7 +15,20 @@ from session_router.database.engine import (
     sqlite_pragmas,
     with_our_transactions,
 )
+from session_router.database.faults import translated
+from session_router.database.pool import Pool, driver_of, to_the_end
 from session_router.database.write_turns import WriteTurns
+from session_router.errors import DatabaseError
+
+_LOCK_TIMEOUT: Final = "5ms"
+"""How long a statement may wait for a lock with a connection in its hand; see `Transactions`."""
+
+# One round trip. What a role or a database has set for itself must change nothing of ours.
+_BEGIN: Final = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+    f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'; "
+    "SET LOCAL search_path = pg_catalog, pg_temp"
+)
 
 
 class Connections(Protocol):
@@ -31,8 +44,88 @@ class Connections(Protocol):
     async def close(self) -> None: ...
 
 
+class PostgresqlConnections:
+    """Connections from the pool; a statement that has to wait for a lock there fails at once."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self._pool.connection() as conn, _transaction(conn):
+            yield conn
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        # In READ COMMITTED each statement sees its own moment, in a transaction or not.
+        async with self._pool.connection() as conn:
+            yield conn
+
+    single = reading
+
+    async def close(self) -> None:
+        """The pool is the engine's."""
+
+
+class ReservedConnection:
+    """One PostgreSQL connection that is not of the pool, opened at its first use and kept.
+
+    A worker whose pool is used up by callers that wait must still renew its lease and see its
+    signals. One that broke is replaced at the next use.
+
+    Args:
+        engine: see `apart_from_pool`.
+        pool: the pool beside it, whose connections share its fate.
+    """
+
+    def __init__(self, engine: AsyncEngine, pool: Pool) -> None:
+        self._pool = pool
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._conn: AsyncConnection | None = None
+        self._in_use = asyncio.Lock()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self.reading() as conn, _transaction(conn):
+            yield conn
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        async with self._in_use:
+            try:
+                conn = await self._opened()
+                with self._pool.doubted_when_slow():
+                    yield conn
+            except BaseException:
+                await to_the_end(self._drop())
+                raise
+
+    single = reading
+
+    async def close(self) -> None:
+        async with self._in_use:
+            await self._drop()
+
+    async def _opened(self) -> AsyncConnection:
+        with translated(nothing_written=True):
+            if self._conn is not None and await _is_closed(self._conn):
+                await self._drop()
+            if self._conn is None:
+                self._conn = await self._engine.connect()
+            return self._conn
+
+    async def _drop(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            await conn.invalidate()
+            await conn.close()
+
+
 class PooledConnections:
-    """Connections from an engine's pool; on SQLite, writers take turns."""
+    """Connections from an engine's pool, each in a transaction of SQLAlchemy's.
+
+    On SQLite, writers take turns.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._writing = with_our_transactions(engine)
@@ -76,44 +169,20 @@ class PooledConnections:
         """The pool is the engine's."""
 
 
-class ReservedConnection:
-    """One PostgreSQL connection, taken from the pool at its first use and kept.
+@asynccontextmanager
+async def _transaction(conn: AsyncConnection) -> AsyncIterator[None]:
+    """A transaction on a connection in autocommit mode; whose connection it is rolls it back."""
+    driver = driver_of(await conn.get_raw_connection())
+    with translated(nothing_written=True):
+        await driver.execute(_BEGIN)
+        yield
+    with translated():
+        if await driver.execute("COMMIT") != "COMMIT":
+            raise DatabaseError(
+                "the database rolled back a transaction that was to be committed, since a "
+                "statement of it had failed; nothing was written."
+            )
 
-    A worker whose pool is used up by callers that wait must still renew its lease and see its
-    signals. One that broke is replaced at the next use.
-    """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._conn: AsyncConnection | None = None
-        self._in_use = asyncio.Lock()
-
-    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        return self._begun("READ COMMITTED")
-
-    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        return self._begun("AUTOCOMMIT")
-
-    single = reading
-
-    async def close(self) -> None:
-        async with self._in_use:
-            await self._drop()
-
-    @asynccontextmanager
-    async def _begun(self, isolation_level: str) -> AsyncIterator[AsyncConnection]:
-        async with self._in_use:
-            try:
-                if self._conn is None:
-                    self._conn = await self._engine.connect()
-                await self._conn.execution_options(isolation_level=isolation_level)
-                async with self._conn.begin():
-                    yield self._conn
-            except BaseException:
-                await self._drop()
-                raise
-
-    async def _drop(self) -> None:
-        conn, self._conn = self._conn, None
-        if conn is not None:
-            await conn.close()
+async def _is_closed(conn: AsyncConnection) -> bool:
+    return driver_of(await conn.get_raw_connection()).is_closed()

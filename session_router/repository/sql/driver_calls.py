@@ -5,32 +5,30 @@ SQLAlchemy's layers cost a hot statement as much as the database does: 0.85 ms w
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.util import greenlet_spawn
 
 from session_router.database.faults import translated
+from session_router.database.pool import Pool, driver_of, to_the_end
 from session_router.errors import DeadlineExceededError
 
 _ISOLATION: Final = "session_router_isolation"
 
 if TYPE_CHECKING:
-    Driver = asyncpg.Connection[asyncpg.Record]
+    import asyncpg
 
 
 class DriverCalls:
     """Runs one statement a call, each committed when it returns.
 
     Args:
-        engine: whose pool to take connections from.
+        pool: where to take connections from.
         deadline_sec: how long a call may take, the wait for a connection included.
     """
 
-    def __init__(self, engine: AsyncEngine, deadline_sec: float) -> None:
-        self._engine = engine
+    def __init__(self, pool: Pool, deadline_sec: float) -> None:
+        self._pool = pool
         self._deadline_sec = deadline_sec
 
     async def fetch(self, statement: str, *arguments: object) -> "list[asyncpg.Record]":
@@ -42,55 +40,27 @@ class DriverCalls:
         """
         try:
             async with asyncio.timeout(self._deadline_sec):
-                with translated():
-                    return await self._fetch(statement, arguments)
+                held = await self._pool.take()
+                try:
+                    with translated(), self._pool.doubted_when_slow():
+                        rows = await _fetch(held, statement, arguments)
+                except BaseException as error:
+                    await to_the_end(self._pool.give_back(held, error))
+                    raise
+                await self._pool.give_back(held)
+                return rows
         except TimeoutError:
             raise DeadlineExceededError.of(self._deadline_sec) from None
-
-    async def _fetch(self, statement: str, arguments: tuple[object, ...]) -> "list[asyncpg.Record]":
-        held = await self._connection()
-        try:
-            rows = await _fetch(held, statement, arguments)
-        except asyncpg.PostgresError:
-            await _give_back(held)
-            raise
-        except BaseException:
-            # In the middle of a query it is of no use to anybody. In a greenlet it is closed in
-            # the way that has the server cancel the query, which else would hold its locks on.
-            await asyncio.shield(greenlet_spawn(held.invalidate))
-            raise
-        await _give_back(held)
-        return rows
-
-    async def _connection(self) -> PoolProxiedConnection:
-        """One that is open as far as is known here: a server that went away has closed others."""
-        while True:
-            held = await self._engine.raw_connection()
-            if not _driver(held).is_closed():
-                return held
-            held.invalidate()
 
 
 async def _fetch(
     held: PoolProxiedConnection, statement: str, arguments: tuple[object, ...]
 ) -> "list[asyncpg.Record]":
     """A statement alone is a transaction, of the isolation that the server's settings say."""
-    driver = _driver(held)
+    driver = driver_of(held)
     if _ISOLATION not in held.info:
         held.info[_ISOLATION] = await driver.fetchval("SHOW default_transaction_isolation")
     if held.info[_ISOLATION] == "read committed":
         return await driver.fetch(statement, *arguments)
     async with driver.transaction(isolation="read_committed"):
         return await driver.fetch(statement, *arguments)
-
-
-def _driver(held: PoolProxiedConnection) -> "Driver":
-    return cast("Driver", held.driver_connection)
-
-
-async def _give_back(held: PoolProxiedConnection) -> None:
-    if _driver(held).is_closed():
-        held.invalidate()
-    else:
-        # In a greenlet, since a pool that has enough of them closes it instead.
-        await greenlet_spawn(held.close)

@@ -1,27 +1,19 @@
 """Touch, start, register and finish, which agents do all the time, through group commit."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.group_commit import GroupCommit, Postponed
 from session_router.repository.base import Registration, SweepBatch, SweepPosition
 from session_router.repository.records import Asker
-from session_router.repository.sql.connections import PooledConnections
-from session_router.repository.sql.driver_calls import DriverCalls
-from session_router.repository.sql.hot_on_postgresql import HotOnPostgresql
-from session_router.repository.sql.hot_on_sqlite import HotOnSqlite
 from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
 from session_router.repository.sql.transactions import Transactions
 from session_router.session import Session
-
-_ALONE_AT_ONCE: Final = 5
-"""Well below a pool's size: however many rows are held, the batches still get connections."""
 
 Result = TypeVar("Result")
 
@@ -55,35 +47,37 @@ class Batches(Protocol):
 class HotOperations:
     """One group commit for each of the four; the sweep comes in batches as it is.
 
-    A request that its batch could not carry out goes alone: it waits for the session's row, as
-    long as its deadline, with a connection of its own. So a row that somebody holds delays those
-    who want it, and nobody else.
+    A request that its batch could not carry out is retried in its own transaction: it waits for
+    the session's row, as long as its deadline. So a row that somebody holds delays those who want
+    it, and nobody else.
+
+    Args:
+        batches: the four on the database in use.
+        transactions: for what goes alone.
+        deadline_sec: how long a caller waits, in seconds.
+        lanes: how many batches of each may be under way at once.
     """
 
     def __init__(
         self,
-        engine: AsyncEngine,
-        connections: PooledConnections,
+        batches: Batches,
         transactions: Transactions,
         t: Tables,
         deadline_sec: float,
+        *,
+        lanes: int,
     ) -> None:
         self._transactions = transactions
         self._t = t
         self._deadline_sec = deadline_sec
-        self._alone = asyncio.Semaphore(_ALONE_AT_ONCE)
-        many: Batches = HotOnSqlite(transactions, connections, t)
-        if t.sessions.schema is not None:
-            many = HotOnPostgresql(DriverCalls(engine, deadline_sec), t.sessions.schema)
-        # SQLite has one writer at a time, for whom one long queue is better than two.
-        self._lanes = 1 if isinstance(many, HotOnSqlite) else 2
-        self.touch: GroupCommit[Touch, Session | None] = self._grouped(many.touch, Touch.alone)
-        self.start: GroupCommit[Start, Session] = self._grouped(many.start, Start.alone)
+        self._lanes = lanes
+        self.touch: GroupCommit[Touch, Session | None] = self._grouped(batches.touch, Touch.alone)
+        self.start: GroupCommit[Start, Session] = self._grouped(batches.start, Start.alone)
         self.register: GroupCommit[Register, Registration] = self._grouped(
-            many.register, Register.alone
+            batches.register, Register.alone
         )
-        self.finish: GroupCommit[Finish, UUID | None] = self._grouped(many.finish, Finish.alone)
-        self.expire = many.expire
+        self.finish: GroupCommit[Finish, UUID | None] = self._grouped(batches.finish, Finish.alone)
+        self.expire = batches.expire
 
     async def close(self) -> None:
         """Wait until all that was asked for has been carried out, or has failed."""
@@ -97,9 +91,7 @@ class HotOperations:
     ) -> GroupCommit[Asked, Result]:
         async def alone(asked: Asked) -> Result:
             return await self._transactions.write(
-                lambda conn: carry_out(asked, conn, self._t),
-                session_id=asked.session_id,
-                among=self._alone,
+                lambda conn: carry_out(asked, conn, self._t), session_id=asked.session_id
             )
 
         return GroupCommit(

@@ -14,6 +14,7 @@ from session_router.agent_id import AgentId
 from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
+from session_router.per_loop import PerLoop
 from session_router.repository.base import (
     SIGNALS_READ,
     Cleared,
@@ -34,7 +35,7 @@ from session_router.repository.sql import (
     streams,
     workers,
 )
-from session_router.repository.sql.connections import PooledConnections, ReservedConnection
+from session_router.repository.sql.access import Access
 from session_router.repository.sql.hot_operations import HotOperations
 from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
 from session_router.repository.sql.transactions import Transactions
@@ -74,17 +75,12 @@ class SQLAlchemySessionRepository(SessionRepository):
         check_positive(deadline_sec, "deadline_sec")
         self._engine = engine
         self._owns_engine = False
-        self._listen_engine = create_engine(listen_url) if listen_url else None
         self._tables: Tables = build_tables(schema if engine.dialect.name != "sqlite" else None)
-        connections = PooledConnections(engine)
-        self._transactions = Transactions(connections, deadline_sec)
-        self._hot = HotOperations(
-            engine, connections, self._transactions, self._tables, deadline_sec
+        self._access = PerLoop(
+            lambda: Access(engine, self._tables, deadline_sec, listen_url),
+            Access.abandon,
+            "repository",
         )
-        # What keeps a worker alive and stoppable; SQLite makes its connections at will.
-        self._reserved = self._transactions
-        if engine.dialect.name == "postgresql":
-            self._reserved = Transactions(ReservedConnection(engine), deadline_sec)
 
     @classmethod
     def from_url(
@@ -114,12 +110,20 @@ class SQLAlchemySessionRepository(SessionRepository):
         """The engine in use."""
         return self._engine
 
+    @property
+    def _transactions(self) -> Transactions:
+        return self._access.get().transactions
+
+    @property
+    def _hot(self) -> HotOperations:
+        return self._access.get().hot
+
+    @property
+    def _reserved(self) -> Transactions:
+        return self._access.get().reserved
+
     async def close(self) -> None:
-        await self._hot.close()
-        await self._reserved.close()
-        await self._transactions.close()
-        if self._listen_engine is not None:
-            await self._listen_engine.dispose()
+        await self._access.get().close()
         if self._owns_engine:
             await self._engine.dispose()
 
@@ -318,9 +322,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         )
 
     def listening_engine(self) -> AsyncEngine | None:
-        if self._engine.dialect.name != "postgresql":
-            return None
-        return self._listen_engine or self._engine
+        return self._access.peek().listening
 
     async def _clear_all(
         self, clear_some: Callable[[AsyncConnection], Awaitable[Cleared]]

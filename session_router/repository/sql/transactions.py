@@ -1,67 +1,97 @@
-"""Transactions that survive their callers: no cancelled caller leaks or breaks a connection."""
+"""Transactions that survive their callers, and wait for locked rows without a connection."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router import logs
 from session_router.database.faults import translated
-from session_router.errors import DeadlineExceededError
+from session_router.errors import ContentionError, DeadlineExceededError
 from session_router.repository.sql.connections import Connections
 from session_router.repository.sql.session_turns import SessionTurns
 
 C = TypeVar("C")
 T = TypeVar("T")
 Operation = Callable[[AsyncConnection], Awaitable[T]]
+Connecting = Callable[[], AbstractAsyncContextManager[C]]
+
+# Together they are fewer than a pool has connections (15), so that batches always find some.
+_WRITES_AT_ONCE: Final = 6
+_RETRIES_AT_ONCE: Final = 2
+_READS_AT_ONCE: Final = 5
+_FIRST_PAUSE_SEC: Final = 0.005
+_LONGEST_PAUSE_SEC: Final = 0.25
+
+
+@dataclass(slots=True)
+class _Work(Generic[C, T]):
+    """An operation, where its connections come from, and with how many others it is under way.
+
+    Attributes:
+        has_place: whether an attempt is among those under way: it goes on without its caller,
+            since in the middle of connecting, or of a query, a connection is of no use.
+        has_begun: whether an attempt has a connection, and so may have written.
+    """
+
+    operation: Callable[[C], Awaitable[T]]
+    connecting: Connecting[C]
+    limit: asyncio.Semaphore
+    deadline: float = 0.0
+    has_place: bool = False
+    has_begun: bool = False
 
 
 class Transactions:
     """Runs operations, each in a transaction of its own, in a task of its own.
 
-    A caller that is cancelled goes at once; its transaction goes on to its end, so that no
-    connection is given back in the middle of a query. The deadline bounds both.
+    A caller that is cancelled goes at once; its transaction, once begun, goes on to its end, so
+    that no connection is given back in the middle of a query. The deadline bounds both, and only
+    so many are under way at once.
+
+    Rows that another transaction holds are not waited for with a connection in hand: the attempt
+    fails at once, and is made again after a pause that grows. So rows that are held, however
+    many, delay only those who want them.
 
     Args:
         connections: where to get them.
-        deadline_sec: how long a caller waits, and a transaction may take, the wait for a
-            connection included.
+        deadline_sec: how long a caller waits, and an operation may take, all waits included.
     """
 
     def __init__(self, connections: Connections, deadline_sec: float) -> None:
         self._connections = connections
         self._deadline_sec = deadline_sec
         self._session_turns = SessionTurns()
+        self._writes = asyncio.Semaphore(_WRITES_AT_ONCE)
+        self._retries = asyncio.Semaphore(_RETRIES_AT_ONCE)
+        self._reads = asyncio.Semaphore(_READS_AT_ONCE)
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def write(
-        self,
-        operation: Operation[T],
-        *,
-        session_id: str | None = None,
-        among: AbstractAsyncContextManager[object] | None = None,
-    ) -> T:
+    async def write(self, operation: Operation[T], *, session_id: str | None = None) -> T:
         """Run `operation` and commit, or roll back what it wrote.
+
+        It may be run more than once, each time in a new transaction.
 
         Args:
             session_id: the session whose row the operation locks, where it is just one.
-            among: a bound on such operations, entered when it is the session's turn.
 
         Raises:
-            DeadlineExceededError: no answer in time; whether it committed is unknown.
+            DeadlineExceededError: no answer in time; whether it committed is unknown, unless
+                the error says that nothing was written.
             DatabaseError: the database failed it.
         """
-        return await self.run(operation, self._connections.writing, session_id, among)
+        return await self.run(operation, self._connections.writing, session_id)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation`, which only reads; it waits for no writer. Raises as `write`."""
-        return await self.run(operation, self._connections.reading)
+        return await self._run(_Work(operation, self._connections.reading, self._reads))
 
     async def single(self, operation: Operation[T]) -> T:
         """Run an `operation` of one statement. Raises as `write`."""
-        return await self.run(operation, self._connections.single)
+        return await self._run(_Work(operation, self._connections.single, self._writes))
 
     async def close(self) -> None:
         """Wait until the transactions of callers that went away have ended."""
@@ -72,41 +102,57 @@ class Transactions:
     async def run(
         self,
         operation: Callable[[C], Awaitable[T]],
-        connecting: Callable[[], AbstractAsyncContextManager[C]],
+        connecting: Connecting[C],
         session_id: str | None = None,
-        among: AbstractAsyncContextManager[object] | None = None,
     ) -> T:
         """Run `operation` on what `connecting` gives; otherwise as `write`, which see."""
-        task = asyncio.create_task(
-            self._attempt(operation, connecting, session_id, among or nullcontext())
-        )
-        self._running.add(task)
+        turn = nullcontext() if session_id is None else self._session_turns.at(session_id)
+        return await self._run(_Work(operation, connecting, self._writes), turn)
+
+    async def _run(
+        self, work: _Work[C, T], turn: AbstractAsyncContextManager[None] | None = None
+    ) -> T:
+        work.deadline = asyncio.get_running_loop().time() + self._deadline_sec
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._deadline_sec)
+            async with asyncio.timeout_at(work.deadline), turn or nullcontext():
+                return await self._until_unlocked(work)
+        except TimeoutError:
+            if work.has_begun:
+                raise DeadlineExceededError.of(self._deadline_sec) from None
+            raise DeadlineExceededError.not_begun(self._deadline_sec) from None
+
+    async def _until_unlocked(self, work: _Work[C, T]) -> T:
+        """Attempt it until no other transaction is in the way."""
+        pause = _FIRST_PAUSE_SEC
+        while True:
+            try:
+                return await self._attempt(work)
+            except ContentionError:
+                work.has_place = work.has_begun = False
+            await asyncio.sleep(pause)
+            pause, work.limit = min(pause * 2, _LONGEST_PAUSE_SEC), self._retries
+
+    async def _attempt(self, work: _Work[C, T]) -> T:
+        task = asyncio.create_task(self._transact(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
+            if not work.has_place:
+                task.cancel()
             task.add_done_callback(_report_orphan)
             raise
-        finally:
-            task.add_done_callback(self._running.discard)
-        if done:
-            return task.result()
-        task.cancel()
-        task.add_done_callback(_report_orphan)
-        raise DeadlineExceededError.of(self._deadline_sec)
 
-    async def _attempt(
-        self,
-        operation: Callable[[C], Awaitable[T]],
-        connecting: Callable[[], AbstractAsyncContextManager[C]],
-        session_id: str | None,
-        among: AbstractAsyncContextManager[object],
-    ) -> T:
-        turn = nullcontext() if session_id is None else self._session_turns.at(session_id)
+    async def _transact(self, work: _Work[C, T]) -> T:
+        """One transaction. Only its deadline ends it, and once: nothing disturbs its clean-up."""
         try:
-            async with asyncio.timeout(self._deadline_sec), turn, among:
+            async with asyncio.timeout_at(work.deadline), work.limit:
+                work.has_place = True
                 with translated():
-                    async with connecting() as conn:
-                        return await operation(conn)
+                    async with work.connecting() as conn:
+                        work.has_begun = True
+                        return await work.operation(conn)
         except TimeoutError:
             raise DeadlineExceededError.of(self._deadline_sec) from None
 

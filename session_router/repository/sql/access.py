@@ -1,0 +1,79 @@
+"""The ways to one database that a repository has in one process and one event loop."""
+
+from typing import Final
+
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from session_router.database.engine import create_engine
+from session_router.database.pool import Pool, apart_from_pool
+from session_router.database.schema import Tables
+from session_router.repository.sql.connections import (
+    PooledConnections,
+    PostgresqlConnections,
+    ReservedConnection,
+)
+from session_router.repository.sql.driver_calls import DriverCalls
+from session_router.repository.sql.hot_on_postgresql import HotOnPostgresql
+from session_router.repository.sql.hot_on_sqlite import HotOnSqlite
+from session_router.repository.sql.hot_operations import HotOperations
+from session_router.repository.sql.transactions import Transactions
+
+_RESERVED_DEADLINE_SEC: Final = 3.0
+"""Well below a lease, so that a connection that has gone silent costs no worker its row."""
+
+
+class Access:
+    """How to reach the database; nothing is opened yet.
+
+    Args:
+        engine: whose pool to use; it stays the caller's.
+        tables: the tables of the schema that it is about.
+        deadline_sec: how long an operation may take, in seconds.
+        listen_url: where to listen, where that is not the engine's own address.
+
+    Attributes:
+        transactions: for all that is not done in batches.
+        hot: touch, start, register and finish, in batches, and the sweep.
+        reserved: for what keeps a worker alive and stoppable.
+        listening: an engine to listen with, for the doorbell; None where nothing rings.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        tables: Tables,
+        deadline_sec: float,
+        listen_url: str | URL | None = None,
+    ) -> None:
+        self._engine = engine
+        self.listening = create_engine(listen_url) if listen_url else None
+        if engine.dialect.name == "postgresql":
+            pool = Pool(engine)
+            apart = apart_from_pool(engine)
+            self.listening = self.listening or apart
+            self.transactions = Transactions(PostgresqlConnections(pool), deadline_sec)
+            self.reserved = Transactions(
+                ReservedConnection(apart, pool), min(deadline_sec, _RESERVED_DEADLINE_SEC)
+            )
+            batches = HotOnPostgresql(DriverCalls(pool, deadline_sec), str(tables.sessions.schema))
+            self.hot = HotOperations(batches, self.transactions, tables, deadline_sec, lanes=2)
+        else:
+            connections = PooledConnections(engine)
+            # SQLite makes its connections at will, and has one writer at a time, for whom one
+            # long queue is better than two.
+            self.transactions = self.reserved = Transactions(connections, deadline_sec)
+            on_sqlite = HotOnSqlite(self.transactions, connections, tables)
+            self.hot = HotOperations(on_sqlite, self.transactions, tables, deadline_sec, lanes=1)
+
+    async def close(self) -> None:
+        """Wait for what was submitted, and let go of every connection but the engine's."""
+        await self.hot.close()
+        await self.reserved.close()
+        await self.transactions.close()
+        if self.listening is not None:
+            await self.listening.dispose()
+
+    def abandon(self) -> None:
+        """Leave the connections behind: they belong to another process or event loop."""
+        self._engine.sync_engine.dispose(close=False)
