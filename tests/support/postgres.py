@@ -53,7 +53,7 @@ class PostgresServer:
     def __init__(self, *, fsync: bool = False, max_connections: int = 200) -> None:
         # Without fsync, commits survive a crash of the server though not one of the machine.
         # synchronous_commit therefore stays on: tests crash the server.
-        self.port: Final = _free_port()
+        self.port: Final = free_port()
         self._settings: dict[str, str | int] = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
@@ -292,7 +292,7 @@ def _processes_in(folder: Path) -> list[int]:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Choose a port below those that systems give to outgoing connections.
 
     So no client's connection can occupy it, not even by reaching itself, while the server is
