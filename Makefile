@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # `make lock LOCK_FLAGS=--upgrade` takes the newest versions instead of keeping the pinned ones.
 LOCK_FLAGS ?=
+# `make faults FAULTS_FLAGS='--seconds 600 --seed 7'` lets it storm for ten minutes, as drawn from 7.
+FAULTS_FLAGS ?=
 # `make bench BENCH_FLAGS='interrupts --json results.json'` measures one subject.
 BENCH_FLAGS ?=
 
@@ -12,7 +14,7 @@ READY := .venv/ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test traffic bench docs lint format lock clean
+.PHONY: help run test traffic faults bench docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -26,6 +28,9 @@ test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start t
 
 traffic: $(READY) ## test every report and audit on a million events, on both databases; some minutes
 	@SESSION_ROUTER_TEST_TRAFFIC=whole $(BIN)/python -m pytest -n auto tests/reports/test_traffic.py
+
+faults: $(READY) ## test under load while servers, workers and connections are killed; three minutes
+	@$(BIN)/python -m tests.faults $(FAULTS_FLAGS)
 
 bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
