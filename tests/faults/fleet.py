@@ -61,6 +61,9 @@ class Fleet:
     async def __aenter__(self) -> Self:
         for _ in range(_WORKERS):
             await self._add()
+        async with asyncio.timeout(_PATIENCE_SEC):
+            for member in self._members:
+                await _says("ready", member)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -121,7 +124,7 @@ class Fleet:
 
     async def calm(self) -> list[str]:
         """Let them begin nothing more; returns who did not come to rest."""
-        return await self._late("calm", _says_that_it_is_calm)
+        return await self._late("calm", lambda member: _says("calm", member))
 
     async def leave(self) -> list[str]:
         """Let them shut down; returns who did not."""
@@ -164,9 +167,10 @@ class Fleet:
         self.crashed.append(f"{member.name} ended with {member.process.returncode}: {said}")
 
 
-async def _says_that_it_is_calm(member: Member) -> None:
+async def _says(word: str, member: Member) -> None:
     assert member.process.stdout is not None
-    await member.process.stdout.readline()
+    while (line := await member.process.stdout.readline()) and line.decode().strip() != word:
+        continue
 
 
 async def _killed(process: asyncio.subprocess.Process) -> None:

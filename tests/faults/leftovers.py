@@ -5,6 +5,7 @@ from uuid import UUID
 
 from tests.faults.findings import Finding
 from tests.faults.journal import Entry
+from tests.faults.load import LEASE_SEC
 from tests.support.sql import query
 
 _STREAMS = """
@@ -13,6 +14,10 @@ _STREAMS = """
 _SIGNALS = """
     SELECT signal_id, stream_id, w.pid FROM session_router.interrupt_signals
     LEFT JOIN session_router.workers AS w USING (worker_id)"""
+_TRANSACTIONS = f"""
+    SELECT pid, state, clock_timestamp() - xact_start, left(query, 80) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+      AND xact_start < clock_timestamp() - interval '{2 * LEASE_SEC} s'"""
 _WORKERS = "SELECT worker_id, pid FROM session_router.workers"
 
 
@@ -42,6 +47,10 @@ async def orphans(url: str, living: dict[int, list[Entry]]) -> list[Finding]:
             Finding("a worker that is dead and listed", f"{worker}, pid {pid}")
             for worker, pid in await query(url, _WORKERS)
             if pid not in living
+        ),
+        *(
+            Finding("a transaction that nobody ends", f"{state} for {age} since {statement}")
+            for _, state, age, statement in await query(url, _TRANSACTIONS)
         ),
     ]
 

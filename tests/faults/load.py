@@ -2,8 +2,8 @@
 
 Many tasks at random operations, on ids that they share with the other workers. Every call and
 what came of it goes to the journal, the errors too: none ends it. Lines on its standard input are
-orders: `calm` (begin nothing more), `leave` (shut down). It prints `calm` when nothing is under
-way any more, and ends with 0 when it has left.
+orders: `calm` (begin nothing more), `leave` (shut down). It prints `ready` when it begins, `calm`
+when nothing is under way any more, and ends with 0 when it has left.
 """
 
 import asyncio
@@ -264,6 +264,7 @@ async def main(url: str, path: Path, seed: int) -> None:
     )
     while await load.call("start", lambda _: _started(manager), bool) is None:  # noqa: ASYNC110 - the database is away
         await asyncio.sleep(0.2)
+    print("ready", flush=True)  # noqa: T201
     async with asyncio.TaskGroup() as tasks:
         for _ in range(TASKS):
             tasks.create_task(load.work())

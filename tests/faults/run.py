@@ -22,7 +22,7 @@ from tests.faults.leftovers import leftovers, orphans
 from tests.faults.load import LEASE_SEC
 from tests.faults.proxy import Proxy
 from tests.faults.servers import Servers
-from tests.faults.storm import Storm
+from tests.faults.storm import Storm, stuck
 from tests.support.laws_sql import breaches
 from tests.support.postgres import PostgresServer
 from tests.support.standby import Standby
@@ -46,7 +46,7 @@ async def run(seconds: float, seed: int, folder: Path) -> Outcome:
     """Let it storm for so long, and look at everything afterwards.
 
     Args:
-        folder: where the workers' journals are to be.
+        folder: where the workers' journals and the servers' log are to be.
     """
     chance = random.Random(seed)  # noqa: S311 - a storm, not a secret
     async with AsyncExitStack() as stack:
@@ -61,6 +61,7 @@ async def run(seconds: float, seed: int, folder: Path) -> Outcome:
         await storm.rage(seconds)
         found = [*storm.findings, *await _what_the_calm_shows(servers, fleet)]
         journals = Journals.read(fleet.journals)
+        (folder / "servers.log").write_text(servers.log())
         trail = await Trail.read(servers.url)
         found += findings(journals, trail)
         found += await _broken_laws(servers.url, storm.sealed)
@@ -69,7 +70,7 @@ async def run(seconds: float, seed: int, folder: Path) -> Outcome:
 
 async def _what_the_calm_shows(servers: Servers, fleet: Fleet) -> list[Finding]:
     """All work again, come to rest, hold on to nothing that is over, and leave in order."""
-    found = [Finding("stuck after the storm", name) for name in await fleet.stuck()]
+    found = await stuck(servers, fleet, "after the storm")
     found += [Finding("does not come to rest", name) for name in await fleet.calm()]
     await asyncio.sleep(2 * LEASE_SEC)
     found += await _lasting_orphans(servers, fleet)

@@ -17,6 +17,10 @@ _CLIENTS = (
     "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
     " AND pid <> pg_backend_pid()"
 )
+_HOLDERS = """
+    SELECT state, clock_timestamp() - xact_start, left(query, 80) FROM pg_stat_activity
+    WHERE pid IN (SELECT unnest(pg_blocking_pids(pid)) FROM pg_stat_activity)
+      AND cardinality(pg_blocking_pids(pid)) = 0"""
 
 
 class Blow(Protocol):
@@ -52,6 +56,10 @@ class Servers:
     def log(self) -> str:
         """What all servers have logged."""
         return "".join(server.log() for server in self._servers)
+
+    async def what_holds_others_up(self) -> str:
+        """The transactions that others wait for, as the server tells them."""
+        return await asyncio.to_thread(self.primary.execute, _HOLDERS)
 
     @property
     def blows(self) -> list[Blow]:

@@ -6,7 +6,9 @@ stopped with all that it holds (`closed`), so that it can be seen whether a stop
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final
 
 from tests.faults.journal import Journal
@@ -64,7 +66,7 @@ async def hanging(notes: Notes) -> AsyncIterator[int]:
 
 
 async def slow_to_close(notes: Notes) -> AsyncIterator[int]:
-    """Takes its time to close, at times longer than it is given."""
+    """Takes its time to close, at times longer than it is given, and cannot be hurried."""
     notes.opened()
     try:
         for number in range(1_000_000):
@@ -72,7 +74,10 @@ async def slow_to_close(notes: Notes) -> AsyncIterator[int]:
             yield number
             await asyncio.sleep(0.03)
     finally:
-        await asyncio.sleep(random.choice([0.1, 0.5, 3]))  # noqa: S311 - a load, not a secret
+        over = time.monotonic() + random.choice([0.1, 0.5, 3])  # noqa: S311 - a load, not a secret
+        while (left := over - time.monotonic()) > 0:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(left)
         notes.closed()
 
 

@@ -85,9 +85,7 @@ class Storm:
             old = await self._servers.fail_over()
             self.blows["fail_over"] += 1
             await asyncio.sleep(2 * LEASE_SEC)
-            self.findings += [
-                Finding("stuck after a failover", name) for name in await self._fleet.stuck()
-            ]
+            self.findings += await stuck(self._servers, self._fleet, "after the failover")
             since = time.time()
             await asyncio.sleep(LEASE_SEC)
             self.findings += self._fleet.refused_since(since)
@@ -98,3 +96,12 @@ class Storm:
         while True:
             self._chance.shuffle(blows)
             yield from blows
+
+
+async def stuck(servers: Servers, fleet: Fleet, when: str) -> list[Finding]:
+    """Which workers cannot write any more, and what is in their way."""
+    names = await fleet.stuck()
+    if not names:
+        return []
+    held_by = await servers.what_holds_others_up()
+    return [Finding(f"stuck {when}", f"{name}; others wait for {held_by}") for name in names]
