@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from session_router import DeadlineExceededError
+from session_router import DatabaseError
 from tests.faults.findings import Finding
-from tests.faults.journal import Entry, entries
+from tests.faults.journal import Entry, entries, is_ours
 from tests.faults.load import LEASE_SEC
 from tests.support.postgres import PASSWORD, USER
 
@@ -109,17 +109,20 @@ class Fleet:
         return [member.name for member in waiting]
 
     def refused_since(self, moment: float) -> list[Finding]:
-        """The calls that were refused, where nothing is wrong any more.
+        """The calls that the database failed, where nothing is wrong with it any more.
 
-        One that had no answer in time may have met a row that somebody still holds.
+        One that had no answer in time is none: it may have met a row that somebody still holds.
         """
         return [
-            Finding("refused when all was well again", f"{member.name}: {entry['message']}")
+            Finding(
+                "the database failed a call when all was well again",
+                f"{member.name}: {entry['message']}",
+            )
             for member in self._members
             for entry in entries(member.journal)
             if entry["what"] == "raised"
             and entry["at"] > moment
-            and entry["error"] != DeadlineExceededError.__name__
+            and is_ours(entry["error"], DatabaseError)
         ]
 
     async def calm(self) -> list[str]:

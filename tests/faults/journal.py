@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from session_router import errors
+from session_router import SessionRouterError, errors
 
 Entry = dict[str, Any]
 
@@ -40,10 +40,10 @@ def entries(path: Path) -> list[Entry]:
     return [json.loads(line) for line in lines[:-1]]  # the last one is empty, or not whole
 
 
-def is_ours(name: str) -> bool:
-    """Whether an error of this class is one that the package raises on purpose."""
+def is_ours(name: str, kind: type[SessionRouterError] = SessionRouterError) -> bool:
+    """Whether the package has an error of this name, and of this kind."""
     found = getattr(errors, name, None)
-    return isinstance(found, type) and issubclass(found, errors.SessionRouterError)
+    return isinstance(found, type) and issubclass(found, kind)
 
 
 class LogToJournal(logging.Handler):

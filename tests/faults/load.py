@@ -28,7 +28,7 @@ from tests.faults.journal import Journal, note_all_logs
 from tests.faults.sources import SHAPES, Notes, SourceError
 
 LEASE_SEC: Final = 3.0
-TASKS: Final = 20
+TASKS: Final = 12
 _TIMEOUT_MINUTES: Final = 0.1
 _DEADLINE_SEC: Final = 2.0
 _WAIT_SEC: Final = 2.0
@@ -90,7 +90,7 @@ class Load:
         names, weights = list(_WEIGHTS), list(_WEIGHTS.values())
         while not self.is_calm.is_set():
             name = self._chance.choices(names, weights)[0]
-            session_id = f"busy-{self._chance.randrange(8)}"
+            session_id = f"busy-{self._chance.randrange(24)}"
             await getattr(self, f"_{name}")(session_id)
             await asyncio.sleep(self._chance.uniform(0.01, 0.08))
 

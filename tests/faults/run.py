@@ -12,7 +12,6 @@ from typing import Final
 from session_router.audit import trail as audit
 from session_router.audit.seals import Seal, seal
 from session_router.audit.verification import verify
-from session_router.database.migrate import Target, upgrade
 from session_router.pseudonyms import ErasureKey
 from tests.faults.checks import findings
 from tests.faults.evidence import Journals, Trail
@@ -20,12 +19,9 @@ from tests.faults.findings import Finding
 from tests.faults.fleet import Fleet
 from tests.faults.leftovers import leftovers, orphans
 from tests.faults.load import LEASE_SEC
-from tests.faults.proxy import Proxy
 from tests.faults.servers import Servers
 from tests.faults.storm import Storm, stuck
 from tests.support.laws_sql import breaches
-from tests.support.postgres import PostgresServer
-from tests.support.standby import Standby
 
 _SLOW_MACHINE_SEC: Final = 10.0
 """How much longer than it should take anything may take where nothing is fast."""
@@ -50,13 +46,8 @@ async def run(seconds: float, seed: int, folder: Path) -> Outcome:
     """
     chance = random.Random(seed)  # noqa: S311 - a storm, not a secret
     async with AsyncExitStack() as stack:
-        primary = stack.enter_context(PostgresServer())
-        await upgrade(Target(primary.url()))
-        standby = stack.enter_context(Standby(primary))
-        standby.be_waited_for(primary)
-        proxy = await stack.enter_async_context(Proxy(primary.port))
-        servers = Servers(primary, standby, proxy, chance)
-        fleet = await stack.enter_async_context(Fleet(proxy.port, folder, chance))
+        servers = await stack.enter_async_context(Servers(chance))
+        fleet = await stack.enter_async_context(Fleet(servers.proxy.port, folder, chance))
         storm = Storm(servers, fleet, chance, lambda: _sealed(servers.url))
         await storm.rage(seconds)
         found = [*storm.findings, *await _what_the_calm_shows(servers, fleet)]

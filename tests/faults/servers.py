@@ -5,13 +5,16 @@ import os
 import random
 import signal
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, Protocol
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Protocol, Self, TypeVar
 
+from session_router.database.migrate import Target, upgrade
 from tests.faults.load import LEASE_SEC
 from tests.faults.proxy import Proxy
 from tests.support.postgres import PostgresServer
 from tests.support.standby import Standby, fence
+
+S = TypeVar("S", bound=PostgresServer)
 
 _CLIENTS = (
     "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
@@ -33,20 +36,35 @@ class Blow(Protocol):
 
 
 class Servers:
-    """A primary with a synchronous standby, reached through a proxy.
+    """A primary with a synchronous standby, reached through a proxy; two at any time.
 
     Attributes:
         primary: the server that can be written to at the moment.
+        proxy: where clients connect to, whichever server that is.
     """
 
-    def __init__(
-        self, primary: PostgresServer, standby: Standby, proxy: Proxy, chance: random.Random
-    ) -> None:
-        self.primary = primary
-        self._servers: list[PostgresServer] = [primary, standby]
-        self._standby: Standby | None = standby
-        self._proxy = proxy
+    primary: PostgresServer
+    proxy: Proxy
+    _standby: Standby
+
+    def __init__(self, chance: random.Random) -> None:
         self._chance = chance
+        self._running = AsyncExitStack()
+        self._logs: list[Callable[[], str]] = []
+
+    async def __aenter__(self) -> Self:
+        try:
+            self.primary = await self._run(PostgresServer())
+            await upgrade(Target(self.url))
+            self.proxy = await self._running.enter_async_context(Proxy(self.primary.port))
+            await self._add_standby()
+        except BaseException:
+            await self._running.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._running.aclose()
 
     @property
     def url(self) -> str:
@@ -55,7 +73,7 @@ class Servers:
 
     def log(self) -> str:
         """What all servers have logged."""
-        return "".join(server.log() for server in self._servers)
+        return "".join(log() for log in self._logs)
 
     async def what_holds_others_up(self) -> str:
         """The transactions that others wait for, as the server tells them."""
@@ -71,6 +89,7 @@ class Servers:
             self.restart,
             self.cut_half_of_the_clients,
             self.fall_silent,
+            self.lose_the_primary,
         ]
 
     async def crash(self) -> None:
@@ -101,24 +120,50 @@ class Servers:
 
     async def fall_silent(self) -> None:
         """The connections of today lead nowhere, and nobody is told; new ones are good."""
-        silent = self._proxy.silence()
+        silent = self.proxy.silence()
         await asyncio.sleep(self._chance.uniform(1.5, 3) * LEASE_SEC)
-        self._proxy.cut(silent)
+        self.proxy.cut(silent)
+
+    async def lose_the_primary(self) -> None:
+        """The primary dies for good, in the middle of everything; the standby takes its place."""
+        old = self.primary
+        await asyncio.to_thread(self._standby.wait_until_it_has, old)
+        await asyncio.to_thread(old.kill)
+        await self._promote()
+        self.proxy.target = self.primary.port
+        await self.replace(old)
 
     async def fail_over(self) -> PostgresServer:
-        """The standby takes the primary's place; returns the old primary.
+        """The standby takes the primary's place; returns the old primary, to be replaced.
 
         That one can be read only. Connections are made to it for a moment yet, and those that
         there are stay: who keeps to them is stuck.
         """
-        assert self._standby is not None
-        old, new = self.primary, self._standby
+        old = self.primary
         await asyncio.to_thread(fence, old)
-        await asyncio.to_thread(new.promote)
+        await asyncio.to_thread(self._standby.wait_until_it_has, old)
+        await self._promote()
         await asyncio.sleep(self._chance.uniform(0.5, 1) * LEASE_SEC)
-        self.primary, self._standby = new, None
-        self._proxy.target = new.port
+        self.proxy.target = self.primary.port
         return old
+
+    async def replace(self, old: PostgresServer) -> None:
+        """Stop a server that was the primary; the present one gets a new standby."""
+        await asyncio.to_thread(old.stop, "immediate")
+        await self._add_standby()
+
+    async def _promote(self) -> None:
+        await asyncio.to_thread(self._standby.promote)
+        self.primary = self._standby
+
+    async def _add_standby(self) -> None:
+        self._standby = await self._run(Standby(self.primary))
+        await asyncio.to_thread(self._standby.be_waited_for, self.primary)
+
+    async def _run(self, server: S) -> S:
+        await asyncio.to_thread(self._running.enter_context, server)
+        self._logs.append(server.log)
+        return server
 
     async def _interrupted(self, stop: Callable[[], None]) -> None:
         """Stop the server and start it again after a while.
@@ -127,9 +172,9 @@ class Servers:
         """
         await asyncio.to_thread(stop)
         if self._chance.random() < 0.5:
-            self._proxy.refuse()
+            self.proxy.refuse()
         await asyncio.sleep(self._chance.uniform(0.2, 1.3) * LEASE_SEC)
-        await self._proxy.accept()  # so that clients also meet one that is starting up
+        await self.proxy.accept()  # so that clients also meet one that is starting up
         await asyncio.to_thread(self.primary.start)
 
     async def _clients(self) -> list[int]:

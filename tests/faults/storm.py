@@ -89,7 +89,7 @@ class Storm:
             since = time.time()
             await asyncio.sleep(LEASE_SEC)
             self.findings += self._fleet.refused_since(since)
-        await asyncio.to_thread(old.stop, "immediate")
+        await self._servers.replace(old)
 
     def _in_random_order(self, blows: list[Blow]) -> Iterator[Blow]:
         """All of them, and then again: no run leaves one out."""
