@@ -114,7 +114,8 @@ class clock(FunctionElement[datetime]):  # noqa: N801 - an SQL function
 
 @compiles(clock, "postgresql")
 def _clock_on_postgresql(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
-    return "clock_timestamp()"
+    # In full: a search_path may have a function of that name in front of it.
+    return "pg_catalog.clock_timestamp()"
 
 
 @compiles(clock, "sqlite")

@@ -47,15 +47,16 @@ class Access:
         listen_url: str | URL | None = None,
     ) -> None:
         self._engine = engine
+        self._reserved: ReservedConnection | None = None
         self.listening = create_engine(listen_url) if listen_url else None
         if engine.dialect.name == "postgresql":
             pool = Pool(engine)
             apart = apart_from_pool(engine)
             self.listening = self.listening or apart
             self.transactions = Transactions(PostgresqlConnections(pool), deadline_sec)
-            self.reserved = Transactions(
-                ReservedConnection(apart, pool), min(deadline_sec, _RESERVED_DEADLINE_SEC)
-            )
+            self._reserved = ReservedConnection(apart, pool)
+            limit_sec = min(deadline_sec, _RESERVED_DEADLINE_SEC)
+            self.reserved = Transactions(self._reserved, limit_sec)
             batches = HotOnPostgresql(DriverCalls(pool, deadline_sec), str(tables.sessions.schema))
             self.hot = HotOperations(batches, self.transactions, tables, deadline_sec, lanes=2)
         else:
@@ -76,4 +77,6 @@ class Access:
 
     def abandon(self) -> None:
         """Leave the connections behind: they belong to another process or event loop."""
+        if self._reserved is not None:
+            self._reserved.abandon()
         self._engine.sync_engine.dispose(close=False)

@@ -106,6 +106,13 @@ class ReservedConnection:
         async with self._in_use:
             await self._drop()
 
+    def abandon(self) -> None:
+        """Leave the connection to the end of what refers to it, without a word to anybody."""
+        conn, self._conn = self._conn, None
+        sync = conn.sync_connection if conn is not None else None
+        if sync is not None and not (sync.closed or sync.invalidated):
+            sync.detach()
+
     async def _opened(self) -> AsyncConnection:
         with translated(nothing_written=True):
             if self._conn is not None and await _is_closed(self._conn):
