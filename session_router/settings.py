@@ -2,11 +2,20 @@
 
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from session_router.errors import InvalidSettingError
 from session_router.pseudonyms import KEY_LENGTH
+from session_router.schema_name import check_schema
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///session_router.db"
 DEFAULT_SCHEMA: Final = "session_router"
@@ -90,7 +99,7 @@ class Settings(_Intervals, BaseSettings):
 
     database_url: SecretStr = SecretStr(DEFAULT_DATABASE_URL)
     listen_url: SecretStr | None = None
-    database_schema: str = Field(DEFAULT_SCHEMA, pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    database_schema: Annotated[str, AfterValidator(check_schema)] = DEFAULT_SCHEMA
     operation_deadline_sec: Seconds = DEFAULT_DEADLINE_SEC
     session_timeout_minutes: float = Field(30, gt=0, le=TIMEOUT_LIMIT_MINUTES, allow_inf_nan=False)
     cleanup_interval_sec: Seconds = 60
@@ -161,5 +170,6 @@ def _explain(error: ValidationError, name_of: Any) -> str:
         field = str(fault["loc"][0]) if fault["loc"] else ""
         is_secret = field in _SECRETS or fault["type"] == "extra_forbidden"
         given = "" if is_secret else f"={fault['input']!r}"
-        faults.append(f"{name_of(field) if field else 'settings'}{given}: {fault['msg']}")
+        said = fault["msg"].removeprefix("Value error, ").removesuffix(".")
+        faults.append(f"{name_of(field) if field else 'settings'}{given}: {said}")
     return "; ".join(faults) + "."

@@ -13,6 +13,7 @@ from session_router.database.faults import translated
 from session_router.database.schema import Tables, build_tables
 from session_router.errors import DatabaseError, DatabaseUnavailableError
 from session_router.repository.sql.connections import PooledConnections
+from session_router.schema_name import check_schema
 from session_router.settings import DEFAULT_SCHEMA
 
 PAGE: Final = 20_000
@@ -45,9 +46,13 @@ class Trail:
     Args:
         engine: an async engine on asyncpg or aiosqlite; it stays the caller's to dispose of.
         schema: the PostgreSQL schema that holds the tables; SQLite has none.
+
+    Raises:
+        InvalidSettingError: the schema cannot be called so.
     """
 
     def __init__(self, engine: AsyncEngine, *, schema: str = DEFAULT_SCHEMA) -> None:
+        check_schema(schema)
         self.is_postgresql = engine.dialect.name == "postgresql"
         self.tables: Tables = build_tables(schema if self.is_postgresql else None)
         self._engine = engine

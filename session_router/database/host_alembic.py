@@ -9,6 +9,7 @@ from sqlalchemy.schema import SchemaItem
 
 from session_router.database.definitions import definitions
 from session_router.database.schema import OLDEST_CODE_TABLE, VERSION_TABLE, build_tables
+from session_router.schema_name import check_schema
 from session_router.settings import DEFAULT_SCHEMA
 
 IncludeObject = Callable[[SchemaItem, str | None, str, bool, SchemaItem | None], bool]
@@ -20,7 +21,11 @@ def leaving_out(schema: str = DEFAULT_SCHEMA) -> IncludeObject:
 
     Args:
         schema: the PostgreSQL schema of our tables.
+
+    Raises:
+        InvalidSettingError: the schema cannot be called so.
     """
+    check_schema(schema)
 
     def include_object(
         item: SchemaItem, name: str | None, kind: str, found: bool, counterpart: SchemaItem | None

@@ -23,9 +23,11 @@ from sqlalchemy.types import TypeEngine
 
 from session_router.database.types import UtcDateTime, UuidText, clock
 from session_router.events import EventName, SignalAction, SignalOutcome, StreamOutcome
+from session_router.schema_name import check_schema
 
 VERSION_TABLE: Final = "session_router_version"
 OLDEST_CODE_TABLE: Final = "session_router_oldest_code"
+SCRATCH: Final = "pg_temp"
 
 _CONVENTION: Final = {
     "pk": "%(table_name)s_pkey",
@@ -55,7 +57,19 @@ def build_tables(schema: str | None) -> Tables:
 
     A host application's own `sessions` table is never touched: every statement names ours in
     full, so neither a search_path nor a translation of names is needed.
+
+    Raises:
+        InvalidSettingError: the schema cannot be called so.
     """
+    return _build(schema if schema is None else check_schema(schema))
+
+
+def build_scratch_tables() -> Tables:
+    """Build the tables for PostgreSQL's schema of temporary tables, where nobody else sees them."""
+    return _build(SCRATCH)
+
+
+def _build(schema: str | None) -> Tables:
     metadata = MetaData(schema=schema, naming_convention=_CONVENTION)
     return Tables(
         metadata=metadata,

@@ -19,6 +19,7 @@ from session_router.database.engine import (
 from session_router.database.faults import translated
 from session_router.database.write_turns import WriteTurns
 from session_router.errors import DatabaseUnavailableError
+from session_router.schema_name import check_schema
 from session_router.settings import DEFAULT_SCHEMA
 
 T = TypeVar("T")
@@ -31,10 +32,16 @@ class Target:
     Attributes:
         url: as `SQLAlchemySessionRepository.from_url` takes it.
         schema: the PostgreSQL schema that holds, or is to hold, the tables.
+
+    Raises:
+        InvalidSettingError: the schema cannot be called so.
     """
 
     url: str
     schema: str = DEFAULT_SCHEMA
+
+    def __post_init__(self) -> None:
+        check_schema(self.schema)
 
     @property
     def is_sqlite(self) -> bool:

@@ -18,6 +18,7 @@ from session_router.reports import concurrency
 from session_router.reports.bounds import Bounds
 from session_router.reports.catalogue import Report
 from session_router.reports.rows import ConcurrencyBucket, ReportRow
+from session_router.schema_name import check_schema
 
 _AT_ONCE: Final = 1_000
 _PART: Final = timedelta(days=1)
@@ -34,9 +35,13 @@ class Reports:
     Args:
         engine: an async engine on asyncpg or aiosqlite; it stays the caller's to dispose of.
         schema: the PostgreSQL schema that holds the views; SQLite has none.
+
+    Raises:
+        InvalidSettingError: the schema cannot be called so.
     """
 
     def __init__(self, engine: AsyncEngine, schema: str) -> None:
+        check_schema(schema)
         self._engine = for_reading(with_our_transactions(engine))
         self._schema = None if engine.dialect.name == "sqlite" else schema
 

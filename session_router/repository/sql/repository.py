@@ -39,6 +39,7 @@ from session_router.repository.sql.access import Access
 from session_router.repository.sql.hot_operations import HotOperations
 from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
 from session_router.repository.sql.transactions import Transactions
+from session_router.schema_name import check_schema
 from session_router.session import Session, check_session_id, checked
 from session_router.settings import DEFAULT_DEADLINE_SEC, DEFAULT_SCHEMA, check_positive
 
@@ -60,7 +61,7 @@ class SQLAlchemySessionRepository(SessionRepository):
             out connections by the transaction (PgBouncer), on which nobody can listen.
 
     Raises:
-        InvalidSettingError: `deadline_sec` is not above zero.
+        InvalidSettingError: `deadline_sec` is not above zero, or the schema cannot be called so.
         InvalidDatabaseUrlError: `listen_url` cannot be parsed.
     """
 
@@ -72,6 +73,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         deadline_sec: float = DEFAULT_DEADLINE_SEC,
         listen_url: str | URL | None = None,
     ) -> None:
+        check_schema(schema)
         check_positive(deadline_sec, "deadline_sec")
         self._engine = engine
         self._owns_engine = False
