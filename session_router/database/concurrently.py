@@ -123,11 +123,9 @@ def _in_no_hurry() -> Iterator[None]:
     """Outside of a transaction, and for as long as it takes: what builds stands in nobody's way."""
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
-        op.execute("SET statement_timeout = 0")
         try:
             yield
         finally:
-            op.execute("RESET statement_timeout")
             op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
 
 

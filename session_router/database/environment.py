@@ -1,11 +1,12 @@
 """What happens in a run of Alembic, on a connection or on paper; `migrations/env.py` calls it."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import Script
-from sqlalchemy import Connection, delete, insert, text
+from sqlalchemy import Connection, delete, exists, insert, literal, select, text
 from sqlalchemy.schema import CreateTable, DropTable
 
 from session_router.database.engine import parse_url
@@ -18,13 +19,23 @@ from session_router.database.schema import (
 )
 from session_router.database.target import Target
 
-_LIMIT_WAITS = f"SET lock_timeout = '{LOCK_TIMEOUT}'"
+# Nobody waits for long behind a revision; of a role's or a database's own settings, those that a
+# revision could fail by, or make something else by, do not hold.
+_SETTINGS: Final = (
+    f"SET lock_timeout = '{LOCK_TIMEOUT}'",
+    "SET statement_timeout = 0",
+    "SET search_path = pg_catalog",
+    "SET quote_all_identifiers = off",
+    "SET standard_conforming_strings = on",
+    "SET plpgsql.extra_errors = none",
+)
 
 
 def migrate_online(conn: Connection, target: Target) -> None:
     """Run the revisions that Alembic was asked for, each in a transaction of its own."""
     if target.schema_name:
-        conn.execute(text(_LIMIT_WAITS))
+        for setting in _SETTINGS:
+            conn.execute(text(setting))
         conn.commit()
     context.configure(connection=conn, include_schemas=True, **_options(target))
     with context.begin_transaction():
@@ -43,7 +54,8 @@ def configure_offline(target: Target) -> None:
     )
     with context.begin_transaction():
         if target.schema_name:
-            context.execute(_LIMIT_WAITS)
+            for setting in _SETTINGS:
+                context.execute(setting)
             if context.get_starting_revision_argument() in (None, "base"):
                 context.execute(f"CREATE SCHEMA IF NOT EXISTS {target.schema_name}")
         context.run_migrations()
@@ -74,6 +86,8 @@ def _write_oldest_code(
     """Write down, with the revision, whose code may run on it: code that is older cannot know.
 
     Before the first revision there is nothing to write down, and nothing of ours is left behind.
+    What stays the same is left alone: before 0005 the table had no key, so that in a database with
+    a publication of all tables no row of it can be deleted.
     """
     table = oldest_code_table(ctx.version_table_schema)
     if not step.destination_revisions:
@@ -81,8 +95,15 @@ def _write_oldest_code(
         ctx.execute(DropTable(ctx._version))
         return
     ctx.execute(CreateTable(table, if_not_exists=True))
-    ctx.execute(delete(table))
-    for script in step.destination_revisions:
+    oldest = _oldest_code(step.destination_revisions)
+    if oldest != _oldest_code(step.source_revisions):
+        ctx.execute(delete(table))
+    missing = select(literal(oldest)).where(~exists(select(table)))
+    ctx.execute(insert(table).from_select(["revision"], missing))
+
+
+def _oldest_code(revisions: Sequence[object]) -> str | None:
+    for script in revisions:
         if isinstance(script, Script):
-            oldest = getattr(script.module, "oldest_code", script.revision)
-            ctx.execute(insert(table).values(revision=oldest))
+            return str(getattr(script.module, "oldest_code", script.revision))
+    return None

@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.migration_turns import patiently, take_turn
 from session_router.database.schema import VERSION_TABLE, oldest_code_table
-from session_router.database.shape import differences
+from session_router.database.shape import differences, left_out
 from session_router.database.target import Target
-from session_router.errors import SchemaError
+from session_router.errors import DatabaseError, SchemaError
 
 __all__ = [
     "Revision",
@@ -29,6 +29,7 @@ __all__ = [
     "downgrade",
     "head",
     "history",
+    "left_out_of_check",
     "sql",
     "standing",
     "upgrade",
@@ -140,6 +141,15 @@ async def check(target: Target) -> list[str]:
     return await target.run(compare, writes=False)
 
 
+async def left_out_of_check(target: Target) -> str | None:
+    """What `check` cannot compare here, why, and where it can; None: it compares all.
+
+    Raises:
+        DatabaseError: the database cannot be reached.
+    """
+    return await target.run(lambda conn: left_out(conn, target.schema_name), writes=False)
+
+
 async def sql(target: Target, revisions: str = "head") -> str:
     """The SQL of a range (`FROM:TO`, or `TO` from the first), for a person to run.
 
@@ -168,6 +178,7 @@ async def _migrate(target: Target, move: Move, revision: str) -> None:
         if target.schema_name is None:
             await conn.run_sync(run)
             return
+        await _refuse_read_only(conn)
         await take_turn(conn, f"{target.schema_name}.{VERSION_TABLE}")
         await _create_schema(conn, target.schema_name)
         await patiently(lambda: conn.run_sync(run), conn, target.schema_name)
@@ -185,6 +196,21 @@ def _no_such(revision: str, why: object) -> SchemaError:
         f"revision {revision!r}: {why}. 'session-router db history' lists those that this "
         "version knows; a newer version may know more."
     )
+
+
+async def _refuse_read_only(conn: AsyncConnection) -> None:
+    found = await conn.execute(
+        text("SELECT current_setting('transaction_read_only')::bool, pg_is_in_recovery()")
+    )
+    is_read_only, is_standby = found.one()
+    await conn.rollback()
+    if is_standby:
+        raise DatabaseError("the database is a standby; migrate the primary.")
+    if is_read_only:
+        raise DatabaseError(
+            "the role or the database has default_transaction_read_only = on, so that nothing can "
+            "be changed; set it off, or migrate as another role."
+        )
 
 
 async def _create_schema(conn: AsyncConnection, schema: str) -> None:

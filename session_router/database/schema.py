@@ -91,7 +91,9 @@ def oldest_code_table(schema: str | None) -> Table:
     reads it, so that a worker can start again while newer ones are being rolled out.
     """
     return Table(
-        OLDEST_CODE_TABLE, MetaData(schema=schema), Column("revision", Text, nullable=False)
+        OLDEST_CODE_TABLE,
+        MetaData(schema=schema, naming_convention=_CONVENTION),
+        Column("revision", Text, primary_key=True),
     )
 
 

@@ -5,6 +5,7 @@ back. The server leaves a schema's name out where the search_path begins with it
 are the same for every schema, whatever it is called.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -99,15 +100,13 @@ def _described(conn: Connection, schema: str, names: Collection[str]) -> Shape:
 def _make_scratch(conn: Connection, schema: str) -> None:
     """The text of a function names the schema that it works on, so that is kept."""
     build_scratch_tables().metadata.create_all(conn, checkfirst=False)
-    function = f"CREATE FUNCTION {schema}."
+    function = re.compile(f"(CREATE (?:OR REPLACE )?FUNCTION ){schema}[.]")
     for here, there in zip(
         definitions("postgresql", SCRATCH), definitions("postgresql", schema), strict=True
     ):
-        is_function = there.create.startswith(function)
+        is_function = function.match(there.create)
         conn.exec_driver_sql(
-            there.create.replace(function, f"CREATE FUNCTION {SCRATCH}.", 1)
-            if is_function
-            else here.create
+            function.sub(rf"\g<1>{SCRATCH}.", there.create, count=1) if is_function else here.create
         )
 
 

@@ -10,9 +10,8 @@ from typing import Final
 
 from session_router.database.definitions import (
     audit_0003,
-    hot_operations_0002,
-    reports_0004,
-    sweep_0002,
+    pinned_0005,
+    reports_0005,
 )
 from session_router.database.definitions.definition import Definition
 
@@ -20,10 +19,9 @@ __all__ = ["Definition", "definitions"]
 
 # From a dialect's name and a schema (None on SQLite) to the objects there.
 _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] = (
-    hot_operations_0002.made_by_0002,
-    sweep_0002.made_by_0002,
+    pinned_0005.made_by_0005,
     audit_0003.made_by_0003,
-    reports_0004.reports,
+    reports_0005.reports,
 )
 
 

@@ -16,3 +16,11 @@ class Definition:
     name: str
     create: str
     drop: str
+
+    @property
+    def replace(self) -> str:
+        """The statement that puts it in the place of its forerunner, which keeps owner and grants.
+
+        PostgreSQL's, of a function or a view.
+        """
+        return self.create.replace("CREATE", "CREATE OR REPLACE", 1)
