@@ -9,11 +9,14 @@ from fastapi.routing import APIRoute
 
 from session_router.http import agents, handlers, health, problems, sessions
 from session_router.http.guard import Guard
+from session_router.http.origins import ANY_HOST, Hosts, Origins
 from session_router.http.raw_path import RawPath
 from session_router.manager import SessionManager
 
 _ANYWHERE = problems.documented(
     problems.INVALID_VALUE,
+    problems.CROSS_SITE,
+    problems.WRONG_HOST,
     problems.INVALID_REQUEST,
     problems.INTERNAL_ERROR,
     problems.DATABASE_UNAVAILABLE,
@@ -31,13 +34,17 @@ class _App(FastAPI):
 
 
 def create_app(
-    manager: SessionManager, *, is_draining: Callable[[], bool] = lambda: False
+    manager: SessionManager,
+    *,
+    is_draining: Callable[[], bool] = lambda: False,
+    hosts: Hosts = ANY_HOST,
 ) -> FastAPI:
     """Create the service over a manager.
 
     Args:
         manager: started by the caller, who also shuts it down when the app no longer serves.
         is_draining: whether the service is about to stop; `/readyz` then answers 503.
+        hosts: the values of `Host` that it answers to; left out, that is the caller's to see to.
     """
     app = _App(
         title="session_router",
@@ -53,6 +60,7 @@ def create_app(
     app.include_router(health.router)
     handlers.install(app)
     app.add_middleware(RawPath)
+    app.add_middleware(Origins, hosts=hosts)
     app.add_middleware(Guard, is_draining=is_draining)
     return app
 

@@ -32,6 +32,7 @@ class ProblemKind:
 INVALID_VALUE: Final = ProblemKind("invalid-value", 400, "A value is not acceptable")
 MALFORMED_BODY: Final = ProblemKind("malformed-body", 400, "The body is not JSON")
 MALFORMED_REQUEST: Final = ProblemKind("malformed-request", 400, "The request is not HTTP")
+CROSS_SITE: Final = ProblemKind("cross-site", 403, "Another site's page may not change anything")
 SESSION_NOT_FOUND: Final = ProblemKind("session-not-found", 404, "The session does not live")
 PATH_NOT_FOUND: Final = ProblemKind("path-not-found", 404, "There is nothing at this path")
 METHOD_NOT_ALLOWED: Final = ProblemKind(
@@ -40,6 +41,7 @@ METHOD_NOT_ALLOWED: Final = ProblemKind(
 WRONG_CONTENT_TYPE: Final = ProblemKind(
     "wrong-content-type", 415, "The body's content type is not JSON's"
 )
+WRONG_HOST: Final = ProblemKind("wrong-host", 421, "The service does not answer to this host")
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The query or the body is not valid")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
 DATABASE_UNAVAILABLE: Final = ProblemKind("database-unavailable", 503, "The database is away")

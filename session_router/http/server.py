@@ -21,6 +21,7 @@ from session_router.errors import SchemaError
 from session_router.http import problems
 from session_router.http.app import create_app
 from session_router.http.listening import listening, url_of
+from session_router.http.origins import Hosts
 from session_router.http.stopping import Stopping
 from session_router.manager import SessionManager
 from session_router.repository import SessionRepository
@@ -45,10 +46,11 @@ async def serve(settings: Settings, *, background: Sequence[Background] = ()) ->
         SchemaError: the database's tables are not this version's; the embedded default's are
             made so.
         DatabaseError: the database cannot be reached.
-        InvalidValueError: the database URL is wrong.
+        InvalidValueError: the database URL is wrong, or a host that is allowed is no name.
     """
     stopping = Stopping(settings.drain_sec)
     with listening(settings.http_host, settings.http_port) as sockets:
+        hosts = _hosts(settings, sockets)
         await _prepare_database(settings)
         with stopping.on_order():
             async with (
@@ -56,8 +58,13 @@ async def serve(settings: Settings, *, background: Sequence[Background] = ()) ->
                 manager_of(settings, repository) as manager,
                 _running(background, manager, settings.cancel_timeout_sec),
             ):
-                app = create_app(manager, is_draining=stopping.has_begun)
+                app = create_app(manager, is_draining=stopping.has_begun, hosts=hosts)
                 await _serve_until_told(app, sockets, stopping, settings)
+
+
+def _hosts(settings: Settings, sockets: list[socket.socket]) -> Hosts:
+    addresses = [listener.getsockname()[0] for listener in sockets]
+    return Hosts.of(settings.http_allowed_hosts, settings.http_host, addresses)
 
 
 async def _prepare_database(settings: Settings) -> None:

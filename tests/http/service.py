@@ -80,7 +80,7 @@ class Service:
 
     async def ask(self, method: str, target: str, body: object = None) -> Answer:
         """Send a request with exactly this target, and read the answer."""
-        head = [f"{method} {target} HTTP/1.1", "Host: test", "Connection: close"]
+        head = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
         content = b"" if body is None else json.dumps(body).encode()
         if body is not None:
             head += ["Content-Type: application/json", f"Content-Length: {len(content)}"]

@@ -141,7 +141,7 @@ async def test_a_bad_agent_type_is_refused(memory: httpx.AsyncClient, agent_type
 
 
 async def test_raw_bytes_that_are_no_http_get_a_problem_document(service: Service) -> None:
-    request = "GET /sessions/é HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+    request = "GET /sessions/é HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = await service.send(request.encode())
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/problem+json"

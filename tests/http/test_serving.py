@@ -95,7 +95,7 @@ async def test_a_request_that_never_ends_does_not_hold_up_the_shutdown() -> None
     with Service.running(shutdown_timeout_sec=1) as service:
         reader, writer = await asyncio.open_connection(service.host, service.port)
         writer.write(
-            b"POST /sessions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+            b"POST /sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 100\r\n\r\n{"
         )
         # By the time that a later request is answered, this one has begun.
