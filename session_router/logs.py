@@ -135,6 +135,10 @@ def serving_stops(drain_sec: float) -> None:
     _line(logging.INFO, "serving_stops", drain=f"{drain_sec:g}s")
 
 
+def connections_full(limit: int) -> None:
+    _line(logging.WARNING, "connections_full", limit=limit)
+
+
 def background_failed(error: Exception) -> None:
     _line(logging.ERROR, "background_failed", trace=error, error=explain(error))
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from session_router.http import agents, handlers, health, problems, sessions
+from session_router.http.bounds import Bounds
 from session_router.http.guard import Guard
 from session_router.http.origins import ANY_HOST, Hosts, Origins
 from session_router.http.raw_path import RawPath
@@ -16,8 +17,11 @@ from session_router.manager import SessionManager
 _ANYWHERE = problems.documented(
     problems.INVALID_VALUE,
     problems.CROSS_SITE,
+    problems.TOO_SLOW,
+    problems.BODY_TOO_LARGE,
     problems.WRONG_HOST,
     problems.INVALID_REQUEST,
+    problems.HEADER_TOO_LARGE,
     problems.INTERNAL_ERROR,
     problems.DATABASE_UNAVAILABLE,
     problems.OVERLOADED,
@@ -61,6 +65,7 @@ def create_app(
     handlers.install(app)
     app.add_middleware(RawPath)
     app.add_middleware(Origins, hosts=hosts)
+    app.add_middleware(Bounds)
     app.add_middleware(Guard, is_draining=is_draining)
     return app
 

@@ -9,7 +9,8 @@ from typing import Final
 
 from session_router.errors import ServeError
 
-_BACKLOG: Final = 2_048
+BACKLOG: Final = 2_048
+"""How many connections may wait to be accepted."""
 _NOT_HERE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
@@ -30,7 +31,7 @@ def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
             # What one address was given for port 0, the others take too.
             wanted = sockets[0].getsockname()[1] if sockets else port
             try:
-                listener = socket.create_server((address, wanted), family=family, backlog=_BACKLOG)
+                listener = socket.create_server((address, wanted), family=family, backlog=BACKLOG)
             except OSError as error:
                 refusal = _refusal(address, wanted, error)
                 # `localhost` often names ::1 where there is no IPv6: one that is here will do.

@@ -38,15 +38,21 @@ PATH_NOT_FOUND: Final = ProblemKind("path-not-found", 404, "There is nothing at 
 METHOD_NOT_ALLOWED: Final = ProblemKind(
     "method-not-allowed", 405, "This path does not take the method"
 )
+TOO_SLOW: Final = ProblemKind("too-slow", 408, "The request did not arrive in time")
+BODY_TOO_LARGE: Final = ProblemKind("body-too-large", 413, "The body is too large")
 WRONG_CONTENT_TYPE: Final = ProblemKind(
     "wrong-content-type", 415, "The body's content type is not JSON's"
 )
 WRONG_HOST: Final = ProblemKind("wrong-host", 421, "The service does not answer to this host")
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The query or the body is not valid")
+HEADER_TOO_LARGE: Final = ProblemKind("header-too-large", 431, "The header is too large")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
 DATABASE_UNAVAILABLE: Final = ProblemKind("database-unavailable", 503, "The database is away")
 OVERLOADED: Final = ProblemKind("overloaded", 503, "Too many requests wait for the database")
 WRONG_SCHEMA: Final = ProblemKind("wrong-schema", 503, "The database has other tables")
+TOO_MANY_CONNECTIONS: Final = ProblemKind(
+    "too-many-connections", 503, "Too many connections are open"
+)
 SHUTTING_DOWN: Final = ProblemKind("shutting-down", 503, "The service is shutting down")
 DEADLINE_EXCEEDED: Final = ProblemKind("deadline-exceeded", 504, "The database was too slow")
 

@@ -1,27 +1,21 @@
 """The composition root of the HTTP service: `serve` runs it until it is told to stop."""
 
 import asyncio
-import contextlib
-import logging
-import math
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-import h11
-import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from session_router import logs
 from session_router.bootstrap import manager_of, repository_of
 from session_router.database import migrate
 from session_router.errors import SchemaError
-from session_router.http import problems
 from session_router.http.app import create_app
 from session_router.http.listening import listening, url_of
 from session_router.http.origins import Hosts
+from session_router.http.serving import serving
 from session_router.http.stopping import Stopping
 from session_router.manager import SessionManager
 from session_router.repository import SessionRepository
@@ -114,48 +108,11 @@ async def _reported(work: Background, manager: SessionManager) -> None:
 async def _serve_until_told(
     app: FastAPI, sockets: list[socket.socket], stopping: Stopping, settings: Settings
 ) -> None:
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=_Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level=logging.WARNING,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_sec),
-        )
-    )
-    serving = asyncio.create_task(server.serve(sockets))
-    told = asyncio.create_task(stopping.due())
-    sys.stdout.write(f"Serving on {url_of(sockets[0])} (its API: {url_of(sockets[0])}/docs)\n")
-    sys.stdout.flush()
-    try:
-        await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        told.cancel()
-        server.should_exit = True
-        await serving
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `Stopping`, which knows of the drain period."""
-        yield
-
-
-class _Protocol(H11Protocol):
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP, in the form of every other error."""
-        response = problems.problem_response(problems.MALFORMED_REQUEST, msg)
-        headers = [*response.raw_headers, (b"connection", b"close")]
-        for event in (
-            h11.Response(status_code=response.status_code, headers=headers),
-            h11.Data(data=bytes(response.body)),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+    async with serving(app, sockets, end_within_sec=settings.shutdown_timeout_sec) as served:
+        told = asyncio.create_task(stopping.due())
+        sys.stdout.write(f"Serving on {url_of(sockets[0])} (its API: {url_of(sockets[0])}/docs)\n")
+        sys.stdout.flush()
+        try:
+            await asyncio.wait({served, told}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()

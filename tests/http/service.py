@@ -16,7 +16,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 _SERVE = """
-import asyncio, logging
+import asyncio, logging, resource, sys
+if files := int(sys.argv[1]):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 from session_router.http import serve
 from session_router.settings import Settings
 logging.basicConfig(level=logging.INFO)
@@ -43,8 +45,14 @@ class Service:
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path | None = None, **settings: object) -> Iterator[Self]:
-        """Start one, in `folder`, with these settings; yields when it listens."""
+    def running(
+        cls, folder: Path | None = None, *, files: int = 0, **settings: object
+    ) -> Iterator[Self]:
+        """Start one, in `folder`, with these settings; yields when it listens.
+
+        Args:
+            files: how many it may have open; 0 leaves that as it is.
+        """
         ours = {name: value for name, value in os.environ.items() if "SESSION_ROUTER" not in name}
         given = {f"SESSION_ROUTER_{k.upper()}": str(v) for k, v in settings.items()}
         env = {**ours, "SESSION_ROUTER_HTTP_PORT": "0", **given}
@@ -52,7 +60,7 @@ class Service:
             errors = Path(own) / "stderr"
             with errors.open("w") as stderr:
                 process = subprocess.Popen(
-                    [sys.executable, "-c", _SERVE],
+                    [sys.executable, "-c", _SERVE, str(files)],
                     env=env,
                     cwd=folder or own,
                     stdout=subprocess.PIPE,
@@ -70,6 +78,10 @@ class Service:
     @property
     def log(self) -> str:
         return self._errors.read_text()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def order(self, order: signal.Signals) -> None:
         self._process.send_signal(order)
@@ -99,7 +111,7 @@ class Service:
     def _learn_address(self) -> None:
         assert self._process.stdout is not None
         # One that hangs is killed, which ends the line that is waited for.
-        watch = threading.Timer(20, self._process.kill)
+        watch = threading.Timer(60, self._process.kill)
         watch.start()
         try:
             line = self._process.stdout.readline()

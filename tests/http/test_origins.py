@@ -161,8 +161,10 @@ async def test_a_host_that_is_not_answered_to_is_refused_at_every_path() -> None
             assert (await client.get("/sessions", headers={"host": "127.0.0.1:1"})).is_success
 
 
-async def test_the_service_checks_what_it_is_asked_for() -> None:
-    with Service.running(http_allowed_hosts="router.example.com") as service:
+async def test_the_service_checks_what_it_is_asked_for(sqlite_url: str) -> None:
+    with Service.running(
+        database_url=sqlite_url, http_allowed_hosts="router.example.com"
+    ) as service:
         for host, status in (
             ("127.0.0.1", 200),
             ("router.example.com:443", 200),
