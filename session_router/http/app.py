@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from session_router.http import agents, handlers, health, problems, sessions
+from session_router.http import agents, docs, handlers, health, problems, sessions
 from session_router.http.bounds import Bounds
 from session_router.http.guard import Guard
 from session_router.http.origins import ANY_HOST, Hosts, Origins
@@ -54,6 +54,8 @@ def create_app(
         title="session_router",
         summary="Which sessions live, which agents stream in them, and how to stop them.",
         version=version("session-router"),
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,  # an empty id is refused, not sent elsewhere
         generate_unique_id_function=_operation_id,
     )
@@ -62,6 +64,7 @@ def create_app(
     app.include_router(sessions.router, responses=_ANYWHERE)
     app.include_router(agents.router, responses=_ANYWHERE)
     app.include_router(health.router)
+    docs.install(app)
     handlers.install(app)
     app.add_middleware(RawPath)
     app.add_middleware(Origins, hosts=hosts)
