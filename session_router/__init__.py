@@ -3,6 +3,7 @@
 from session_router.agent_id import AgentId
 from session_router.errors import (
     AgentNotFoundError,
+    ContentionError,
     DatabaseError,
     DatabaseUnavailableError,
     DeadlineExceededError,
@@ -33,6 +34,7 @@ from session_router.session import Session
 __all__ = [
     "AgentId",
     "AgentNotFoundError",
+    "ContentionError",
     "DatabaseError",
     "DatabaseUnavailableError",
     "DeadlineExceededError",

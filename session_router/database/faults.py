@@ -24,11 +24,11 @@ from session_router.logs import explain
 _SCHEMA_CODES: Final = {"3F000", "42P01", "42703", "42883"}
 _POOLER_CODES: Final = {"26000", "42P05"}
 _READ_ONLY_CODE: Final = "25006"
-_LOCK_NOT_AVAILABLE: Final = "55P03"
+# Deadlocks and the like, locks that were not to be had: nothing is wrong with the change.
+_CONTENTION_CODES: Final = {"40001", "40P01", "55P03"}
 _UNAVAILABLE_CLASSES: Final = {"08", "28", "3D", "53", "57"}
 # Data, constraints, objects in use: about one change, not about the database.
 _REFUSAL_CLASSES: Final = {"22", "23", "40", "55"}
-_CONTENTION_CLASS: Final = "40"
 _FATAL: Final = {"FATAL", "PANIC"}
 _SQLITE_SCHEMA_TEXTS: Final = ("no such table", "no such column", "has no column named")
 
@@ -116,8 +116,10 @@ def _translate(
     if is_cut or code[:2] in _UNAVAILABLE_CLASSES or _is_of_the_client(cause, code):
         return _unreachable(said, nothing_written=nothing_written)
     refusal = f"the database refused the operation ({said}); nothing was written."
-    if code == _LOCK_NOT_AVAILABLE or code[:2] == _CONTENTION_CLASS:
-        return ContentionError(refusal)
+    if code in _CONTENTION_CODES:
+        return ContentionError(
+            f"another change was in the way ({said}); nothing was written. Try again."
+        )
     is_about_it = code[:2] in _REFUSAL_CLASSES or type(cause).__name__ in (
         "IntegrityError",
         "DataError",

@@ -14,7 +14,7 @@ from session_router.http.origins import ANY_HOST, Hosts, Origins
 from session_router.http.raw_path import RawPath
 from session_router.manager import SessionManager
 
-_ANYWHERE = problems.documented(
+_ANYWHERE = (
     problems.INVALID_VALUE,
     problems.CROSS_SITE,
     problems.TOO_SLOW,
@@ -22,9 +22,11 @@ _ANYWHERE = problems.documented(
     problems.WRONG_HOST,
     problems.INVALID_REQUEST,
     problems.HEADER_TOO_LARGE,
+    problems.REFUSED,
     problems.INTERNAL_ERROR,
     problems.DATABASE_UNAVAILABLE,
     problems.OVERLOADED,
+    problems.CONTENTION,
     problems.WRONG_SCHEMA,
     problems.DEADLINE_EXCEEDED,
 )
@@ -61,8 +63,9 @@ def create_app(
     )
     app.state.manager = manager
     app.state.is_draining = is_draining
-    app.include_router(sessions.router, responses=_ANYWHERE)
-    app.include_router(agents.router, responses=_ANYWHERE)
+    app.include_router(sessions.router, responses=problems.documented(*_ANYWHERE))
+    of_workers = problems.documented(*_ANYWHERE, problems.WORKER_GONE)
+    app.include_router(agents.router, responses=of_workers)
     app.include_router(health.router)
     docs.install(app)
     handlers.install(app)

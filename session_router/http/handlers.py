@@ -12,12 +12,15 @@ from starlette.routing import Match
 
 from session_router import logs
 from session_router.errors import (
+    ContentionError,
     DatabaseUnavailableError,
     DeadlineExceededError,
     InvalidValueError,
     OverloadedError,
+    RefusedError,
     SchemaError,
     SessionRouterError,
+    WorkerGoneError,
 )
 from session_router.http import problems
 from session_router.http.problems import Fault, ProblemError, ProblemKind, problem_response
@@ -29,6 +32,12 @@ INTERNAL_DETAIL: Final = (
 _UNAVAILABLE_DETAIL: Final = (
     "the database cannot be reached or gave up; a change that was being committed may or may not "
     "have happened. Try again."
+)
+_NOT_BEGUN_DETAIL: Final = "the database cannot be reached; nothing was written. Try again."
+_CONTENTION_DETAIL: Final = "another change was in the way; nothing was written. Try again."
+_REFUSED_DETAIL: Final = (
+    "the database does not take these values; nothing was written. The cause is in the service's "
+    "log; send other values."
 )
 _SCHEMA_DETAIL: Final = (
     "the database's tables are not those of this version; whoever runs the service mends that "
@@ -42,6 +51,9 @@ _ANSWERS: Final[Mapping[type[SessionRouterError], tuple[ProblemKind, str | None]
     DeadlineExceededError: (problems.DEADLINE_EXCEEDED, None),
     DatabaseUnavailableError: (problems.DATABASE_UNAVAILABLE, _UNAVAILABLE_DETAIL),
     OverloadedError: (problems.OVERLOADED, None),
+    WorkerGoneError: (problems.WORKER_GONE, None),
+    ContentionError: (problems.CONTENTION, _CONTENTION_DETAIL),
+    RefusedError: (problems.REFUSED, _REFUSED_DETAIL),
     SchemaError: (problems.WRONG_SCHEMA, _SCHEMA_DETAIL),
     SessionRouterError: (problems.INTERNAL_ERROR, INTERNAL_DETAIL),
 }
@@ -58,7 +70,9 @@ def install(app: FastAPI) -> None:
 async def _on_our_error(request: Request, error: Exception) -> JSONResponse:
     answered = next(kind for kind in type(error).__mro__ if kind in _ANSWERS)
     kind, detail = _ANSWERS[answered]
-    if kind.status >= 500:
+    if isinstance(error, DatabaseUnavailableError) and error.nothing_written:
+        detail = _NOT_BEGUN_DETAIL
+    if kind.status >= 500 or kind is problems.REFUSED:
         logs.request_failed(request.method, request.scope["path"], kind.status, error)
     return problem_response(kind, detail or str(error))
 

@@ -46,9 +46,12 @@ WRONG_CONTENT_TYPE: Final = ProblemKind(
 WRONG_HOST: Final = ProblemKind("wrong-host", 421, "The service does not answer to this host")
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The query or the body is not valid")
 HEADER_TOO_LARGE: Final = ProblemKind("header-too-large", 431, "The header is too large")
+REFUSED: Final = ProblemKind("refused", 422, "The database does not take these values")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
 DATABASE_UNAVAILABLE: Final = ProblemKind("database-unavailable", 503, "The database is away")
 OVERLOADED: Final = ProblemKind("overloaded", 503, "Too many requests wait for the database")
+CONTENTION: Final = ProblemKind("contention", 503, "Another change was in the way")
+WORKER_GONE: Final = ProblemKind("worker-gone", 503, "The worker takes no more streams")
 WRONG_SCHEMA: Final = ProblemKind("wrong-schema", 503, "The database has other tables")
 TOO_MANY_CONNECTIONS: Final = ProblemKind(
     "too-many-connections", 503, "Too many connections are open"

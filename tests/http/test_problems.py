@@ -1,6 +1,9 @@
 """Every error is a problem document that says what to do, and keeps inner matters to itself."""
 
+import asyncio
 import logging
+import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -9,6 +12,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from session_router import (
+    AgentId,
     InMemorySessionRepository,
     Session,
     SessionManager,
@@ -17,6 +21,8 @@ from session_router import (
 from session_router.http import create_app
 from session_router.settings import Tuning
 from tests.http.conftest import client_of
+from tests.support.sql import run_script
+from tests.support.waiting import eventually
 
 JSON = {"content-type": "application/json"}
 
@@ -178,26 +184,91 @@ async def test_other_tables_are_a_problem_of_the_service(database_url: str) -> N
     await repository.close()
 
 
-async def test_what_the_database_refuses_is_not_told(
-    postgres_url: str, caplog: pytest.LogCaptureFixture
+RAISES = """
+CREATE FUNCTION session_router.inner_matter() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'inner matter' USING ERRCODE = substr(NEW.session_id, 3);
+END $$;
+CREATE TRIGGER inner_matter BEFORE INSERT ON session_router.sessions
+FOR EACH ROW WHEN (NEW.session_id LIKE 'E-%') EXECUTE FUNCTION session_router.inner_matter();
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "name"),
+    [
+        ("40001", 503, "contention"),
+        ("40P01", 503, "contention"),
+        ("55P03", 503, "contention"),
+        ("22P05", 422, "refused"),
+        ("23514", 422, "refused"),
+        ("XX000", 500, "internal-error"),
+    ],
+)
+async def test_what_the_database_refuses_is_answered_by_its_kind_and_not_told(
+    postgres_url: str, caplog: pytest.LogCaptureFixture, code: str, status: int, name: str
 ) -> None:
+    run_script(postgres_url, RAISES)
     repository = SQLAlchemySessionRepository.from_url(postgres_url)
     async with SessionManager(repository) as manager, client_of(create_app(manager)) as client:
-        async with repository.engine.begin() as conn:
-            await conn.exec_driver_sql(
-                "ALTER TABLE session_router.sessions ADD CONSTRAINT inner_matter "
-                "CHECK (session_id <> 'refused')"
-            )
-        response = await client.put("/sessions/refused")
+        for method, path, body in (
+            ("PUT", f"/sessions/E-{code}", None),
+            ("PUT", f"/sessions/E-{code}/agents/writer/alice", None),
+            ("POST", "/sessions", {"session_id": f"E-{code}"}),
+        ):
+            response = await client.request(method, path, json=body)
+            document = assert_problem(response, status, name)
+            assert ("nothing was written" in document["detail"]) == (status != 500)
+            assert response.headers.get("retry-after") == ("1" if status == 503 else None)
+            assert "inner matter" not in response.text
+            assert f"request_failed method={method} path={path} status={status}" in caplog.text
+        assert (await client.get("/sessions")).json()["items"] == []
     await repository.close()
-    assert_problem(response, 500, "internal-error")
-    assert "inner_matter" not in response.text
-    assert "request_failed method=PUT path=/sessions/refused status=500" in caplog.text
-    assert "inner_matter" in caplog.text
+    assert "inner matter" in caplog.text
+
+
+async def test_a_database_that_cannot_be_reached_has_written_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        closed = taken.getsockname()[1]
+    away = SQLAlchemySessionRepository.from_url(f"postgresql://a@127.0.0.1:{closed}/b")
+    async with client_of(create_app(SessionManager(away))) as client:
+        response = await client.put("/sessions/chat")
+    await away.close()
+    document = assert_problem(response, 503, "database-unavailable")
+    assert response.headers["retry-after"] == "1"
+    assert "nothing was written" in document["detail"]
+
+
+async def test_a_worker_that_leaves_sends_registrations_to_another() -> None:
+    may_close = asyncio.Event()
+
+    async def slow_to_close() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            await may_close.wait()
+
+    manager = SessionManager(InMemorySessionRepository())
+    stream = manager.stream("chat", AgentId("writer", "alice"), slow_to_close())
+    assert await anext(stream) == 1
+    async with client_of(create_app(manager)) as client:
+        leaving = asyncio.create_task(manager.shutdown())
+
+        async def refused() -> httpx.Response | None:
+            response = await client.put("/sessions/chat/agents/writer/bob")
+            return None if response.status_code == 200 else response
+
+        response = await eventually(refused)
+        assert response is not None
+        assert "another worker" in assert_problem(response, 503, "worker-gone")["detail"]
+        assert response.headers["retry-after"] == "1"
+        may_close.set()
+        await leaving
 
 
 async def test_a_deadline_says_that_the_outcome_is_unknown(postgres_url: str) -> None:
-    repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=0.2)
+    repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=2)
     plain_url = make_url(postgres_url).set(drivername="postgresql")
     locker = await asyncpg.connect(plain_url.render_as_string(hide_password=False))
     made = SessionManager(repository, tuning=Tuning(touch_resolution_sec=0))  # touches write
