@@ -2,13 +2,13 @@
 
 import getpass
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from session_router.database.migrate import Target
-from session_router.errors import InvalidValueError
+from session_router.reports.bounds import parse_time
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
 
 
@@ -88,12 +88,4 @@ def moment_of(text: str | None, option: str) -> datetime | None:
     Raises:
         InvalidValueError: it is no time.
     """
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidValueError(
-            f"{option} {text!a} is no time; write 2026-01-31 or 2026-01-31T12:00:00+01:00."
-        ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return None if text is None else parse_time(text, option)
