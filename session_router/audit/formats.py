@@ -9,6 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from session_router.csv_cells import text_cell
+
 COLUMNS: Final = (
     "event_id",
     "occurred_at",
@@ -61,7 +63,10 @@ class JsonLines:
 
 
 class Csv:
-    """CSV as RFC 4180 has it: UTF-8, a header, text in quotes; a null is an empty cell without."""
+    """CSV as RFC 4180 has it: UTF-8, a header, text in quotes; a null is an empty cell without.
+
+    Text is such that no spreadsheet takes it for a formula; see `text_cell`.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -120,4 +125,4 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f'"{value.replace(chr(34), chr(34) * 2)}"' if isinstance(value, str) else str(value)
+    return text_cell(value) if isinstance(value, str) else str(value)

@@ -1,8 +1,6 @@
 """`session-router report`: what happened, counted and measured."""
 
 import asyncio
-import csv
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,6 +13,7 @@ from session_router.cli import output
 from session_router.cli.connection import opened_reports
 from session_router.cli.exit_codes import MissingExtraError
 from session_router.cli.options import DatabaseUrl, Invocation, settings_of
+from session_router.csv_cells import text_cell
 from session_router.errors import InvalidValueError, SessionRouterError
 from session_router.reports import REPORTS, Bounds, Reports
 from session_router.reports.bounds import parse_moment
@@ -126,16 +125,22 @@ async def _print(
     async with opened_reports(settings) as reports:
         pages = _pages(_rows(reports, name, bounds, limit))
         if format_ is Format.CSV:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(columns)
+            output.say(",".join(columns))
             async for page in pages:
-                writer.writerows(row.model_dump(mode="json").values() for row in page)
+                for row in page:
+                    output.say(_csv_line(row))
         elif format_ is Format.JSON:
             async for page in pages:
                 for row in page:
                     output.show_json(row.model_dump(mode="json"))
         else:
             await _show(pages)
+
+
+def _csv_line(row: ReportRow) -> str:
+    texts = {name: text_cell(value) for name, value in row if isinstance(value, str)}
+    told = row.model_dump(mode="json") | texts
+    return ",".join("" if value is None else str(value) for value in told.values())
 
 
 async def _show(pages: AsyncIterator[list[ReportRow]]) -> None:

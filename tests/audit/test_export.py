@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,19 @@ from session_router.audit.export import Exported, Wanted, export
 from session_router.audit.formats import Format
 from session_router.audit.trail import Trail
 from tests.support.trail import events
+
+
+def _by_the_docs() -> Callable[[str], str]:
+    """How a cell of CSV is read back, as docs/audit.md says."""
+    guide = (Path(__file__).parents[2] / "docs/audit.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - the guide's own lines
+    read: Callable[[str], str] = names["text_of"]
+    return read
+
+
+text_of = _by_the_docs()
 
 
 async def exported(
@@ -34,7 +50,7 @@ async def exported(
         case Format.CSV:
             text = io.TextIOWrapper(file, encoding="utf-8", newline="")
             rows = csv.DictReader(text, strict=True)
-            return done, [{k: v or None for k, v in row.items()} for row in rows]
+            return done, [{k: text_of(v) or None for k, v in row.items()} for row in rows]
 
 
 def models(rows: list[dict[str, Any]]) -> list[SessionEvent]:
@@ -103,7 +119,54 @@ async def test_since_and_until_choose_by_time(
     assert (await exported(trail, Format.CSV, Wanted(until=long_ago)))[1] == []
 
 
-_HOSTILE = ['"', '""', "\r\n", "a\nb", "a,b", "\r", "'", "\\", "\u2028", "🙂", " ", "=1+1"]
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\uff1d1", "\u00a0=1"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "a\x1b[2J", "\x9b2J", "a\rb", "\x7f", "'", "'=1"])
+async def test_no_text_of_csv_is_a_formula_or_moves_a_terminal(
+    repository: SQLAlchemySessionRepository, trail: Trail, text: str
+) -> None:
+    manager = SessionManager(repository)
+    await manager.start_session(text)
+    await manager.end_session(text, actor=text, reason=f"C:\\{text}")
+    file = io.BytesIO()
+    await export(trail, Format.CSV, file, Wanted())
+
+    [_, row] = csv.DictReader(io.StringIO(file.getvalue().decode(), newline=""))
+    for cell, meant in ((row["session_id"], text), (row["detail"], f"C:\\{text}")):
+        assert not re.match(r"\s*[=+\-@\uff1d]|[\t\r\n]", cell)
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", cell)
+        assert text_of(cell) == meant
+
+
+@pytest.mark.parametrize("text", ["C:\\temp", "a-b=c", "a 'b'", "two\nlines", "👩‍👩‍👧 é"])
+async def test_any_other_text_stands_in_csv_as_it_is(
+    repository: SQLAlchemySessionRepository, trail: Trail, text: str
+) -> None:
+    await SessionManager(repository).start_session(text)
+    file = io.BytesIO()
+    await export(trail, Format.CSV, file, Wanted())
+
+    [row] = csv.DictReader(io.StringIO(file.getvalue().decode(), newline=""))
+    assert row["session_id"] == text
+
+
+_HOSTILE = [
+    '"',
+    '""',
+    "\r\n",
+    "a\nb",
+    "a,b",
+    "\r",
+    "'",
+    "\\",
+    "\u2028",
+    "🙂",
+    " ",
+    *FORMULAS,
+    "'=",
+    "\x1b[2J",
+]
 _TEXT = st.sampled_from(_HOSTILE) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60
 )

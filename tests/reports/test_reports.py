@@ -151,6 +151,22 @@ async def test_a_database_in_which_nothing_happened_has_empty_reports(program: P
     assert {row["peak"] for row in await report(program, "concurrency", "--since", "1h")} == {0}
 
 
+async def test_no_text_in_csv_is_a_formula_and_numbers_are_numbers(
+    program: Program, manager: SessionManager
+) -> None:
+    await manager.start_session("=1+1")
+    await manager.end_session("=1+1", actor="-a;=1", reason='say "hi", C:\\x')
+    done = await program.call("report", "sessions", "--format", "csv")
+    header, line = done.out.splitlines()
+    cells = line.split(",")
+    assert header.startswith("session_id,session_uid,started_at,")
+    assert cells[0] == '"\'=1+1"'
+    assert float(cells[5]) >= 0
+    assert line.endswith(""","'-a;=1","say ""hi"", C:\\x\"""")
+    [row] = await report(program, "sessions")
+    assert (row["session_id"], row["actor"]) == ("=1+1", "-a;=1")
+
+
 async def test_the_hour_and_the_day_in_which_since_lies_are_told(
     program: Program, manager: SessionManager
 ) -> None:
