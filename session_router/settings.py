@@ -127,6 +127,11 @@ class Settings(_Intervals, BaseSettings):
         return self
 
     @property
+    def settled_within_sec(self) -> float:
+        """When a signal to a live worker is settled: learnt of, carried out, and recorded."""
+        return self.poll_interval_sec + self.cancel_timeout_sec + self.operation_deadline_sec
+
+    @property
     def tuning(self) -> Tuning:
         """The part that `SessionManager` takes."""
         return Tuning(**{name: getattr(self, name) for name in Tuning.model_fields})

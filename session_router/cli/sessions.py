@@ -66,9 +66,16 @@ def interrupt(
     actor: Actor = None,
     reason: Reason = None,
     wait: Annotated[
-        float,
-        typer.Option(min=0, help="How many seconds to wait for what becomes of it; 0: none."),
-    ] = 5.0,
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long to wait at the most for what becomes of it; 0: not at all. Left out: "
+            "the poll interval, the cancel timeout and the operation deadline together, in which "
+            "a live worker has settled it.",
+            show_default=f"{Settings.model_construct().settled_within_sec:g}, by their defaults",
+        ),
+    ] = None,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
@@ -182,8 +189,9 @@ async def _interrupt(
     agents: list[AgentId] | None,
     actor: str | None,
     reason: str | None,
-    wait: float,
+    wait: float | None,
 ) -> dict[AgentId, SignalOutcome | None]:
+    wait = settings.settled_within_sec if wait is None else wait
     async with opened(settings) as manager:
         outcomes = await manager.interrupt_streaming_agents(
             session_id, agents, actor=actor, reason=reason, wait=wait or _AT_ONCE_SEC

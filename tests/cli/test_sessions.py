@@ -1,5 +1,6 @@
 """`session-router sessions`, `events` and `sweep`, on both databases and with ids of any kind."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -15,6 +16,7 @@ from session_router import (
 )
 from session_router.settings import Tuning
 from tests.cli.program import Program
+from tests.cli.test_db import execute
 from tests.http.ids import HOSTILE_IDS
 from tests.support.laws import violations
 from tests.support.runtimes import Runtime
@@ -270,3 +272,35 @@ async def test_an_interrupt_that_nobody_carries_out_is_told_of_as_open(
 
     assert done.rows == [["writer/a", "open"]]
     await repository.remove_worker(elsewhere)
+
+
+async def test_an_interrupt_is_waited_for_until_it_has_failed(
+    program: Program, repository: SessionRepository
+) -> None:
+    """The longest that an agent may take, which is more than a person would think of."""
+
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    tuning = Tuning(poll_interval_sec=0.05, cancel_timeout_sec=5.2)
+    async with SessionManager(repository, Runtime(a=hangs), tuning=tuning) as worker:
+        await worker.register_agent("s", WRITER)
+
+        done = await program.call("sessions", "interrupt", "s")
+
+    assert done.rows == [["writer/a", "failed"]]
+
+
+async def test_the_age_of_a_heartbeat_is_never_negative(
+    program: Program, repository: SessionRepository, database_url: str
+) -> None:
+    """Also where the database's clock was set back since."""
+    await repository.add_worker(uuid4(), "host", 1)
+    ahead = "'2999-01-01 00:00:00.000000'"
+    execute(database_url, f"UPDATE session_router.workers SET heartbeat_at = {ahead}")
+
+    [said] = (await program.call("workers", "--json")).json_lines
+    [row] = (await program.call("workers")).rows
+
+    assert said["heartbeat_age_sec"] == 0
+    assert row[4:6] == ["0 ms ago", "alive"]

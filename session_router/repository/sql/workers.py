@@ -56,8 +56,10 @@ async def beat(conn: AsyncConnection, t: Tables, worker_id: UUID) -> bool:
 
 
 async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
-    """All workers, the oldest first, with the number of their streams."""
-    now = await rows.now(conn)
+    """All workers, the oldest first, with the number of their streams.
+
+    The clock is read with the rows: read before them, it is behind a beat that came in between.
+    """
     count = (
         select(func.count())
         .select_from(t.agent_streams)
@@ -66,7 +68,9 @@ async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
         .label("streams")
     )
     found = await conn.execute(
-        select(t.workers, count).order_by(t.workers.c.started_at, t.workers.c.worker_id)
+        select(t.workers, count, clock().label("now")).order_by(
+            t.workers.c.started_at, t.workers.c.worker_id
+        )
     )
     return [
         WorkerRow(
@@ -75,7 +79,8 @@ async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
             pid=row.pid,
             started_at=row.started_at,
             heartbeat_at=row.heartbeat_at,
-            heartbeat_age=now - row.heartbeat_at,
+            # The clock of the database may have been set back since.
+            heartbeat_age=max(row.now - row.heartbeat_at, timedelta()),
             streams=row.streams,
         )
         for row in found
