@@ -1,6 +1,7 @@
 """Fixtures: every repository that there is, on real databases."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from session_router import (
     SQLAlchemySessionRepository,
 )
 from tests.support.databases import PostgresDatabases, SqliteDatabases, postgres_databases
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C through to what the tests start: a shell's background jobs do not hear it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -3,10 +3,11 @@
 import io
 import logging
 import sys
+from asyncio import CancelledError
 
-from session_router.cli import output
+from session_router.cli import interrupts, output
 from session_router.cli.app import app
-from session_router.cli.exit_codes import exit_code_of
+from session_router.cli.exit_codes import ExitCode, exit_code_of
 from session_router.cli.options import Invocation
 from session_router.errors import SessionRouterError
 
@@ -17,12 +18,17 @@ def main() -> None:
     # A command tells by itself what went wrong; only `serve` sets up a log.
     logging.lastResort = logging.NullHandler()
     invocation = Invocation()
-    try:
-        app(obj=invocation)
-    except (SessionRouterError, TimeoutError) as error:
-        code = exit_code_of(error)
-        output.complain(error, code, as_json=invocation.as_json)
-        sys.exit(code)
+    with interrupts.noted() as was_interrupted:
+        try:
+            app(obj=invocation)
+        except (SessionRouterError, TimeoutError, CancelledError) as error:
+            if was_interrupted():
+                sys.exit(ExitCode.CANCELLED)
+            if isinstance(error, CancelledError):
+                raise
+            code = exit_code_of(error)
+            output.complain(error, code, as_json=invocation.as_json)
+            sys.exit(code)
 
 
 def _make_any_text_printable() -> None:

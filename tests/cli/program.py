@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,14 +72,25 @@ class Program:
 
     def run_process(self, *arguments: str, **settings: str) -> Done:
         with self.process(*arguments, **settings) as process:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=60)
         return Done(process.returncode, out, err)
 
-    @contextmanager
-    def process(self, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    def run_script(self, script: str, **settings: str) -> Done:
+        """The same for a script that calls the program."""
+        with self._python("-c", script, **settings) as process:
+            out, err = process.communicate(timeout=60)
+        return Done(process.returncode, out, err)
+
+    def process(
+        self, *arguments: str, **settings: str
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
         """`python -m session_router ...`, killed at the latest when the block ends."""
+        return self._python("-m", "session_router", *arguments, **settings)
+
+    @contextmanager
+    def _python(self, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "session_router", *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env={**os.environ, **{f"SESSION_ROUTER_{k.upper()}": v for k, v in settings.items()}},
             stdin=subprocess.DEVNULL,

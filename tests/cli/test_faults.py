@@ -180,15 +180,38 @@ def test_help_names_every_exit_code(program: Program) -> None:
 
 def test_ctrl_c_ends_quietly_with_130(program: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(20)
+        silent.settimeout(60)
         url = f"postgresql://a:s3cret@127.0.0.1:{silent.getsockname()[1]}/b"
         with program.process("db", "upgrade", database_url=url) as process:
             connection, _ = silent.accept()  # it waits for an answer now
             with connection:
                 process.send_signal(signal.SIGINT)
-                out, err = process.communicate(timeout=20)
+                out, err = process.communicate(timeout=60)
 
     assert (process.returncode, out, err) == (130, "", "")
+
+
+FAILS_WHEN_INTERRUPTED = """
+import signal, sys
+from session_router.cli import main
+
+def interrupt(frame, event, _):
+    if event == "call" and frame.f_code.co_qualname == "DatabaseUnavailableError.__init__":
+        signal.raise_signal(signal.SIGINT)
+
+sys.argv = ["session-router", "sessions", "list"]
+sys.setprofile(interrupt)
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_is_failing_ends_quietly_with_130(program: Program) -> None:
+    """The error is under way, and nothing is left that could be cancelled."""
+    done = program.run_script(
+        FAILS_WHEN_INTERRUPTED, database_url="postgresql://a:s3cret@127.0.0.1:1/b"
+    )
+
+    assert (done.code, done.out, done.err) == (130, "", "")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error_to_be_told_of(
