@@ -136,7 +136,7 @@ def sql(
 ) -> None:
     """Print the SQL of revisions, for somebody else to run. The database is not asked."""
     target = target_of(settings_of(database_url))
-    output.say(asyncio.run(migrate.sql(target, revisions)).rstrip())
+    output.show_exactly(asyncio.run(migrate.sql(target, revisions)).rstrip())
 
 
 def _move(target: Target, move: Coroutine[Any, Any, None], as_json: bool) -> None:

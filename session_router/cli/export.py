@@ -26,14 +26,22 @@ _LAST_EVENT_ID: Final = 2**63 - 1
 
 
 def export(
-    format_: Annotated[Format, typer.Option("--format", help="How to write.")] = Format.JSONL,
+    format_: Annotated[
+        Format, typer.Option("--format", help="How to write; csv is fit for spreadsheets.")
+    ] = Format.JSONL,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Only what occurred then or later.", show_default=False),
+        typer.Option(
+            metavar="TIME",
+            help="Only what occurred then or later: a date or time, by default UTC.",
+            show_default=False,
+        ),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Only what occurred earlier.", show_default=False),
+        typer.Option(
+            metavar="TIME", help="Only what occurred earlier; written alike.", show_default=False
+        ),
     ] = None,
     after: Annotated[
         int | None,

@@ -98,14 +98,19 @@ def show_json(value: Any, *, err: bool = False) -> None:
     typer.echo(json.dumps(value), err=err)
 
 
-def say(text: str) -> None:
-    """Print a result, one line of it."""
+def show_exactly(text: str) -> None:
+    """Print what programs read: a line of CSV, SQL."""
     typer.echo(text)
+
+
+def say(text: str) -> None:
+    """Print a result in words; nothing of it is obeyed by a terminal but the ends of lines."""
+    typer.echo(_lines(text))
 
 
 def note(text: str) -> None:
     """Print a remark for a person, beside the result."""
-    typer.echo(text, err=True)
+    typer.echo(_lines(text), err=True)
 
 
 def complain(error: Exception, code: int, *, as_json: bool) -> None:
@@ -156,6 +161,10 @@ def duration(length: timedelta) -> str:
         return f"{minutes} min {seconds_left:02} s"
     hours, minutes_left = divmod(minutes, _MINUTE)
     return f"{hours} h {minutes_left:02} min"
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(_without_controls, text.split("\n")))
 
 
 def _without_controls(text: str) -> str:

@@ -125,10 +125,10 @@ async def _print(
     async with opened_reports(settings) as reports:
         pages = _pages(_rows(reports, name, bounds, limit))
         if format_ is Format.CSV:
-            output.say(",".join(columns))
+            output.show_exactly(",".join(columns))
             async for page in pages:
                 for row in page:
-                    output.say(_csv_line(row))
+                    output.show_exactly(_csv_line(row))
         elif format_ is Format.JSON:
             async for page in pages:
                 for row in page:

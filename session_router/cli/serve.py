@@ -43,8 +43,9 @@ def serve(
 ) -> None:
     """Run the HTTP service.
 
-    SIGTERM and Ctrl-C stop it with exit code 0. The tables of the default SQLite file are made
-    and upgraded by themselves; any other database has to be as 'session-router db upgrade'
+    It answers to its addresses and to localhost; SESSION_ROUTER_HTTP_ALLOWED_HOSTS names further
+    hosts. SIGTERM and Ctrl-C stop it with exit code 0. The tables of the default SQLite file are
+    made and upgraded by themselves; any other database has to be as 'session-router db upgrade'
     leaves it. The log goes to stderr.
     """
     settings = settings_of(database_url, http_host=host, http_port=port)

@@ -12,6 +12,7 @@ import pytest
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
 from session_router.cli.output import duration, escape, moment
 from tests.cli.program import Program
+from tests.cli.test_db import execute
 from tests.http.ids import HOSTILE_IDS
 
 
@@ -57,6 +58,20 @@ def test_a_duration_is_shown_in_the_unit_that_reads_best(seconds: float, shown: 
 
 def test_a_moment_is_shown_in_utc() -> None:
     assert moment(datetime(2024, 2, 29, 12, 0, 0, 123_456, UTC)) == "2024-02-29 12:00:00.123"
+
+
+def test_what_a_database_tells_of_itself_moves_no_terminal(
+    program: Program, database_url: str
+) -> None:
+    hostile = "\x1b[2J\u202e"
+    execute(
+        database_url, f"UPDATE session_router.session_router_version SET version_num = '{hostile}'"
+    )
+
+    done = program("db", "current", "--database-url", database_url)
+
+    assert r"\x1b[2J\u202e" in done.out
+    assert (done.out + done.err).replace("\n", "").isprintable()
 
 
 def in_terminal(program: Program, *arguments: str, columns: int = 100) -> str:
