@@ -22,7 +22,7 @@ async def address_of(service: subprocess.Popen[str]) -> str:
     """The address that it prints when it listens."""
     assert service.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             line = await asyncio.to_thread(service.stdout.readline)
     except TimeoutError:
         service.kill()
