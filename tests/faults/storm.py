@@ -5,7 +5,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, nullcontext
 
 from session_router.audit.seals import Seal
 from tests.faults.findings import Finding
@@ -15,7 +14,7 @@ from tests.faults.servers import Blow, Servers
 
 
 class Storm:
-    """Blows to the servers every 5 to 20 s, to the workers every 4 to 10 s, one failover.
+    """Blows to the servers every 5 to 20 s, to the workers 2 to 6 s after each, one failover.
 
     Attributes:
         blows: how often each befell them.
@@ -38,45 +37,46 @@ class Storm:
         self._fleet = fleet
         self._chance = chance
         self._workers_in_peace = asyncio.Lock()
+        self._is_over = False
         self.blows: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.sealed: list[Seal] = []
 
     async def rage(self, seconds: float) -> None:
-        """Return when it is over, with all servers and workers up."""
-        end = time.monotonic() + seconds
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._strike_servers(end - seconds / 2, end))
-            group.create_task(self._strike_workers(end))
-
-    async def _strike_servers(self, middle: float, end: float) -> None:
-        blows = self._in_random_order(self._servers.blows)
-        await self._strike(blows, (5, 20), middle)
-        await self._fail_over()
-        await self._strike(blows, (5, 20), end)
-
-    async def _strike_workers(self, end: float) -> None:
-        blows = self._in_random_order([self._fleet.kill_one, self._fleet.pause_one])
-        await self._strike(blows, (4, 10), end, self._workers_in_peace)
-
-    async def _strike(
-        self,
-        blows: Iterator[Blow],
-        pause_sec: tuple[float, float],
-        end: float,
-        turn: AbstractAsyncContextManager[object] | None = None,
-    ) -> None:
-        """One blow after the other; the pauses are from the beginning of one to that of the next.
+        """Return when it is over, with all servers and workers up.
 
         Args:
-            turn: held during each.
+            seconds: how long, beside the failover in the middle.
         """
-        while (at := time.monotonic() + self._chance.uniform(*pause_sec)) < end:
-            blow = next(blows)
-            async with turn or nullcontext():
-                await blow()
-            self.blows[blow.__name__] += 1
-            await asyncio.sleep(at - time.monotonic())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._strike_servers(seconds))
+            group.create_task(self._strike_workers())
+
+    async def _strike_servers(self, seconds: float) -> None:
+        blows = self._in_random_order(self._servers.blows)
+        await self._strike_servers_for(seconds / 2, blows)
+        await self._fail_over()
+        await self._strike_servers_for(seconds / 2, blows)
+        self._is_over = True
+
+    async def _strike_servers_for(self, seconds: float, blows: Iterator[Blow]) -> None:
+        """The pauses are from the beginning of one blow to that of the next."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            next_at = time.monotonic() + self._chance.uniform(5, 20)
+            await self._strike(next(blows))
+            await asyncio.sleep(next_at - time.monotonic())
+
+    async def _strike_workers(self) -> None:
+        blows = self._in_random_order([self._fleet.kill_one, self._fleet.pause_one])
+        while not self._is_over:
+            async with self._workers_in_peace:
+                await self._strike(next(blows))
+            await asyncio.sleep(self._chance.uniform(2, 6))
+
+    async def _strike(self, blow: Blow) -> None:
+        await blow()
+        self.blows[blow.__name__] += 1
 
     async def _fail_over(self) -> None:
         """Two leases later all must have let go of the server that can only be read."""
