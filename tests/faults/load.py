@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from session_router import (
     AgentId,
@@ -213,7 +213,7 @@ class Load:
     async def _stream(self, session_id: str) -> None:
         """In a session of its own as often as not: nobody else's change clears what it leaves."""
         if self._chance.random() < 0.5:
-            session_id = f"own-{self._manager.worker_id}-{self._calls}"
+            session_id = f"own-{uuid4()}"
         shape = self._chance.choice(list(SHAPES))
         notes = Notes(self._journal, shape)
         agent_id = AgentId("writer", str(self._chance.randrange(4)))
@@ -265,7 +265,9 @@ async def main(url: str, path: Path, seed: int) -> None:
     standard_input, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
     )
-    while await load.call("start", lambda _: _started(manager), bool) is None:  # noqa: ASYNC110 - the database is away
+    while await load.call("start", lambda _: _started(manager), bool) is None:
+        if orders.at_eof():
+            return  # whoever let it storm has gone
         await asyncio.sleep(0.2)
     print("ready", flush=True)  # noqa: T201
     async with asyncio.TaskGroup() as tasks:

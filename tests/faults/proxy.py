@@ -20,6 +20,7 @@ class Proxy:
         self.target = target
         self._listening: asyncio.Server | None = None
         self._links: set[_Link] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self.accept()
@@ -27,12 +28,14 @@ class Proxy:
 
     async def __aexit__(self, *_: object) -> None:
         self.refuse()
-        self.cut()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def accept(self) -> None:
         """Take new connections; where no server listens behind, they are closed at once."""
         if self._listening is None:
-            self._listening = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+            self._listening = await asyncio.start_server(self._begin, "127.0.0.1", self.port)
 
     def refuse(self) -> None:
         """Take no new connections: they are refused by the machine."""
@@ -51,6 +54,11 @@ class Proxy:
         """Close connections, all of them where none are named."""
         for link in self._links if links is None else links:
             link.over.set()
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -79,11 +87,13 @@ class _Link:
         """Pass on what comes, both ways, until one side closes or it is cut."""
         passing = [asyncio.create_task(self._pass_on(*way)) for way in ways]
         cut = asyncio.create_task(self.over.wait())
-        await asyncio.wait({*passing, cut}, return_when=asyncio.FIRST_COMPLETED)
-        if self.is_silent:
-            await cut  # that one side has gone is not told to the other either
-        for task in (*passing, cut):
-            task.cancel()
+        try:
+            await asyncio.wait({*passing, cut}, return_when=asyncio.FIRST_COMPLETED)
+            if self.is_silent:
+                await cut  # that one side has gone is not told to the other either
+        finally:
+            for task in (*passing, cut):
+                task.cancel()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

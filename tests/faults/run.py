@@ -47,7 +47,7 @@ async def run(seconds: float, seed: int, folder: Path) -> Outcome:
     chance = random.Random(seed)  # noqa: S311 - a storm, not a secret
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(Servers(chance))
-        fleet = await stack.enter_async_context(Fleet(servers.proxy.port, folder, chance))
+        fleet = await stack.enter_async_context(Fleet(servers.clients_url, folder, chance))
         storm = Storm(servers, fleet, chance, lambda: _sealed(servers.url))
         await storm.rage(seconds)
         found = [*storm.findings, *await _what_the_calm_shows(servers, fleet)]

@@ -11,15 +11,17 @@ from typing import Any, Protocol, Self, TypeVar
 from session_router.database.migrate import Target, upgrade
 from tests.faults.load import LEASE_SEC
 from tests.faults.proxy import Proxy
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.standby import Standby, fence
 
 S = TypeVar("S", bound=PostgresServer)
 
-_CLIENTS = (
-    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
-    " AND pid <> pg_backend_pid()"
+_APP = "app"
+_ROLE = (
+    f"CREATE ROLE {_APP} LOGIN PASSWORD '{PASSWORD}'",
+    f"GRANT CREATE ON DATABASE postgres TO {_APP}",
 )
+_CLIENTS = f"SELECT pid FROM pg_stat_activity WHERE usename = '{_APP}'"
 _HOLDERS = """
     SELECT state, clock_timestamp() - xact_start, left(query, 80) FROM pg_stat_activity
     WHERE pid IN (SELECT unnest(pg_blocking_pids(pid)) FROM pg_stat_activity)
@@ -55,8 +57,9 @@ class Servers:
     async def __aenter__(self) -> Self:
         try:
             self.primary = await self._run(PostgresServer())
-            await upgrade(Target(self.url))
             self.proxy = await self._running.enter_async_context(Proxy(self.primary.port))
+            await asyncio.to_thread(self.primary.execute, *_ROLE)
+            await upgrade(Target(self.clients_url))
             await self._add_standby()
         except BaseException:
             await self._running.aclose()
@@ -70,6 +73,11 @@ class Servers:
     def url(self) -> str:
         """The primary's, past the proxy."""
         return self.primary.url()
+
+    @property
+    def clients_url(self) -> str:
+        """What the workers connect to, as a role that is no superuser; the same over failovers."""
+        return f"postgresql://{_APP}:{PASSWORD}@127.0.0.1:{self.proxy.port}/postgres"
 
     def log(self) -> str:
         """What all servers have logged."""
@@ -88,6 +96,7 @@ class Servers:
             self.kill_one_process,
             self.restart,
             self.cut_half_of_the_clients,
+            self.refuse_connections,
             self.fall_silent,
             self.lose_the_primary,
         ]
@@ -113,10 +122,15 @@ class Servers:
     async def cut_half_of_the_clients(self) -> None:
         """An administrator terminates connections."""
         clients = await self._clients()
-        pids = ", ".join(map(str, clients[: len(clients) // 2 + 1]))
-        if pids:
-            terminate = f"SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[{pids}]) AS pid"
-            await asyncio.to_thread(self.primary.execute, terminate)
+        await self._terminate(clients[: len(clients) // 2])
+
+    async def refuse_connections(self) -> None:
+        """The server takes no connection for a while, and says why, as when it has too many."""
+        limit = f"ALTER ROLE {_APP} CONNECTION LIMIT"
+        await asyncio.to_thread(self.primary.execute, f"{limit} 0")
+        await self._terminate(await self._clients())
+        await asyncio.sleep(self._chance.uniform(0.3, 1.3) * LEASE_SEC)
+        await asyncio.to_thread(self.primary.execute, f"{limit} -1")
 
     async def fall_silent(self) -> None:
         """The connections of today lead nowhere, and nobody is told; new ones are good."""
@@ -176,6 +190,11 @@ class Servers:
         await asyncio.sleep(self._chance.uniform(0.2, 1.3) * LEASE_SEC)
         await self.proxy.accept()  # so that clients also meet one that is starting up
         await asyncio.to_thread(self.primary.start)
+
+    async def _terminate(self, pids: list[int]) -> None:
+        chosen = f"ARRAY{pids}::int[]"
+        terminate = f"SELECT pg_terminate_backend(pid) FROM unnest({chosen}) AS pid"
+        await asyncio.to_thread(self.primary.execute, terminate)
 
     async def _clients(self) -> list[int]:
         """The processes of clients, in random order."""
