@@ -12,7 +12,7 @@ from session_router import (
     SessionManager,
     SQLAlchemySessionRepository,
 )
-from session_router.database.engine import parse_url
+from session_router.database.url import parse_url
 from session_router.settings import Settings, Tuning
 
 SECRET = "s3cret-pw"
@@ -41,7 +41,7 @@ def test_a_timeout_that_no_clock_can_reckon_with_is_refused(value: Any) -> None:
     with pytest.raises(InvalidSettingError, match="cleanup_interval_sec"):
         SessionManager(repository, None, 30, value)
     with pytest.raises(InvalidSettingError, match="deadline_sec"):
-        SQLAlchemySessionRepository.from_url("sqlite://", deadline_sec=value)
+        SQLAlchemySessionRepository.from_url("sqlite:///x.db", deadline_sec=value)
 
 
 def test_a_touch_resolution_must_be_well_below_the_timeout() -> None:
@@ -114,7 +114,7 @@ def test_settings_show_no_password() -> None:
         (f"postgresql+asyncpg://u:{SECRET}@h:5433/db", "postgresql+asyncpg"),
         ("sqlite:///file.db", "sqlite+aiosqlite"),
         ("sqlite:////tmp/file.db", "sqlite+aiosqlite"),
-        ("sqlite+aiosqlite://", "sqlite+aiosqlite"),
+        ("sqlite+aiosqlite:///file.db", "sqlite+aiosqlite"),
     ],
 )
 def test_a_database_url_needs_no_driver(url: str, driver: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from session_router.database.engine import create_engine
+from session_router.database.engine import create_engine, supported
 from session_router.database.faults import translated
 from session_router.database.schema import Tables, build_tables
 from session_router.errors import DatabaseError, DatabaseUnavailableError
@@ -49,13 +49,14 @@ class Trail:
 
     Raises:
         InvalidSettingError: the schema cannot be called so.
+        InvalidDatabaseUrlError: the engine is of another kind.
     """
 
     def __init__(self, engine: AsyncEngine, *, schema: str = DEFAULT_SCHEMA) -> None:
         check_schema(schema)
+        self._engine = supported(engine)
         self.is_postgresql = engine.dialect.name == "postgresql"
         self.tables: Tables = build_tables(schema if self.is_postgresql else None)
-        self._engine = engine
         self._connections = PooledConnections(engine)
 
     @classmethod

@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from session_router import SessionManager
 from session_router.audit.trail import Trail
 from session_router.bootstrap import manager_of, repository_of
 from session_router.cli.options import target_of
 from session_router.database import migrate
-from session_router.database.engine import create_engine, parse_url, sqlite_file
+from session_router.database.engine import create_engine
 from session_router.database.migrate import Target
 from session_router.errors import SchemaError
 from session_router.reports import Reports
@@ -41,25 +40,9 @@ async def opened_trail(settings: Settings) -> AsyncIterator[Trail]:
         yield trail
 
 
-def missing_file(target: Target) -> Path | None:
-    """The SQLite file that the target names, if it does not exist.
-
-    Asked before anything is read, because to connect to a missing file is to create it.
-    """
-    path = sqlite_file(parse_url(target.url))
-    return path if path is not None and not path.exists() else None
-
-
 async def _refuse_other_versions(target: Target) -> None:
-    if (path := missing_file(target)) is not None:
-        raise SchemaError(no_such_file(path))
     if not (await migrate.standing(target)).may_run:
         raise SchemaError(" ".join(await migrate.check(target)))
-
-
-def no_such_file(path: Path) -> str:
-    """What is wrong, and what mends it, in one sentence."""
-    return f"there is no database file {str(path)!r}: create it with 'session-router db upgrade'."
 
 
 @asynccontextmanager

@@ -9,13 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from session_router.cli import output
-from session_router.cli.connection import missing_file, no_such_file
 from session_router.cli.exit_codes import ExitCode
 from session_router.cli.grants import grants
 from session_router.cli.options import DatabaseUrl, Json, settings_of, target_of
 from session_router.database import migrate
 from session_router.database.migrate import Standing, Target
-from session_router.errors import SchemaError
 
 app = typer.Typer(no_args_is_help=True, help="Create, change and check the database's tables.")
 app.command()(grants)
@@ -49,8 +47,6 @@ def downgrade(
 ) -> None:
     """Take the tables back to REVISION. What newer revisions added is lost."""
     target = target_of(settings_of(database_url))
-    if (path := missing_file(target)) is not None:
-        raise SchemaError(no_such_file(path))
     _move(target, migrate.downgrade(target, revision), as_json)
 
 
@@ -111,9 +107,8 @@ def check(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     standby, and for a role that may make no temporary tables, what cannot be compared is named.
     """
     target = target_of(settings_of(database_url))
-    path = missing_file(target)
-    faults = [no_such_file(path)] if path is not None else asyncio.run(migrate.check(target))
-    left_out = None if path is not None else asyncio.run(migrate.left_out_of_check(target))
+    faults = asyncio.run(migrate.check(target))
+    left_out = asyncio.run(migrate.left_out_of_check(target))
     if as_json:
         output.show_json({"ok": not faults, "differences": faults, "left_out": left_out})
     elif not faults:
@@ -151,8 +146,6 @@ def _move(target: Target, move: Coroutine[Any, Any, None], as_json: bool) -> Non
 
 
 def _standing(target: Target) -> Standing:
-    if missing_file(target) is not None:
-        return Standing(None, migrate.head())
     return asyncio.run(migrate.standing(target))
 
 

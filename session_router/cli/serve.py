@@ -14,7 +14,7 @@ import typer
 from session_router.cli import output
 from session_router.cli.exit_codes import MissingExtraError
 from session_router.cli.options import DatabaseUrl, settings_of
-from session_router.database.engine import parse_url
+from session_router.database.url import parse_url
 from session_router.demo import READERS, REST_SEC, WORD_SEC, read_aloud
 from session_router.manager import SessionManager
 from session_router.settings import Settings

@@ -1,133 +1,91 @@
 """Engines: from a URL to connections that begin their transactions as this package needs."""
 
 from collections.abc import Iterator
-from inspect import signature
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from session_router.database.asyncpg_options import asyncpg_options
 from session_router.database.connecting import notice_silence
+from session_router.database.hosts import OneOf
+from session_router.database.sqlite_file import (
+    notice_another_file,
+    open_as_its_file,
+    sqlite_file,
+)
+from session_router.database.tls import tls_arguments
+from session_router.database.url import parse_url
 from session_router.errors import InvalidDatabaseUrlError
 
-_DRIVERS: Final = {
-    "postgresql": "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-    "postgresql+asyncpg": "postgresql+asyncpg",
-    "sqlite": "sqlite+aiosqlite",
-    "sqlite+aiosqlite": "sqlite+aiosqlite",
-}
-_NO_PREPARED: Final = "prepared_statement_cache_size"
-# Operations have deadlines of their own; `command_timeout` would end them with an outcome untold.
-_ASYNCPG_OPTIONS: Final = {*signature(asyncpg.connect).parameters, _NO_PREPARED} - {
-    "command_timeout"
-}
-_SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _READ: Final = {"session_router_reads": True}
-_CONNECT_TIMEOUT_SEC: Final = 5.0
 # Only a foreign program (a shell, a backup) can hold SQLite's own lock against us: see write_turns.
-_SQLITE_BUSY_MS: Final = 10_000
+# Less than an operation may take, so that it ends with what SQLite says: that nothing was written.
+_SQLITE_BUSY_MS: Final = 5_000
 _SQLITE_CACHE_KIB: Final = 32_768
 _SQLITE_CHECKPOINT_PAGES: Final = 8_000
 
 
-def parse_url(url: str | URL) -> URL:
-    """Parse a database URL and put in the driver that this package uses.
-
-    Accepts `postgresql://`, `postgres://` and `sqlite://`, with or without the driver, and
-    libpq's `sslmode`, which asyncpg calls `ssl`.
-
-    Raises:
-        InvalidDatabaseUrlError: it cannot be parsed, or names another database. The message
-            holds no password.
-    """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise InvalidDatabaseUrlError(
-            "the database URL cannot be parsed (it is not shown, it may hold a password); write "
-            "postgresql://user:password@host:5432/database or sqlite:///path/to/file.db."
-        ) from None
-    driver = _DRIVERS.get(parsed.drivername)
-    shown = parsed.set(query={}).render_as_string()  # a query may hold a password too
-    if driver is None:
-        raise InvalidDatabaseUrlError(
-            f"database URL {shown} names {parsed.drivername!r}; use postgresql:// or sqlite://."
-        )
-    if driver.startswith("sqlite") and parsed.host:
-        raise InvalidDatabaseUrlError(
-            f"database URL {shown} has a host, which SQLite has not; write "
-            "three slashes for a relative path (sqlite:///file.db), four for an absolute one."
-        )
-    if driver.startswith("postgresql"):
-        parsed = _checked_for_asyncpg(parsed, shown)
-    return parsed.set(drivername=driver)
-
-
-def _checked_for_asyncpg(url: URL, shown: str) -> URL:
-    """Refuse what asyncpg would stumble over at the first connection; take libpq's `sslmode`."""
-    if url.port is not None and not 1 <= url.port <= 65_535:
-        raise InvalidDatabaseUrlError(f"database URL {shown} has port {url.port}; use 1 to 65535.")
-    if "sslmode" in url.query:
-        mode = url.query["sslmode"]
-        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
-    if "ssl" in url.query and url.query["ssl"] not in _SSL_MODES:
-        raise InvalidDatabaseUrlError(
-            f"database URL {shown} asks for sslmode {url.query['ssl']!r}; use one of "
-            f"{', '.join(_SSL_MODES)}."
-        )
-    for name in url.query:
-        if name not in _ASYNCPG_OPTIONS:
-            raise InvalidDatabaseUrlError(
-                f"database URL {shown} has the option {name!r}, which asyncpg does not take; "
-                "remove it from the query."
-            )
-    return url
-
-
-def create_engine(url: str | URL) -> AsyncEngine:
+def create_engine(url: str | URL, *, may_create: bool = False) -> AsyncEngine:
     """Create an engine for `url`; no connection is made yet.
 
     Args:
         url: as `parse_url` takes it. `?prepared_statement_cache_size=0` makes it fit for a pooler
             that hands out connections by the transaction, such as PgBouncer.
+        may_create: whether a missing SQLite file is created; otherwise connecting fails.
 
     Raises:
-        InvalidDatabaseUrlError: see `parse_url`.
+        InvalidDatabaseUrlError: see `parse_url`; or the URL names a certificate that is none.
     """
     parsed = parse_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        engine = create_async_engine(parsed, connect_args=_connect_args(parsed))
-        notice_silence(engine, is_pooler=parsed.query.get(_NO_PREPARED) == "0")
-        return engine
-    # A database in memory lives in one connection, so its users take turns at that.
-    options: dict[str, Any] = {} if sqlite_file(parsed) else {"pool_size": 1, "max_overflow": 0}
-    return create_async_engine(parsed, poolclass=AsyncAdaptedQueuePool, **options)
+    if (path := sqlite_file(parsed)) is None:
+        return _on_postgresql(parsed)
+    engine = create_async_engine(parsed, poolclass=AsyncAdaptedQueuePool)
+    open_as_its_file(engine, path, may_create=may_create)
+    return engine
 
 
-def _connect_args(url: URL) -> dict[str, Any]:
-    """How asyncpg is to connect, and to prepare its statements.
+def _on_postgresql(url: URL) -> AsyncEngine:
+    options = asyncpg_options(url)
+    arguments = options.arguments | tls_arguments(url, options.tls)
+    bare = url.set(query={})
+    if len(options.addresses) > 1:
+        # SQLAlchemy's dialect asks this instead of asyncpg.connect.
+        arguments["async_creator_fn"] = OneOf(options.addresses, asyncpg.connect).connect
+        bare = URL.create(url.drivername, url.username, url.password, database=url.database)
+    elif options.addresses:
+        arguments["host"], arguments["port"] = options.addresses[0]
+    engine = create_async_engine(bare, connect_args=arguments)
+    notice_silence(engine, is_pooler=options.is_for_pooler)
+    return engine
 
-    Behind a pooler that hands out connections by the transaction, a statement that was prepared
-    under a name is on another connection when it is run. The unnamed one is prepared anew with
-    each run, in the same message.
+
+def supported(engine: AsyncEngine) -> AsyncEngine:
+    """Return `engine` if this package can work on it.
+
+    Raises:
+        InvalidDatabaseUrlError: it is no async engine, or has another dialect or driver.
     """
-    options: dict[str, Any] = {"timeout": _CONNECT_TIMEOUT_SEC}
-    if url.query.get(_NO_PREPARED) == "0":
-        options |= {"statement_cache_size": 0, "prepared_statement_name_func": lambda: ""}
-    return options
-
-
-def sqlite_file(url: URL) -> Path | None:
-    """The file of an SQLite URL; None for a database in memory and for PostgreSQL."""
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return None
-    return Path(str(url.database)).absolute()
+    given: object = engine  # callers without a type checker hand over anything
+    if not isinstance(given, AsyncEngine):
+        raise InvalidDatabaseUrlError(
+            f"the engine is no AsyncEngine but {type(given).__name__}; use what "
+            "sqlalchemy.ext.asyncio.create_async_engine makes."
+        )
+    driver = f"{engine.dialect.name}+{engine.dialect.driver}"
+    if driver not in ("postgresql+asyncpg", "sqlite+aiosqlite"):
+        raise InvalidDatabaseUrlError(
+            f"the engine is for {driver}; use postgresql+asyncpg or sqlite+aiosqlite."
+        )
+    if driver.startswith("sqlite") and str(engine.url.database).startswith("file:"):
+        raise InvalidDatabaseUrlError(
+            f"the engine's database is the URI {engine.url.database!r}, beside whose file writers "
+            "could not take turns; name the file by its path."
+        )
+    return engine
 
 
 def with_our_transactions(engine: AsyncEngine) -> AsyncEngine:
@@ -140,6 +98,8 @@ def with_our_transactions(engine: AsyncEngine) -> AsyncEngine:
     """
     if engine.dialect.name == "postgresql":
         return engine.execution_options(isolation_level="READ COMMITTED")
+    if (path := sqlite_file(engine.url)) is not None:
+        notice_another_file(engine, path)
     ours = engine.execution_options()
     event.listen(ours.sync_engine, "begin", _begin_on_sqlite)
     return ours

@@ -9,7 +9,6 @@ from alembic.script import Script
 from sqlalchemy import Connection, delete, exists, insert, literal, select, text
 from sqlalchemy.schema import CreateTable, DropTable
 
-from session_router.database.engine import parse_url
 from session_router.database.migration_turns import LOCK_TIMEOUT
 from session_router.database.schema import (
     OLDEST_CODE_TABLE,
@@ -18,6 +17,7 @@ from session_router.database.schema import (
     oldest_code_table,
 )
 from session_router.database.target import Target
+from session_router.database.url import parse_url
 
 # Nobody waits for long behind a revision; of a role's or a database's own settings, those that a
 # revision could fail by, or make something else by, do not hold.

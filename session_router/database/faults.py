@@ -10,6 +10,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from session_router.database.sqlite_faults import sqlite_fault
 from session_router.errors import (
     ContentionError,
     DatabaseError,
@@ -102,6 +103,8 @@ def _translate(
 ) -> DatabaseError:
     """What a driver raised, or an error of SQLAlchemy's wraps; `is_cut`: the connection is gone."""
     cause = driver_error_of(error)
+    if fault := sqlite_fault(cause):
+        return fault
     said = " ".join(str(cause).split()) or type(cause).__name__
     code = _code_of(cause)
     if code in _SCHEMA_CODES or said.startswith(_SQLITE_SCHEMA_TEXTS):

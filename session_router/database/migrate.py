@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router.database.migration_turns import patiently, take_turn
 from session_router.database.schema import VERSION_TABLE, oldest_code_table
 from session_router.database.shape import differences, left_out
+from session_router.database.sqlite_file import no_such_file
 from session_router.database.target import Target
 from session_router.errors import DatabaseError, SchemaError
 
@@ -93,6 +94,8 @@ async def upgrade(target: Target, revision: str = "head") -> None:
 
 async def downgrade(target: Target, revision: str) -> None:
     """Take the database back to `revision` (`base`: before the first). Raises as `upgrade`."""
+    if (path := target.missing_file) is not None:
+        raise SchemaError(no_such_file(path))
     await _migrate(target, command.downgrade, revision)
 
 
@@ -103,6 +106,8 @@ async def current(target: Target) -> str | None:
 
 async def standing(target: Target) -> Standing:
     """Where the database is. Raises `DatabaseError`."""
+    if target.missing_file is not None:
+        return Standing(None, head())
     return await target.run(lambda conn: _standing(conn, target), writes=False)
 
 
@@ -138,6 +143,8 @@ async def check(target: Target) -> list[str]:
             return differences(conn, target.schema_name)
         return [] if found.may_run else [_behind_or_ahead(found)]
 
+    if (path := target.missing_file) is not None:
+        return [no_such_file(path)]
     return await target.run(compare, writes=False)
 
 
@@ -147,6 +154,8 @@ async def left_out_of_check(target: Target) -> str | None:
     Raises:
         DatabaseError: the database cannot be reached.
     """
+    if target.missing_file is not None:
+        return None
     return await target.run(lambda conn: left_out(conn, target.schema_name), writes=False)
 
 

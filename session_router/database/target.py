@@ -12,13 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router.database.engine import (
     create_engine,
     for_reading,
-    parse_url,
-    sqlite_file,
     with_our_transactions,
 )
 from session_router.database.faults import translated
+from session_router.database.sqlite_file import sqlite_file
+from session_router.database.url import parse_url
 from session_router.database.write_turns import WriteTurns
-from session_router.errors import DatabaseUnavailableError
 from session_router.schema_name import check_schema
 from session_router.settings import DEFAULT_SCHEMA
 
@@ -52,18 +51,24 @@ class Target:
         """The schema, or None where the database has no schemas."""
         return None if self.is_sqlite else self.schema
 
+    @property
+    def missing_file(self) -> Path | None:
+        """The SQLite file that is named, if it does not exist."""
+        path = sqlite_file(parse_url(self.url))
+        return path if path is not None and not path.exists() else None
+
     @asynccontextmanager
     async def connected(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
         """A connection of its own.
 
         Args:
-            writes: whether it writes; on SQLite it then does so while nobody else does.
+            writes: whether it writes; on SQLite it then does so while nobody else does, and
+                creates a missing file.
 
         Raises:
             DatabaseError: the database failed what was done within.
         """
-        engine = create_engine(self.url)
-        _refuse_missing_folder(sqlite_file(engine.url))
+        engine = create_engine(self.url, may_create=writes)
         try:
             with translated():
                 async with AsyncExitStack() as stack:
@@ -80,13 +85,3 @@ class Target:
         """Run `work` on such a connection."""
         async with self.connected(writes=writes) as conn:
             return await conn.run_sync(work)
-
-
-def _refuse_missing_folder(file: Path | None) -> None:
-    """SQLite makes a missing file, but no folder, and says only that it cannot open it."""
-    if file is not None and not file.parent.is_dir():
-        raise DatabaseUnavailableError(
-            f"the database file {str(file)!r} cannot be there, as its folder does not exist; "
-            "create the folder, or name another file.",
-            nothing_written=True,
-        )

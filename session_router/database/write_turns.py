@@ -10,14 +10,13 @@ held by the next in line, so it cannot take two turns in a row while others wait
 """
 
 import asyncio
-import fcntl
 import os
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
+from weakref import WeakSet
 
-_POLL_SEC: Final = 0.001
+from session_router.database.turn_files import TurnFile
 
 
 class WriteTurns:
@@ -29,10 +28,16 @@ class WriteTurns:
 
     def __init__(self, database: Path | None) -> None:
         self._tasks = asyncio.Lock()
-        self._gate = _FileLock(database, ".turn-gate") if database else None
-        self._pen = _FileLock(database, ".turn-pen") if database else None
+        self._gate = TurnFile(database, ".turn-gate") if database else None
+        self._pen = TurnFile(database, ".turn-pen") if database else None
+        _all_turns.add(self)
 
     async def __aenter__(self) -> None:
+        """Wait for the turn.
+
+        Raises:
+            DatabaseUnavailableError: the database may only be read, or its turns not be taken.
+        """
         await self._tasks.acquire()
         try:
             if self._gate and self._pen:
@@ -55,32 +60,20 @@ class WriteTurns:
             self._pen.release()
         self._tasks.release()
 
+    def give_back_what_the_parent_holds(self) -> None:
+        """In a forked child: the turn that is under way is the parent's, and so are its waiters."""
+        self._tasks = asyncio.Lock()
+        for file in (self._gate, self._pen):
+            if file:
+                file.forget()
 
-class _FileLock:
-    """An exclusive `flock`, which the kernel gives up for a process that dies.
 
-    It is tried for every millisecond rather than waited for in a thread: a thread that waits
-    cannot be cancelled, and a wait must end with its caller's deadline.
-    """
+_all_turns: Final[WeakSet[WriteTurns]] = WeakSet()
 
-    def __init__(self, database: Path, suffix: str) -> None:
-        self._path = database.with_name(database.name + suffix)
-        self._descriptor: int | None = None
 
-    async def acquire(self) -> None:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            while True:
-                with suppress(BlockingIOError):
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                await asyncio.sleep(_POLL_SEC)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
+def _in_forked_child() -> None:
+    for turns in list(_all_turns):
+        turns.give_back_what_the_parent_holds()
 
-    def release(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+
+os.register_at_fork(after_in_child=_in_forked_child)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnClause, Executable, Select, TableClause, column, fu
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import NullType, TypeEngine
 
-from session_router.database.engine import for_reading, with_our_transactions
+from session_router.database.engine import for_reading, supported, with_our_transactions
 from session_router.database.faults import translated
 from session_router.database.types import UtcDateTime, UuidText, clock
 from session_router.reports import concurrency
@@ -38,11 +38,12 @@ class Reports:
 
     Raises:
         InvalidSettingError: the schema cannot be called so.
+        InvalidDatabaseUrlError: the engine is of another kind.
     """
 
     def __init__(self, engine: AsyncEngine, schema: str) -> None:
         check_schema(schema)
-        self._engine = for_reading(with_our_transactions(engine))
+        self._engine = for_reading(with_our_transactions(supported(engine)))
         self._schema = None if engine.dialect.name == "sqlite" else schema
 
     async def read(

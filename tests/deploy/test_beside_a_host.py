@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from session_router.database import migrate
-from session_router.database.engine import parse_url
 from session_router.database.migrate import Target
+from session_router.database.url import parse_url
 from tests.support.sql import query
 
 GUIDE = (Path(__file__).parents[2] / "docs/deploy.md").read_text()

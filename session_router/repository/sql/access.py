@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from session_router.database.engine import create_engine
 from session_router.database.pool import Pool, apart_from_pool
 from session_router.database.schema import Tables
+from session_router.errors import InvalidDatabaseUrlError
 from session_router.repository.sql.connections import (
     PooledConnections,
     PostgresqlConnections,
@@ -48,7 +49,7 @@ class Access:
     ) -> None:
         self._engine = engine
         self._reserved: ReservedConnection | None = None
-        self.listening = create_engine(listen_url) if listen_url else None
+        self.listening = _listening_engine(listen_url) if listen_url else None
         if engine.dialect.name == "postgresql":
             pool = Pool(engine)
             apart = apart_from_pool(engine)
@@ -80,3 +81,13 @@ class Access:
         if self._reserved is not None:
             self._reserved.abandon()
         self._engine.sync_engine.dispose(close=False)
+
+
+def _listening_engine(url: str | URL) -> AsyncEngine:
+    engine = create_engine(url)
+    if engine.dialect.name != "postgresql":
+        raise InvalidDatabaseUrlError(
+            f"listen_url is for {engine.dialect.name}, where nobody listens; name the PostgreSQL "
+            "server itself, or leave it out."
+        )
+    return engine

@@ -11,12 +11,12 @@ from sqlalchemy.util import greenlet_spawn
 
 from session_router.database.engine import (
     for_reading,
-    sqlite_file,
     sqlite_pragmas,
     with_our_transactions,
 )
 from session_router.database.faults import translated
 from session_router.database.pool import Pool, driver_of, to_the_end
+from session_router.database.sqlite_file import sqlite_file
 from session_router.database.write_turns import WriteTurns
 from session_router.errors import DatabaseError
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router.agent_id import AgentId
-from session_router.database.engine import create_engine
+from session_router.database.engine import create_engine, supported
 from session_router.database.schema import Tables, build_tables
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
@@ -62,7 +62,8 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     Raises:
         InvalidSettingError: `deadline_sec` is not above zero, or the schema cannot be called so.
-        InvalidDatabaseUrlError: `listen_url` cannot be parsed.
+        InvalidDatabaseUrlError: `listen_url` is no URL of PostgreSQL, or the engine is of another
+            kind.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class SQLAlchemySessionRepository(SessionRepository):
     ) -> None:
         check_schema(schema)
         check_positive(deadline_sec, "deadline_sec")
-        self._engine = engine
+        self._engine = supported(engine)
         self._owns_engine = False
         self._tables: Tables = build_tables(schema if engine.dialect.name != "sqlite" else None)
         self._access = PerLoop(

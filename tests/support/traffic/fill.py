@@ -11,7 +11,8 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.engine import make_url
 
-from session_router.database.engine import parse_url, sqlite_file
+from session_router.database.sqlite_file import sqlite_file
+from session_router.database.url import parse_url
 from session_router.settings import DEFAULT_SCHEMA
 from tests.support.traffic.counts import Counts, moment
 from tests.support.traffic.plan import Event, Live, Plan
