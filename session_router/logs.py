@@ -7,7 +7,10 @@ import logging
 from typing import Final
 from uuid import UUID
 
+from session_router.errors import SessionRouterError
+
 _log: Final = logging.getLogger("session_router")
+_LONGEST_TEXT: Final = 2_000
 
 
 def _line(level: int, event: str, *, trace: BaseException | None = None, **fields: object) -> None:
@@ -84,25 +87,42 @@ def signal_settled(
 
 
 def settle_failed(signals: int, error: BaseException) -> None:
-    _line(logging.WARNING, "settle_failed", signals=signals, error=explain(error))
+    _line(
+        logging.WARNING,
+        "settle_failed",
+        trace=_trace_of(error),
+        signals=signals,
+        error=explain(error),
+    )
 
 
 def stream_unregister_failed(stream_id: UUID, error: BaseException, retry_in: float) -> None:
     _line(
         logging.WARNING,
         "stream_unregister_failed",
+        trace=_trace_of(error),
         stream_id=stream_id,
         error=explain(error),
         retry_in=f"{retry_in:.1f}s",
     )
 
 
-def stream_touch_failed(session_id: str, error: BaseException) -> None:
-    _line(logging.WARNING, "stream_touch_failed", session_id=session_id, error=explain(error))
+def stream_touch_failed(stream_id: UUID, error: BaseException) -> None:
+    _line(
+        logging.WARNING,
+        "stream_touch_failed",
+        trace=_trace_of(error),
+        stream_id=stream_id,
+        error=explain(error),
+    )
 
 
-def source_close_failed(stream_id: UUID, error: BaseException) -> None:
-    _line(logging.WARNING, "source_close_failed", stream_id=stream_id, error=explain(error))
+def source_close_failed(stream_id: UUID, fault: str) -> None:
+    _line(logging.WARNING, "source_close_failed", stream_id=stream_id, error=fault)
+
+
+def reconcile_failed(error: BaseException) -> None:
+    _line(logging.WARNING, "reconcile_failed", trace=_trace_of(error), error=explain(error))
 
 
 def abandoned_operation_failed(error: BaseException) -> None:
@@ -144,6 +164,18 @@ def background_failed(error: Exception) -> None:
 
 
 def explain(error: BaseException) -> str:
-    """An error as one line: its class and what it says."""
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    """An error as one line: its class and the first 2,000 characters of what it says.
+
+    It raises nothing, whatever an error of foreign code does when it is asked for its text.
+    """
+    name = type(error).__name__
+    try:
+        said = " ".join(str(error)[:_LONGEST_TEXT].split())
+    except Exception as fault:  # as of SDKs' errors that look into a response that nobody read
+        said = f"(no text: that raised {type(fault).__name__})"
+    return f"{name}: {said}" if said else name
+
+
+def _trace_of(error: BaseException) -> BaseException | None:
+    """Our own errors say what to do; any other is a bug, and its traceback is needed."""
+    return None if isinstance(error, SessionRouterError) else error

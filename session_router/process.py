@@ -16,8 +16,9 @@ from session_router.runtime import AgentRuntime
 from session_router.settings import Tuning
 from session_router.signals.delivery import Delivery
 from session_router.signals.dispatcher import Dispatcher
+from session_router.signals.endings import Ending
 from session_router.signals.listener import WakeUps
-from session_router.signals.local_streams import LocalStream, LocalStreams
+from session_router.signals.local_streams import LocalStream, LocalStreams, Stop
 from session_router.worker import Worker
 
 
@@ -90,7 +91,7 @@ class WorkerProcess:
         stream_id: UUID,
         *,
         renew: bool,
-        stop: Callable[[], Awaitable[None]] | None = None,
+        stop: Stop | None = None,
     ) -> UUID:
         """Register a stream; see `Worker.register`. Returns the one that streams now."""
         await self.worker.enter()  # refuses while it leaves, when no job may begin
@@ -171,16 +172,24 @@ class BoundKeeper:
         self._session_id = session_id
         self._agent_id = agent_id
 
-    async def register(self, stream_id: UUID, stop: Callable[[], Awaitable[None]]) -> None:
+    async def register(self, stream_id: UUID, stop: Stop) -> None:
         await self._process().register(
             self._session_id, self._agent_id, stream_id, renew=True, stop=stop
         )
 
-    async def finish(self, stream_id: UUID, outcome: StreamOutcome, detail: str | None) -> None:
+    def ending(
+        self, stream_id: UUID, outcome: StreamOutcome, detail: str | None, tried: asyncio.Event
+    ) -> Ending:
         agent_id = AgentId.of(self._agent_id)
-        await self._process().worker.finish(
-            self._session_id, agent_id, outcome, stream_id=stream_id, detail=detail
-        )
+        ending = Ending(self._session_id, agent_id, stream_id, outcome, detail, tried)
+        self._process().worker.endings.add(ending)
+        return ending
+
+    def cede(self, stream_id: UUID) -> None:
+        self._process().worker.endings.remove(stream_id)
+
+    async def finish(self, ending: Ending) -> StreamOutcome | None:
+        return await self._process().worker.finish_ending(ending)
 
     async def touch(self) -> None:
         await self._repository.touch_session(self._session_id)

@@ -1,9 +1,13 @@
 """What a text must be before it may travel to a database, a URL or a log line."""
 
 import re
-from typing import Final
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, TypeVar
 
-from session_router.errors import InvalidValueError
+from session_router.errors import InvalidValueError, RefusedError
+
+T = TypeVar("T")
 
 NAME_LIMIT: Final = 255
 FREE_TEXT_LIMIT: Final = 2_000
@@ -44,6 +48,26 @@ def clip(value: str) -> str:
     """Make any text storable as free text: what cannot be stored is replaced, the rest cut."""
     storable = value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     return storable if len(storable) <= FREE_TEXT_LIMIT else storable[: FREE_TEXT_LIMIT - 1] + "…"
+
+
+async def with_storable(write: Callable[[str | None], Awaitable[T]], detail: str | None) -> T:
+    """Write with `detail`, or with what of it the database can store.
+
+    A database whose encoding is not UTF-8 refuses some texts. What became of a stream or a signal
+    matters more than what is said of it: refused, it is written in ASCII, then without a detail.
+
+    Raises:
+        RefusedError: it was not the detail.
+    """
+    *preferred, last = dict.fromkeys((detail, detail and _in_ascii(detail), None))
+    for told in preferred:
+        with suppress(RefusedError):
+            return await write(told)
+    return await write(last)
+
+
+def _in_ascii(value: str) -> str:
+    return value.encode("ascii", "backslashreplace").decode("ascii")[:FREE_TEXT_LIMIT]
 
 
 def _check_encodable(value: object, what: str, error: type[InvalidValueError]) -> str:

@@ -3,17 +3,22 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 from uuid import UUID, uuid4
 
 from session_router import logs
 from session_router.agent_id import AgentId, AgentIdLike
-from session_router.errors import WorkerGoneError
-from session_router.events import StreamOutcome
+from session_router.errors import RefusedError, WorkerGoneError
+from session_router.events import SIGNALLED_OUTCOMES, StreamOutcome
 from session_router.repository.base import Registration, SessionRepository
-from session_router.repository.records import Asker
-from session_router.signals.local_streams import LocalStream, LocalStreams
+from session_router.repository.records import Asker, StreamRow
+from session_router.signals.endings import Ending, Endings
+from session_router.signals.local_streams import LocalStream, LocalStreams, Stop
+from session_router.text import with_storable
+
+_UNTOLD_DETAIL: Final = "registered, but its caller could not be told in time"
 
 
 class Worker:
@@ -23,6 +28,9 @@ class Worker:
         repository: where the workers' rows are.
         streams: what streams here; kept in step with what is registered.
         on_reaped: called when the worker was found reaped, with the streams that it has lost.
+
+    Attributes:
+        endings: the streams of `stream()` that have ended here, until that is written.
     """
 
     def __init__(
@@ -34,12 +42,13 @@ class Worker:
         self._repository = repository
         self._streams = streams
         self._on_reaped = on_reaped
-        self._registering: set[UUID] = set()
+        self.endings = Endings()
+        self._registering: dict[UUID, tuple[str, AgentId]] = {}
         self._worker_id = uuid4()
         self._is_entered = False
         self._was_tried = False
         self._is_leaving = False
-        self._is_in_doubt = False
+        self._was_in_doubt = False
         self._entering = asyncio.Lock()
 
     @property
@@ -78,8 +87,8 @@ class Worker:
         async with self._entering:
             if not self._was_tried:
                 return
-            gone, self._worker_id = self._worker_id, uuid4()
-            self._is_entered = self._was_tried = False
+            gone = self._worker_id
+            self._draw_id()
         cleared = await self._repository.remove_worker(gone)
         logs.worker_stopped(gone, cleared.streams, cleared.signals)
 
@@ -88,7 +97,7 @@ class Worker:
         async with self._entering:
             if reaped != self._worker_id:
                 return
-            self._worker_id, self._is_entered, self._was_tried = uuid4(), False, False
+            self._draw_id()
         lost = [s for s in self._streams.all() if s.stream_id not in self._registering]
         logs.worker_gone(reaped)
         logs.worker_lost_streams(reaped, len(lost))
@@ -102,7 +111,7 @@ class Worker:
         stream_id: UUID,
         *,
         renew: bool,
-        stop: Callable[[], Awaitable[None]] | None = None,
+        stop: Stop | None = None,
     ) -> Registration:
         """Register a stream of this worker, as a new incarnation where the row is gone.
 
@@ -111,16 +120,17 @@ class Worker:
             renew: open a new stream even where this worker has one of this agent.
             stop: what stops the stream, where it is not the runtime.
         """
+        agent_id = AgentId.of(given_id)
         self._streams.enter(stream_id, given_id, stop)
-        self._registering.add(stream_id)
+        self._registering[stream_id] = (session_id, agent_id)
         try:
-            registration = await self._register(session_id, given_id, stream_id, renew)
+            registration = await self._register_beside(session_id, agent_id, stream_id, renew)
         except BaseException:
             self._streams.leave(stream_id)
-            self._is_in_doubt = True  # the row may be there, or come yet
+            self._was_in_doubt = True  # the row may be there, or come yet
             raise
         finally:
-            self._registering.discard(stream_id)
+            del self._registering[stream_id]
         if registration.stream_id != stream_id:
             self._streams.leave(stream_id)
             self._streams.enter(registration.stream_id, given_id, stop)
@@ -134,59 +144,113 @@ class Worker:
         *,
         stream_id: UUID | None = None,
         detail: str | None = None,
-    ) -> None:
-        """End exactly `stream_id`, of whichever worker, or else this worker's own stream."""
-        ended = await self._repository.finish_stream(
-            session_id,
-            agent_id,
-            outcome,
-            stream_id=stream_id,
-            worker_id=None if stream_id else self._worker_id,
-            detail=detail,
+    ) -> bool:
+        """End exactly `stream_id`, of whichever worker, or else this worker's own stream.
+
+        Returns:
+            Whether there was such a stream.
+        """
+        worker_id = None if stream_id else self._worker_id
+        ended = await with_storable(
+            lambda told: self._repository.finish_stream(
+                session_id,
+                agent_id,
+                outcome,
+                stream_id=stream_id,
+                worker_id=worker_id,
+                detail=told,
+            ),
+            detail,
         )
         if ended is not None:
             self._streams.leave(ended)
+        return ended is not None
+
+    async def finish_ending(self, ending: Ending) -> StreamOutcome | None:
+        """Write how a stream of this worker ended, unless that is written already.
+
+        Returns:
+            How it ended in the trail; None where it never began there, or has not yet.
+        """
+        written: StreamOutcome | None = ending.outcome
+        if not await self.finish(
+            ending.session_id,
+            ending.agent_id,
+            ending.outcome,
+            stream_id=ending.stream_id,
+            detail=ending.detail,
+        ):
+            written = await self._repository.stream_outcome(ending.session_id, ending.stream_id)
+        if written is not None:
+            self.endings.remove(ending.stream_id)
+            if written not in SIGNALLED_OUTCOMES:  # of the others, a signal comes yet
+                self._streams.leave(ending.stream_id)
+        return written
 
     async def reconcile(self) -> None:
         """Bring what streams here in line with the database, in both directions.
 
         A stream that was ended by way of another worker, as behind a load balancer, is forgotten.
-        One that was registered though its caller was told that the outcome is unknown, and that
-        nobody here knows, is finished as abandoned.
+        A row is finished whose stream has ended here, or that nobody here knows, since its caller
+        was told that the outcome is unknown.
         """
-        known = {s.stream_id for s in self._streams.all()} - self._registering
-        if not (known or self._is_in_doubt):
+        worker_id = self._worker_id
+        known = {s.stream_id for s in self._streams.all()} - self._registering.keys()
+        # A registration in doubt may commit at any later time, so the doubt stays.
+        if not (known or self.endings or self._was_in_doubt):
             return
-        held = await self._repository.streams_of_worker(self._worker_id)
-        if held is None:
-            return  # reaped: the heartbeat will find out, and cancel them
+        held = await self._repository.streams_of_worker(worker_id)
+        if held is None or worker_id != self._worker_id:
+            return  # reaped: the heartbeat finds out, or has, and they are cancelled
         for stream_id in known - {s.stream_id for s in held.live} - held.signalled:
             self._streams.leave(stream_id)
-        if self._registering:
-            return  # whose outcome is not known yet
-        self._is_in_doubt = False
-        for stream in held.live:
-            if self._streams.find(stream.stream_id) is None:
-                await self._repository.finish_stream(
-                    stream.session_id,
-                    stream.agent_id,
-                    StreamOutcome.ABANDONED,
-                    stream_id=stream.stream_id,
-                    detail="registered, but its caller could not be told in time",
-                )
+        for row in held.live:
+            await self._finish_left_over(row)
+
+    async def _finish_left_over(self, row: StreamRow) -> None:
+        ending = self.endings.find(row.stream_id)
+        if ending is None:
+            agent = (row.session_id, row.agent_id)
+            is_known = self._streams.find(row.stream_id) is not None
+            # A registration that is under way may be given this very stream.
+            if is_known or agent in self._registering.values():
+                return
+            ending = Ending(*agent, row.stream_id, StreamOutcome.ABANDONED, _UNTOLD_DETAIL)
+            self.endings.add(ending)
+        try:
+            await self.finish_ending(ending)
+        except RefusedError as error:  # of this row, which holds up no other
+            logs.reconcile_failed(error)
+        finally:
+            ending.tried.set()
 
     def asker(self, actor: str | None = None, reason: str | None = None) -> Asker:
         """This worker as the one who asks for a change."""
         return Asker(self._worker_id, actor, reason)
 
+    async def _register_beside(
+        self, session_id: str, agent_id: AgentId, stream_id: UUID, renew: bool
+    ) -> Registration:
+        """Register beside streams of the agent that have just ended here.
+
+        They must not be taken over, nor be taken for the one that is to be registered.
+        """
+        is_free = await self.endings.wait(session_id, agent_id, besides=stream_id)
+        renew = renew or not is_free
+        registration = await self._register(session_id, agent_id, stream_id, renew)
+        found = registration.stream_id
+        if found != stream_id and self.endings.find(found) is not None:
+            return await self._register(session_id, agent_id, stream_id, renew=True)
+        return registration
+
     async def _register(
-        self, session_id: str, given_id: AgentIdLike, stream_id: UUID, renew: bool
+        self, session_id: str, agent_id: AgentId, stream_id: UUID, renew: bool
     ) -> Registration:
         while True:
             worker_id = await self.enter()
             try:
                 registration = await self._repository.register_stream(
-                    session_id, AgentId.of(given_id), worker_id, stream_id, renew=renew
+                    session_id, agent_id, worker_id, stream_id, renew=renew
                 )
             except WorkerGoneError:
                 await self.begin_anew(worker_id)
@@ -197,3 +261,8 @@ class Worker:
                     "registered a stream; register it again."
                 )
             return registration
+
+    def _draw_id(self) -> None:
+        """The next incarnation, yet to be entered; what the last one left, others clear."""
+        self._worker_id = uuid4()
+        self._is_entered = self._was_tried = self._was_in_doubt = False

@@ -225,6 +225,10 @@ class SessionRepository(ABC):
         """
 
     @abstractmethod
+    async def stream_outcome(self, session_id: str, stream_id: UUID) -> StreamOutcome | None:
+        """Read how a stream ended; None where the trail does not say that it did."""
+
+    @abstractmethod
     async def interrupt_streams(
         self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
     ) -> StopRequest | None:

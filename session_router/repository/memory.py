@@ -203,6 +203,12 @@ class InMemorySessionRepository(SessionRepository):
         self._finish(stream, _now(), outcome, detail)
         return stream.stream_id
 
+    async def stream_outcome(self, session_id: str, stream_id: UUID) -> StreamOutcome | None:
+        for event in reversed(self._events):
+            if event.stream_id == stream_id and event.event is EventName.STREAM_FINISHED:
+                return StreamOutcome(event.outcome) if event.outcome else None
+        return None
+
     async def interrupt_streams(
         self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
     ) -> StopRequest | None:

@@ -2,12 +2,12 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 from uuid import UUID
 
+from session_router import logs
 from session_router.agent_id import AgentIdLike
-from session_router.errors import SessionRouterError
 from session_router.events import SignalAction, SignalOutcome
 from session_router.logs import explain
 from session_router.repository.records import Settlement
@@ -25,7 +25,7 @@ class Delivery:
     Args:
         streams: this worker's streams.
         runtime: what hosts the agents.
-        limit_sec: how long one cancel, or one removal, may take.
+        limit_sec: how long a runtime may take for one cancel, or one removal.
         reconcile: brings `streams` up to date with what was ended by way of other workers.
     """
 
@@ -40,7 +40,7 @@ class Delivery:
         self._runtime = runtime
         self._limit_sec = limit_sec
         self._reconcile = reconcile
-        self._overdue: set[asyncio.Task[None]] = set()
+        self._overdue: set[asyncio.Future[str | None]] = set()
 
     async def carry_out(self, signal_id: UUID, stream_id: UUID, action: SignalAction) -> Settlement:
         """Stop one stream; whatever comes of it is told in the settlement, never raised."""
@@ -50,9 +50,12 @@ class Delivery:
         if stream.stop is None and await self._is_superseded(stream):
             self._streams.leave(stream_id)
             return Settlement(signal_id, SignalOutcome.FAILED, SUPERSEDED_DETAIL)
-        fault = await self._fault_of("cancel", self._cancel(stream))
+        if stream.stop is not None:  # which has a limit of its own
+            fault = await self._fault_of("stop", stream.stop(), None)
+        else:
+            fault = await self._fault_of("cancel", self._cancel(stream), self._limit_sec)
         if action is SignalAction.CANCEL_AND_REMOVE and not self._streams.is_superseded(stream):
-            removal = await self._fault_of("remove", self._remove(stream.given_id))
+            removal = await self._fault_of("remove", self._remove(stream.given_id), self._limit_sec)
             fault = fault or removal
         self._streams.leave(stream_id)
         if fault:
@@ -65,8 +68,9 @@ class Delivery:
             return False
         try:
             await self._reconcile()
-        except SessionRouterError:
-            return True  # it cannot be known; then no newer stream may be hit
+        except Exception as error:  # it cannot be known; then no newer stream may be hit
+            logs.reconcile_failed(error)
+            return True
         return self._streams.is_superseded(stream)
 
     async def close(self) -> None:
@@ -76,30 +80,31 @@ class Delivery:
         if self._overdue:
             await asyncio.wait(self._overdue, timeout=self._limit_sec)
 
-    async def _cancel(self, stream: LocalStream) -> None:
-        if stream.stop is not None:
-            await stream.stop()
-            return
+    async def _cancel(self, stream: LocalStream) -> str | None:
         instance = await self._runtime.try_get_underlying_agent_instance(stream.given_id)
         if self._streams.is_superseded(stream):
-            raise _SupersededError(SUPERSEDED_DETAIL)
+            return SUPERSEDED_DETAIL
         answer = instance.trigger_transient_cancel()
         if inspect.isawaitable(answer):
             await answer
+        return None
 
-    async def _remove(self, given_id: AgentIdLike) -> None:
+    async def _remove(self, given_id: AgentIdLike) -> str | None:
         remove_agent = getattr(self._runtime, "remove_agent", None)
         if remove_agent is not None:
             await remove_agent(given_id)
+        return None
 
-    async def _fault_of(self, step: str, work: Coroutine[Any, Any, None]) -> str | None:
-        """Do one step within the limit; returns what went wrong.
+    async def _fault_of(
+        self, step: str, work: Awaitable[str | None], limit_sec: float | None
+    ) -> str | None:
+        """Do one step within the limit; returns what went wrong, which it may say itself.
 
         The step has a task of its own: one that swallows its cancellation is left behind.
         """
-        task = asyncio.create_task(work)
+        task = asyncio.ensure_future(work)
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._limit_sec)
+            done, _ = await asyncio.wait({task}, timeout=limit_sec)
         except asyncio.CancelledError:
             task.cancel()
             raise
@@ -107,19 +112,13 @@ class Delivery:
             self._overdue.add(task)
             task.add_done_callback(self._forget)
             task.cancel()
-            return f"{step} did not return within {self._limit_sec:g} s"
+            return f"{step} did not return within {limit_sec:g} s"
         if task.cancelled():
             return f"{step} was cancelled"
         error = task.exception()
-        if isinstance(error, _SupersededError):
-            return str(error)
-        return None if error is None else f"{step} raised {explain(error)}"
+        return task.result() if error is None else f"{step} raised {explain(error)}"
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
+    def _forget(self, task: asyncio.Future[str | None]) -> None:
         self._overdue.discard(task)
         if not task.cancelled():
             task.exception()  # Settled as failed long ago; marks the error as seen.
-
-
-class _SupersededError(Exception):
-    """A newer stream of the agent was registered while its instance was being found."""

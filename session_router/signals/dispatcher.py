@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from session_router import logs
-from session_router.errors import SessionRouterError
+from session_router.errors import RefusedError
 from session_router.events import SignalAction
 from session_router.repository.base import SessionRepository
 from session_router.repository.records import Settlement, Signal
 from session_router.signals.delivery import Delivery
 from session_router.signals.local_streams import LocalStream
+from session_router.text import with_storable
 
 
 class Dispatcher:
@@ -101,14 +103,35 @@ class Dispatcher:
         A failure is left to the next poll, which finds the rows still there.
         """
         async with self._settling:
-            batch = dict(self._carried_out)
+            batch = list(self._carried_out.values())
             if not batch:
                 return
             try:
-                await self._repository.settle_signals(list(batch.values()))
-            except SessionRouterError as error:
+                await self._settle_batch(batch)
+            except Exception as error:  # whatever it meets: the next poll tries again
                 logs.settle_failed(len(batch), error)
-                return
-            self._settled_since_read.update(batch)
-            for signal_id in batch:
-                del self._carried_out[signal_id]
+
+    async def _settle_batch(self, batch: list[Settlement]) -> None:
+        try:
+            await self._repository.settle_signals(batch)
+        except RefusedError:
+            for settlement in batch:  # one that is refused holds up no other
+                await self._settle_alone(settlement)
+        else:
+            self._forget(batch)
+
+    async def _settle_alone(self, settlement: Settlement) -> None:
+        try:
+            await with_storable(
+                lambda told: self._repository.settle_signals([replace(settlement, detail=told)]),
+                settlement.detail,
+            )
+        except RefusedError as error:
+            logs.settle_failed(1, error)
+        else:
+            self._forget([settlement])
+
+    def _forget(self, settled: list[Settlement]) -> None:
+        for settlement in settled:
+            self._settled_since_read.add(settlement.signal_id)
+            del self._carried_out[settlement.signal_id]

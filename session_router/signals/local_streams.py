@@ -7,6 +7,9 @@ from uuid import UUID
 
 from session_router.agent_id import AgentId, AgentIdLike
 
+Stop = Callable[[], Awaitable[str | None]]
+"""Stops what `stream()` returned, in bounded time; returns why its source has not closed, if so."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalStream:
@@ -15,15 +18,15 @@ class LocalStream:
     Attributes:
         given_id: the very object that was registered. On AutoGen and AgentOpera an equal id of
             another class creates a twin of the agent, and cancelling the twin stops nothing.
-        stop: stops the iterator that `stream()` returned, and returns when it has closed; None
-            for a stream that the runtime is to stop.
+        stop: stops the iterator that `stream()` returned; None for a stream that the runtime is to
+            stop.
         number: the order of registration in this worker.
     """
 
     stream_id: UUID
     agent_id: AgentId
     given_id: AgentIdLike
-    stop: Callable[[], Awaitable[None]] | None
+    stop: Stop | None
     number: int
 
 
@@ -43,7 +46,7 @@ class LocalStreams:
         self,
         stream_id: UUID,
         given_id: AgentIdLike,
-        stop: Callable[[], Awaitable[None]] | None = None,
+        stop: Stop | None = None,
     ) -> LocalStream:
         """Enter a stream; one that is known already stays as it is."""
         if stream_id in self._streams:

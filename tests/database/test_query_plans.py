@@ -16,6 +16,7 @@ from session_router.database.schema import Tables, build_tables
 from session_router.database.types import one_of
 from session_router.events import StreamOutcome
 from session_router.repository.records import Asker
+from session_router.repository.sql import streams as streams_of_sessions
 from session_router.repository.sql import workers
 from tests.support.waiting import eventually
 
@@ -111,6 +112,10 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
             .where(events.event_id > 7, events.session_id == "s1")
             .order_by(events.event_id)
             .limit(100),
+            "session_events_session_id_event_id_idx",
+        ),
+        "how a stream ended": (
+            streams_of_sessions.outcome_of(t, "s1", uuid4()),
             "session_events_session_id_event_id_idx",
         ),
         "the events of stories that are pruned": (

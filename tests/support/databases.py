@@ -47,6 +47,18 @@ class PostgresDatabases:
         finally:
             run(self._execute(f"DROP DATABASE {name} WITH (FORCE)"))
 
+    @contextmanager
+    def in_latin1(self) -> Iterator[str]:
+        """The URL of a new database that cannot store every text, with the tables."""
+        name = self._name()
+        latin1 = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+        run(self._execute(f"CREATE DATABASE {name} {latin1}"))
+        try:
+            run(upgrade(Target(self._of(name))))
+            yield self._of(name)
+        finally:
+            run(self._execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
     def close(self) -> None:
         run(self._execute(f"DROP DATABASE {self._template} WITH (FORCE)"))
 

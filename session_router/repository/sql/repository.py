@@ -250,6 +250,11 @@ class SQLAlchemySessionRepository(SessionRepository):
             Finish(session_id, agent_id, outcome, stream_id, worker_id, detail)
         )
 
+    async def stream_outcome(self, session_id: str, stream_id: UUID) -> StreamOutcome | None:
+        return await self._transactions.read(
+            lambda conn: streams.outcome(conn, self._tables, session_id, stream_id)
+        )
+
     async def interrupt_streams(
         self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
     ) -> StopRequest | None:

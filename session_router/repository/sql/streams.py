@@ -3,13 +3,13 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.errors import WorkerGoneError
-from session_router.events import StreamOutcome
+from session_router.events import EventName, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import Registration, StopRequest
 from session_router.repository.records import Asker, EventRow, Signal, StreamRow
@@ -76,6 +76,30 @@ async def finish(
     stream = rows.stream_row(row)
     await record_finished(conn, t, [stream], outcome, detail)
     return stream.stream_id
+
+
+async def outcome(
+    conn: AsyncConnection, t: Tables, session_id: str, stream_id: UUID
+) -> StreamOutcome | None:
+    """How a stream ended by the trail, whose newest events of the session are looked at first."""
+    found = (await conn.execute(outcome_of(t, session_id, stream_id))).scalar_one_or_none()
+    return None if found is None else StreamOutcome(found)
+
+
+def outcome_of(t: Tables, session_id: str, stream_id: UUID) -> Select[str]:
+    """Said without `event = 'stream_finished'`: the index for that is of all sessions together."""
+    events = t.session_events.c
+    return (
+        select(events.outcome)
+        .where(
+            events.session_id == session_id,
+            events.stream_id == stream_id,
+            events.outcome.is_not(None),
+            events.event != EventName.SIGNAL_SETTLED,
+        )
+        .order_by(events.event_id.desc())
+        .limit(1)
+    )
 
 
 async def interrupt(
