@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -41,6 +42,7 @@ class SourceReader(Generic[T]):
         self._on_item = on_item
         self._on_end = on_end
         self._iterator: AsyncIterator[T] | None = None
+        self._ahead: deque[T] = deque()
         self._task: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
         self._is_inside = False
@@ -99,24 +101,42 @@ class SourceReader(Generic[T]):
         if not await self._is_asked():
             return
         self._iterator = aiter(self._source)
-        while True:
-            try:
-                self._is_inside = True
-                item = await anext(self._iterator)
-            except StopAsyncIteration:
-                self._on_end(None)
-                return
-            finally:
-                self._is_inside = False
-            self._on_item(item)
-            if not await self._is_asked():
-                await self._cancel_inside(self._iterator)
-                return
+        try:
+            while True:
+                self._on_item(self._ahead.popleft() if self._ahead else await self._next())
+                if not await self._is_asked():
+                    await self._cancel_inside(self._iterator)
+                    return
+        except StopAsyncIteration:
+            self._on_end(None)
 
     async def _is_asked(self) -> bool:
-        await self._asked.wait()
+        while (cancelled := await self._cancelled_meanwhile()) is not None:
+            # By a scope that the source keeps open around its `yield`: so it is the source's to
+            # take, uncounted. What it yields for an answer waits until it is asked for.
+            assert self._task is not None
+            self._task.cancel(*cancelled.args)
+            self._task.uncancel()
+            self._ahead.append(await self._next())
         self._asked.clear()
         return not self._is_left
+
+    async def _cancelled_meanwhile(self) -> asyncio.CancelledError | None:
+        try:
+            await self._asked.wait()
+        except asyncio.CancelledError as error:
+            if self._iterator is None:
+                raise
+            return error
+        return None
+
+    async def _next(self) -> T:
+        assert self._iterator is not None
+        self._is_inside = True
+        try:
+            return await anext(self._iterator)
+        finally:
+            self._is_inside = False
 
     async def _cancel_inside(self, iterator: AsyncIterator[T]) -> None:
         """Go on with the source that stands at a `yield`, and have it cancelled where it waits.
