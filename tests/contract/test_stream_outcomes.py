@@ -16,7 +16,7 @@ from tests.support.laws import violations
 from tests.support.repositories import HostsRepository
 from tests.support.sources import Source, end, fail_with, hang
 from tests.support.trail import events, story
-from tests.support.waiting import eventually
+from tests.support.waiting import Gate, eventually
 
 A = AgentId("writer", "a")
 ELSEWHERE = Asker()
@@ -33,21 +33,6 @@ async def repository() -> AsyncIterator[HostsRepository]:
 async def manager(repository: HostsRepository) -> AsyncIterator[SessionManager]:
     async with SessionManager(repository, tuning=Tuning(poll_interval_sec=3_600)) as made:
         yield made
-
-
-class Gate:
-    """Keeps whoever comes by until it is opened."""
-
-    def __init__(self) -> None:
-        self.is_reached = asyncio.Event()
-        self._is_open = asyncio.Event()
-
-    async def __call__(self) -> None:
-        self.is_reached.set()
-        await self._is_open.wait()
-
-    def open(self) -> None:
-        self._is_open.set()
 
 
 def raises(*errors: Exception) -> "Failures":

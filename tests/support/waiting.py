@@ -10,6 +10,21 @@ T = TypeVar("T")
 _PAUSE_SEC = 0.005
 
 
+class Gate:
+    """Keeps whoever comes by until it is opened."""
+
+    def __init__(self) -> None:
+        self.is_reached = asyncio.Event()
+        self._is_open = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.is_reached.set()
+        await self._is_open.wait()
+
+    def open(self) -> None:
+        self._is_open.set()
+
+
 @overload
 async def eventually(condition: Callable[[], Awaitable[T]], within: float = ...) -> T: ...
 @overload

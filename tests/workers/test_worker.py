@@ -1,18 +1,27 @@
 """What a worker knows of its own streams."""
 
+import asyncio
 from uuid import uuid4
+
+import pytest
 
 from session_router import (
     AgentId,
+    DeadlineExceededError,
     InMemorySessionRepository,
     LocalAgentRuntime,
     SessionManager,
     SessionRepository,
 )
-from session_router.events import SignalOutcome
+from session_router.errors import RefusedError
+from session_router.events import SignalOutcome, StreamOutcome
 from session_router.repository.base import SIGNALS_READ
+from session_router.signals.endings import Ending
 from session_router.signals.local_streams import LocalStreams
 from session_router.worker import Worker
+from tests.support.repositories import HostsRepository
+from tests.support.trail import events
+from tests.support.waiting import Gate
 
 ALICE = AgentId("writer", "alice")
 BOB = AgentId("writer", "bob")
@@ -70,3 +79,146 @@ async def test_a_worker_that_finds_itself_gone_hands_over_what_it_lost(
     await worker.register("chat", BOB, uuid4(), renew=False)
     assert worker.worker_id != before
     assert lost == [ALICE]
+
+
+async def fail() -> None:
+    raise DeadlineExceededError.of(10)
+
+
+async def ended(repository: SessionRepository) -> list[tuple[str | None, str | None]]:
+    finished = await events(repository, "stream_finished")
+    return [(event.outcome, event.detail) for event in finished]
+
+
+UNTOLD = ("abandoned", "registered, but its caller could not be told in time")
+
+
+async def test_a_registration_of_unknown_outcome_is_finished_whenever_it_commits() -> None:
+    repository = HostsRepository()
+    worker = Worker(repository, LocalStreams(), lambda lost: None)
+    repository.before_registering = fail
+    stream_id = uuid4()
+    with pytest.raises(DeadlineExceededError):
+        await worker.register("chat", ALICE, stream_id, renew=False)
+    await worker.reconcile()  # sees nothing yet
+    await InMemorySessionRepository.register_stream(
+        repository, "chat", ALICE, worker.worker_id, stream_id, renew=False
+    )
+    await worker.reconcile()
+    assert await ended(repository) == [UNTOLD]
+
+
+async def test_a_doubt_outlives_a_reconciliation_that_fails() -> None:
+    repository = HostsRepository()
+    worker = Worker(repository, LocalStreams(), lambda lost: None)
+    repository.after_registering = fail
+    with pytest.raises(DeadlineExceededError):
+        await worker.register("chat", ALICE, uuid4(), renew=False)
+    repository.before_finishing = fail
+    with pytest.raises(DeadlineExceededError):
+        await worker.reconcile()
+    repository.before_finishing = HostsRepository().before_finishing
+    await worker.reconcile()
+    assert await ended(repository) == [UNTOLD]
+
+
+async def test_a_worker_that_registers_all_the_time_is_reconciled_too() -> None:
+    repository, streams = HostsRepository(), LocalStreams()
+    worker = Worker(repository, streams, lambda lost: None)
+    repository.after_registering = fail
+    with pytest.raises(DeadlineExceededError):
+        await worker.register("chat", ALICE, uuid4(), renew=False)
+    gate = Gate()
+    repository.after_registering = gate
+    registering = asyncio.create_task(worker.register("chat", BOB, uuid4(), renew=False))
+    await gate.is_reached.wait()
+    await worker.reconcile()
+    assert await ended(repository) == [UNTOLD]
+    gate.open()
+    registered = await registering
+    [row] = await repository.list_streams("chat")
+    assert row.stream_id == registered.stream_id
+
+
+async def test_a_row_that_a_registration_under_way_may_be_given_is_left() -> None:
+    repository, streams = HostsRepository(), LocalStreams()
+    worker = Worker(repository, streams, lambda lost: None)
+    repository.after_registering = fail
+    with pytest.raises(DeadlineExceededError):
+        await worker.register("chat", ALICE, uuid4(), renew=False)
+    gate = Gate()
+    repository.after_registering = gate
+    again = asyncio.create_task(worker.register("chat", ALICE, uuid4(), renew=False))
+    await gate.is_reached.wait()
+    await worker.reconcile()
+    gate.open()
+    given = await again
+    [row] = await repository.list_streams("chat")
+    assert row.stream_id == given.stream_id
+
+
+async def test_a_registration_waits_for_the_row_that_is_being_finished() -> None:
+    repository = HostsRepository()
+    worker = Worker(repository, LocalStreams(), lambda lost: None)
+    repository.after_registering = fail
+    with pytest.raises(DeadlineExceededError):
+        await worker.register("chat", ALICE, uuid4(), renew=False)
+    repository.after_registering = HostsRepository().after_registering
+    gate = Gate()
+    repository.before_finishing = gate
+    reconciling = asyncio.create_task(worker.reconcile())
+    await gate.is_reached.wait()
+    again = asyncio.create_task(worker.register("chat", ALICE, uuid4(), renew=False))
+    await asyncio.sleep(0)
+    gate.open()
+    await reconciling
+    given = await again
+    [row] = await repository.list_streams("chat")
+    assert row.stream_id == given.stream_id
+    assert await ended(repository) == [UNTOLD]
+
+
+async def test_a_stream_that_ended_here_is_finished_with_the_outcome_that_it_had() -> None:
+    repository, streams = HostsRepository(), LocalStreams()
+    worker = Worker(repository, streams, lambda lost: None)
+    for number, agent_id in enumerate((ALICE, BOB)):
+        made = await worker.register("chat", agent_id, uuid4(), renew=False)
+        ending = Ending("chat", agent_id, made.stream_id, StreamOutcome.FAILED, f"error {number}")
+        worker.endings.add(ending)
+    await worker.reconcile()
+    assert await ended(repository) == [("failed", "error 0"), ("failed", "error 1")]
+    assert streams.all() == []
+
+
+async def test_a_row_that_cannot_be_finished_holds_up_no_other() -> None:
+    repository = HostsRepository()
+    worker = Worker(repository, LocalStreams(), lambda lost: None)
+    for agent_id in (ALICE, BOB):
+        made = await worker.register("chat", agent_id, uuid4(), renew=False)
+        worker.endings.add(Ending("chat", agent_id, made.stream_id, StreamOutcome.FAILED))
+
+    async def refuse_the_first() -> None:
+        if repository.finishes == 1:
+            raise RefusedError("a deadlock")
+
+    repository.before_finishing = refuse_the_first
+    await worker.reconcile()
+    [left] = await repository.list_streams("chat")
+    assert left.agent_id == ALICE
+    await worker.reconcile()
+    assert await repository.list_streams("chat") == []
+
+
+async def test_what_was_read_of_an_earlier_incarnation_is_no_matter() -> None:
+    repository, streams = HostsRepository(), LocalStreams()
+    worker = Worker(repository, streams, lambda lost: None)
+    await worker.register("chat", ALICE, uuid4(), renew=False)
+    gate = Gate()
+    repository.after_reading = gate
+    reconciling = asyncio.create_task(worker.reconcile())
+    await gate.is_reached.wait()
+    await repository.remove_worker(worker.worker_id)
+    await worker.begin_anew(worker.worker_id)
+    gate.open()
+    await reconciling
+    assert [stream.agent_id for stream in streams.all()] == [ALICE]  # whose cancelling begins
