@@ -13,7 +13,7 @@ from session_router.logs import explain
 from session_router.maintenance.supervisor import retry_pause
 from session_router.signals.endings import Ending
 from session_router.signals.local_streams import Stop
-from session_router.source import SourceReader, not_closed
+from session_router.source import SourceReader
 from session_router.text import clip
 
 T = TypeVar("T")
@@ -143,11 +143,7 @@ class LiveStream(Generic[T]):
             self._cede()
             # The consumer need not wait for a source that takes its time.
             self._release()
-        try:
-            async with asyncio.timeout(self._close_limit_sec):
-                await self._closed.wait()
-        except TimeoutError:
-            return not_closed(self._close_limit_sec)
+        await self._reader.closed(self._close_limit_sec)
         return self._reader.fault
 
     # The source's side
@@ -184,11 +180,11 @@ class LiveStream(Generic[T]):
             may_be_listed = self._end is None and await self._register()
             await self._ended.wait()
             # A source that is slow to close keeps no row; the row's removal keeps no source.
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._close())
+            async with asyncio.TaskGroup() as beside:
+                beside.create_task(self._close())
                 if may_be_listed and self._ending and not self._is_ordered:
                     self._is_unregistering = True
-                    both.create_task(self._unregister(self._ending))
+                    await self._unregister(self._ending)
                 else:
                     self._cede()
                     self._note_tried()

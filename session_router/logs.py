@@ -90,7 +90,7 @@ def settle_failed(signals: int, error: BaseException) -> None:
     _line(
         logging.WARNING,
         "settle_failed",
-        trace=_trace_of(error),
+        trace=_bug(error),
         signals=signals,
         error=explain(error),
     )
@@ -100,7 +100,7 @@ def stream_unregister_failed(stream_id: UUID, error: BaseException, retry_in: fl
     _line(
         logging.WARNING,
         "stream_unregister_failed",
-        trace=_trace_of(error),
+        trace=_bug(error),
         stream_id=stream_id,
         error=explain(error),
         retry_in=f"{retry_in:.1f}s",
@@ -111,7 +111,7 @@ def stream_touch_failed(stream_id: UUID, error: BaseException) -> None:
     _line(
         logging.WARNING,
         "stream_touch_failed",
-        trace=_trace_of(error),
+        trace=_bug(error),
         stream_id=stream_id,
         error=explain(error),
     )
@@ -122,7 +122,7 @@ def source_close_failed(stream_id: UUID, fault: str) -> None:
 
 
 def reconcile_failed(error: BaseException) -> None:
-    _line(logging.WARNING, "reconcile_failed", trace=_trace_of(error), error=explain(error))
+    _line(logging.WARNING, "reconcile_failed", trace=_bug(error), error=explain(error))
 
 
 def abandoned_operation_failed(error: BaseException) -> None:
@@ -163,6 +163,12 @@ def background_failed(error: Exception) -> None:
     _line(logging.ERROR, "background_failed", trace=error, error=explain(error))
 
 
+def _bug(error: BaseException) -> Exception | None:
+    """An error whose traceback is needed to mend it: a database that is away needs none."""
+    is_expected = isinstance(error, SessionRouterError | OSError)
+    return error if isinstance(error, Exception) and not is_expected else None
+
+
 def explain(error: BaseException) -> str:
     """An error as one line: its class and the first 2,000 characters of what it says.
 
@@ -174,8 +180,3 @@ def explain(error: BaseException) -> str:
     except Exception as fault:  # as of SDKs' errors that look into a response that nobody read
         said = f"(no text: that raised {type(fault).__name__})"
     return f"{name}: {said}" if said else name
-
-
-def _trace_of(error: BaseException) -> BaseException | None:
-    """Our own errors say what to do; any other is a bug, and its traceback is needed."""
-    return None if isinstance(error, SessionRouterError) else error

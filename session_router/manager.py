@@ -271,8 +271,13 @@ class SessionManager:
         interrupted from any worker, even while the source hangs; it keeps the session touched
         while items flow; it always unregisters.
 
+        A source that is left before its end, wherever it stands, is cancelled at its innermost
+        wait; see `AgentStream`. One that did not close within `cancel_timeout_sec` fails the
+        signal that was to stop it.
+
         Args:
-            source: any async iterable; it is iterated and closed in one task.
+            source: any async iterable. It is iterated in one task and, whatever its end, closed
+                there with its iterator: by `aclose()`, or by `close()` where it has no other.
 
         Returns:
             An async iterator of the source's items, with `stream_id`, `aclose()` and `outcome`.

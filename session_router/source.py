@@ -45,6 +45,7 @@ class SourceReader(Generic[T]):
         self._ahead: deque[T] = deque()
         self._task: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
+        self._is_over = asyncio.Event()
         self._is_inside = False
         self._is_left = False
         self._is_logged = False
@@ -55,6 +56,7 @@ class SourceReader(Generic[T]):
         self._task = asyncio.create_task(self._run(), name=f"source of stream {self._stream_id}")
         _running.add(self._task)
         self._task.add_done_callback(_running.discard)
+        self._task.add_done_callback(lambda _: self._is_over.set())
 
     def ask(self) -> None:
         """Ask for one item."""
@@ -78,11 +80,16 @@ class SourceReader(Generic[T]):
             self._task.cancel()
 
     async def closed(self, limit_sec: float) -> None:
-        """Wait until the source has closed; past the limit, note that and cancel it once more."""
-        assert self._task is not None
-        done, _ = await asyncio.wait({self._task}, timeout=limit_sec)
-        if not done:
-            self._note(not_closed(limit_sec))
+        """Wait until the source has closed; past the limit, note that and cancel it once more.
+
+        Where the limit has passed for somebody, it has for all.
+        """
+        try:
+            async with asyncio.timeout(limit_sec):
+                await self._is_over.wait()
+        except TimeoutError:
+            self._note(f"the source did not close within {limit_sec:g} s")
+            self._is_over.set()
             self.cancel()
 
     async def _run(self) -> None:
@@ -184,11 +191,6 @@ class SourceReader(Generic[T]):
             logs.source_close_failed(self._stream_id, told)
 
 
-def not_closed(limit_sec: float) -> str:
-    """What is said of a source that is not closed in its time."""
-    return f"the source did not close within {limit_sec:g} s"
-
-
 async def _close(one: Any) -> None:
     """Close as generators are, or as LLM clients' responses, which have `close()` only."""
     close = getattr(one, "aclose", None) or getattr(one, "close", None)
@@ -203,12 +205,13 @@ async def _withdraw_cancellation() -> bool:
 
     Else it would be raised at the first wait of what comes next, the closing.
     """
-    is_pending = False
+    task, is_pending = asyncio.current_task(), False
+    if task is None or not task.cancelling():
+        return False
     try:
         await asyncio.sleep(0)
     except asyncio.CancelledError:
         is_pending = True
-    task = asyncio.current_task()
-    while task is not None and task.uncancel():
+    while task.uncancel():
         pass
     return is_pending

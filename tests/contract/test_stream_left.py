@@ -16,7 +16,6 @@ from tests.support.answers import (
     ANSWERS,
     Connection,
     Cyclic,
-    with_more_after_its_last_item,
     words,
 )
 from tests.support.sources import Source, end, fail_with, hang
@@ -188,17 +187,10 @@ async def test_code_after_the_last_item_runs_up_to_its_first_wait(manager: Sessi
     await anext(stream)
     await stream.aclose()
     assert reached == ["after it"]
-    connection = Connection()
-    other = manager.stream("s", A, with_more_after_its_last_item(connection))
-    await anext(other)
-    await other.aclose()
-    assert connection.written > 0
-    connection.close()
 
 
-@pytest.mark.parametrize("leave", ["interrupt", "close"])
 async def test_a_source_that_was_never_begun_is_closed_and_not_begun(
-    manager: SessionManager, leave: str
+    manager: SessionManager,
 ) -> None:
     begun: list[str] = []
 

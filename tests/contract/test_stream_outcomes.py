@@ -116,6 +116,23 @@ async def test_a_shutdown_that_takes_the_row_first_is_on_the_handle_too(
     assert await ended_in_trail(repository) == ["worker_stopped"]
 
 
+async def test_a_stop_that_comes_before_the_answer_of_the_registration_is_delivered(
+    manager: SessionManager, repository: HostsRepository
+) -> None:
+    gate = Gate()
+    repository.after_registering = gate
+    source = Source("never")
+    stream = manager.stream("s", A, source)
+    consumer = asyncio.ensure_future(anext(stream, "end"))
+    await gate.is_reached.wait()
+    assert await manager.interrupt_streaming_agents("s", wait=10) == {A: "delivered"}
+    assert await consumer == "end"
+    gate.open()
+    await stream.aclose()
+    assert (source.produced, stream.outcome) == (0, "interrupted")
+    assert await ended_in_trail(repository) == ["interrupted"]
+
+
 async def test_a_stream_that_is_lost_with_its_worker_was_interrupted(
     manager: SessionManager, repository: HostsRepository
 ) -> None:
@@ -156,7 +173,7 @@ async def test_unregistering_outlives_any_error(
     manager: SessionManager, repository: HostsRepository, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, logger="session_router")
-    repository.before_finishing = raises(ZeroDivisionError("a bug"), OSError("raw"))
+    repository.before_finishing = raises(ZeroDivisionError("a bug"), LookupError("another"))
     stream = manager.stream("s", A, Source("one"))
     assert [item async for item in stream] == ["one"]  # which waits for one try only
     await eventually(lambda: ended_in_trail(repository))

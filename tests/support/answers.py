@@ -130,14 +130,6 @@ async def in_a_cancel_scope(connection: Connection) -> AsyncIterator[str]:
                 yield word
 
 
-async def with_more_after_its_last_item(connection: Connection) -> AsyncIterator[str]:
-    async for word in Cyclic(connection):
-        yield word
-        break
-    await connection.word()
-    connection.written = -1_000_000  # never comes to this
-
-
 async def with_a_slow_farewell(connection: Connection) -> AsyncIterator[str]:
     try:
         async for word in Cyclic(connection):
