@@ -18,9 +18,10 @@ from tests.support.answers import (
     Cyclic,
     words,
 )
+from tests.support.repositories import HostsRepository
 from tests.support.sources import Source, end, fail_with, hang
 from tests.support.trail import events, settlements
-from tests.support.waiting import eventually
+from tests.support.waiting import Gate, eventually
 
 A = AgentId("writer", "a")
 HANDLE = {"completed", "failed", "abandoned"}
@@ -284,16 +285,25 @@ async def test_a_source_that_does_not_close_fails_its_signal_and_is_logged_once(
 
 
 async def test_a_stop_after_the_close_has_failed_says_that_it_has(
-    repository: InMemorySessionRepository, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    source = Stubborn()
+    repository, source, gate = HostsRepository(), Stubborn(), Gate()
+
+    async def fail_then_wait() -> None:
+        if repository.finishes == 1:
+            raise OSError("away")
+        await gate()
+
+    repository.before_finishing = fail_then_wait
     async with worker(repository, limit_sec=0.1) as manager:
         stream = manager.stream("s", A, source)
         await anext(stream)
-        # The row comes back to a stream that has ended, as from a database that failed it.
-        live = stream._stream
-        await stream.aclose()
-        assert await live.stop() == "the source did not close within 0.1 s"
+        await stream.aclose()  # it is listed still, and its source has not closed
+        assert await manager.interrupt_streaming_agents("s", wait=10) == {A: "failed"}
+        told = "the source did not close within 0.1 s"
+        assert await settlements(repository) == {"writer/a": ("failed", told)}
+        gate.open()
+        await eventually(lambda: stream.outcome == "interrupted")
         source.release.set()
     assert caplog.text.count("source_close_failed") == 1
 

@@ -260,3 +260,16 @@ async def test_a_worker_whose_row_is_gone_registers_as_a_new_one(
     await manager.register_agent("s", WRITER)
     assert manager.worker_id != gone
     assert await owners(repository) == {WRITER: manager.worker_id}
+
+
+async def test_how_a_stream_ended_can_be_read_back(
+    manager: SessionManager, repository: SessionRepository
+) -> None:
+    first = await manager.register_agent("s", WRITER)
+    second = await manager.register_agent("s", CRITIC)
+    assert await repository.stream_outcome("s", first) is None
+    await manager.unmark_agent_streaming("s", WRITER)
+    await manager.interrupt_streaming_agents("s", wait=10)
+    assert await repository.stream_outcome("s", first) == "completed"
+    assert await repository.stream_outcome("s", second) == "interrupted"
+    assert await repository.stream_outcome("s", uuid4()) is None
