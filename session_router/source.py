@@ -205,13 +205,12 @@ async def _withdraw_cancellation() -> bool:
 
     Else it would be raised at the first wait of what comes next, the closing.
     """
-    task, is_pending = asyncio.current_task(), False
-    if task is None or not task.cancelling():
-        return False
+    is_pending = False
     try:
         await asyncio.sleep(0)
     except asyncio.CancelledError:
         is_pending = True
-    while task.uncancel():
+    task = asyncio.current_task()
+    while task is not None and task.uncancel():
         pass
     return is_pending
