@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, Final
 
 from session_router.maintenance.heartbeat import Heartbeat
@@ -23,6 +24,7 @@ class Jobs:
     Args:
         sweep: one pass over expired sessions.
         sweep_interval_sec: the pause between two.
+        idle_for_sec: how long a session is idle when it expires.
     """
 
     def __init__(
@@ -32,13 +34,13 @@ class Jobs:
         dispatcher: Dispatcher,
         sweep: Callable[[], Awaitable[Any]],
         sweep_interval_sec: float,
+        idle_for_sec: float,
         tuning: Tuning,
     ) -> None:
-        self._repository = repository
         self._worker = worker
         self._dispatcher = dispatcher
         self._tuning = tuning
-        self._heartbeat = Heartbeat(repository, tuning.lease_sec)
+        self._heartbeat = Heartbeat(repository, tuning.lease_sec, idle_for_sec)
         self._reaper = Reaper(repository, self._heartbeat, tuning.lease_sec)
         self._signalled = asyncio.Event()
         self._listener: Listener | None = None
@@ -94,6 +96,15 @@ class Jobs:
         if self._listener is not None:
             self._listener.follow_worker()
         self._signalled.set()
+
+    async def clock_step(self) -> timedelta:
+        """How far the database's clock was set forward of late, by a reading made now.
+
+        Zero for a worker that gives no heartbeats: it has seen nothing to compare with.
+        """
+        if self._is_serving:
+            await self._beat()
+        return self._heartbeat.clock_step()
 
     async def stop(self) -> None:
         """End all jobs; `start_serving` and `start_cleaning` work again afterwards."""

@@ -65,10 +65,16 @@ class SessionManager:
         check_resolution(minutes, self._tuning.touch_resolution_sec)
         self._timeout = timedelta(minutes=minutes)
         self._touch_resolution = timedelta(seconds=self._tuning.touch_resolution_sec)
+        self._idle_for = self._timeout + self._touch_resolution
         interval = check_positive(cleanup_interval_sec, "cleanup_interval_sec")
         self._processes = PerLoop(
             lambda: WorkerProcess(
-                repository, self.agent_runtime, self.expire_old_sessions, interval, self._tuning
+                repository,
+                self.agent_runtime,
+                self.expire_old_sessions,
+                interval,
+                self._idle_for.total_seconds(),
+                self._tuning,
             ),
             lambda process: None,
             "manager",
@@ -253,10 +259,16 @@ class SessionManager:
         return True
 
     async def expire_old_sessions(self) -> SweepCounts:
-        """Delete every session that is idle longer than the timeout, and stop its streams."""
+        """Delete every session that is idle longer than the timeout, and stop its streams.
+
+        Where the database's clock was set forward while this worker ran, as by a failover to a
+        server with another one, no session expires early for that: for the length of the
+        timeout all expire by as much later. A worker that started after such a step
+        cannot know of it, and goes by the database's clock.
+        """
         return await sweep(
             self.repository,
-            self._timeout + self._touch_resolution,
+            self._idle_for + await self._process.clock_step(),
             self._process.worker.asker(),
             self._tuning.sweep_batch_size,
             self._process.begin,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ class WorkerProcess:
         repository: where everything is kept.
         runtime: what hosts this process's agents.
         sweep: one pass over expired sessions, to be run every `sweep_interval_sec` seconds.
+        idle_for_sec: how long a session is idle when it expires.
         tuning: the intervals and limits.
 
     Attributes:
@@ -41,6 +43,7 @@ class WorkerProcess:
         runtime: AgentRuntime,
         sweep: Callable[[], Awaitable[Any]],
         sweep_interval_sec: float,
+        idle_for_sec: float,
         tuning: Tuning,
     ) -> None:
         self._repository = repository
@@ -52,7 +55,13 @@ class WorkerProcess:
         )
         self._dispatcher = Dispatcher(repository, delivery)
         self._jobs = Jobs(
-            repository, self.worker, self._dispatcher, sweep, sweep_interval_sec, tuning
+            repository,
+            self.worker,
+            self._dispatcher,
+            sweep,
+            sweep_interval_sec,
+            idle_for_sec,
+            tuning,
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -60,6 +69,10 @@ class WorkerProcess:
     def wake_ups(self) -> WakeUps:
         """How it learns of its signals at the moment."""
         return self._jobs.wake_ups
+
+    async def clock_step(self) -> timedelta:
+        """How far the database's clock was set forward of late; see `Jobs.clock_step`."""
+        return await self._jobs.clock_step()
 
     async def start(self) -> None:
         """Enter the worker and run its jobs; does nothing where they run."""

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
+from session_router.maintenance.clock_steps import ClockSteps
 from session_router.repository.base import SessionRepository
 
 
@@ -13,11 +15,12 @@ def _uptime() -> float:
 
 
 class Heartbeat:
-    """Renews a worker's lease.
+    """Renews a worker's lease, and learns in passing what the database's clock does.
 
     Args:
         repository: where the workers' rows are.
         lease_sec: how long a worker without a heartbeat is taken for alive.
+        step_window_sec: for how long a step of the database's clock counts.
         clock: seconds that only go forward, also while the machine sleeps.
     """
 
@@ -25,11 +28,13 @@ class Heartbeat:
         self,
         repository: SessionRepository,
         lease_sec: float,
+        step_window_sec: float,
         clock: Callable[[], float] = _uptime,
     ) -> None:
+        self.clock = clock
         self._repository = repository
         self._lease_sec = lease_sec
-        self._clock = clock
+        self._steps = ClockSteps(step_window_sec)
         self._last: float | None = None
         self._steady_since: float | None = None
 
@@ -39,16 +44,24 @@ class Heartbeat:
         Raises:
             DatabaseError: the lease was not renewed; the steadiness is over.
         """
+        asked = self.clock()
         try:
-            is_alive = await self._repository.beat(worker_id)
+            told = await self._repository.beat(worker_id)
         except BaseException:
             self._last = None
             raise
-        now = self._clock()
+        now = self.clock()
         if self._last is None or now - self._last > self._lease_sec / 2:
             self._steady_since = now
         self._last = now
-        return is_alive
+        if told is None:
+            return False
+        self._steps.read(asked, told, now)
+        return True
+
+    def is_beating(self) -> bool:
+        """Whether the last heartbeat succeeded, less than half a lease ago."""
+        return self._last is not None and self.clock() - self._last <= self._lease_sec / 2
 
     def is_steady(self) -> bool:
         """Whether heartbeats have succeeded without a gap for one lease.
@@ -56,9 +69,10 @@ class Heartbeat:
         Only then may a worker reap others: whoever lives has then had the time for a heartbeat,
         so that an outage of the database, or a pause of this machine, kills nobody.
         """
-        if self._last is None or self._steady_since is None:
+        if self._steady_since is None or not self.is_beating():
             return False
-        now = self._clock()
-        return now - self._last <= self._lease_sec / 2 and (
-            now - self._steady_since >= self._lease_sec
-        )
+        return self.clock() - self._steady_since >= self._lease_sec
+
+    def clock_step(self) -> timedelta:
+        """How far the database's clock was set forward of late, as the last heartbeat found it."""
+        return self._steps.forward

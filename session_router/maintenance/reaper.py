@@ -1,7 +1,9 @@
 """The reaper: clears what dead workers left behind."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from session_router import logs
 from session_router.maintenance.heartbeat import Heartbeat
@@ -11,12 +13,16 @@ _THOROUGH_EVERY: Final = 10
 
 
 class Reaper:
-    """Takes out workers whose lease has run out, and clears their streams and signals.
+    """Takes out workers that it has seen silent for a lease, and clears their streams and signals.
+
+    It measures the silence by its own clock: that of the database may be set, or be another one
+    after a failover, and then the age of a heartbeat says nothing. So a worker is dead when
+    the same heartbeat of it is read again after a lease, in which this worker's own ones succeeded.
 
     Every worker is also a reaper, so a pass must cost next to nothing while nobody has died: it
-    asks whether a lease has run out. For what a reaper left that died halfway, or passed over
-    since somebody held it, it looks in its first pass, after each that found something or failed,
-    and in every tenth.
+    reads the heartbeats. For what a reaper left that died halfway, or passed over since somebody
+    held it, it looks in its first pass, after each that found something or failed, and in every
+    tenth.
 
     Args:
         heartbeat: this worker's own; nothing is done until it has been steady for a lease.
@@ -28,17 +34,40 @@ class Reaper:
     ) -> None:
         self._repository = repository
         self._heartbeat = heartbeat
-        self._lease = timedelta(seconds=lease_sec)
+        self._lease_sec = lease_sec
+        self._seen: dict[UUID, tuple[datetime, float]] = {}
         self._until_thorough = 0
 
     async def run_once(self) -> Cleared:
         """One pass; returns what it cleared."""
-        if not self._heartbeat.is_steady():
+        if not self._heartbeat.is_beating():
+            self._seen.clear()  # blind to others, too
             return Cleared()
         left, self._until_thorough = self._until_thorough, 0
-        cleared = await self._repository.reap_workers(self._lease, thorough=left == 0)
+        silent = self._silent(await self._repository.heartbeats())
+        if not self._heartbeat.is_steady():
+            return Cleared()
+        if left and not silent:
+            self._until_thorough = left - 1
+            return Cleared()
+        cleared = await self._repository.reap_workers(silent)
         if cleared == Cleared():
-            self._until_thorough = left - 1 if left else _THOROUGH_EVERY - 1
+            self._until_thorough = _THOROUGH_EVERY - 1
         else:
             logs.workers_reaped(cleared.workers, cleared.streams, cleared.signals)
         return cleared
+
+    def _silent(self, beats: Mapping[UUID, datetime]) -> dict[UUID, datetime]:
+        """Which workers' heartbeats have stood for a lease; for each, since when is kept."""
+        now, before = self._heartbeat.clock(), self._seen
+        self._seen = {
+            worker_id: before[worker_id]
+            if worker_id in before and before[worker_id][0] == beat
+            else (beat, now)
+            for worker_id, beat in beats.items()
+        }
+        return {
+            worker_id: beat
+            for worker_id, (beat, since) in self._seen.items()
+            if now - since >= self._lease_sec
+        }

@@ -1,7 +1,7 @@
 """The contract of every repository: what the manager needs, each operation one atomic change."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -241,8 +241,12 @@ class SessionRepository(ABC):
         """Enter a worker, so that it may register streams."""
 
     @abstractmethod
-    async def beat(self, worker_id: UUID) -> bool:
-        """Renew a worker's lease; returns whether it still has a row."""
+    async def beat(self, worker_id: UUID) -> datetime | None:
+        """Renew a worker's lease; returns the database's time, or None when it has no row."""
+
+    @abstractmethod
+    async def heartbeats(self) -> dict[UUID, datetime]:
+        """Read each worker's last heartbeat, by the clock that the database had then."""
 
     @abstractmethod
     async def list_workers(self) -> list[WorkerRow]:
@@ -257,14 +261,14 @@ class SessionRepository(ABC):
         """Take a worker out: its streams finish `worker_stopped`, its signals settle `failed`."""
 
     @abstractmethod
-    async def reap_workers(self, lease: timedelta, *, thorough: bool) -> Cleared:
-        """Take out the workers without a heartbeat for a lease, then clear what the dead left.
+    async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Cleared:
+        """Take out workers that have fallen silent, then clear what the dead left.
 
         That is all streams and signals whose worker has no row, whoever took the row:
         `worker_lost` and `lost`. Streams of no worker are spared.
 
         Args:
-            thorough: clear also when no lease has run out.
+            silent: workers and their last heartbeats; who has given another one since is spared.
         """
 
     @abstractmethod

@@ -1,7 +1,7 @@
 """InMemorySessionRepository: the whole contract in one process's memory, for tests and trials."""
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
@@ -42,9 +42,13 @@ class InMemorySessionRepository(SessionRepository):
     """Sessions, streams, signals and the newest 10,000 events in this process's memory.
 
     No method gives way to another task halfway, which makes each an atomic change.
+
+    Args:
+        clock: tells the time, aware UTC; the machine's when left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = clock
         self._sessions: dict[str, SessionRow] = {}
         self._streams: dict[str, dict[AgentId, StreamRow]] = {}
         self._workers: dict[UUID, WorkerRow] = {}
@@ -56,7 +60,7 @@ class InMemorySessionRepository(SessionRepository):
 
     async def save_session(self, session: Session) -> None:
         session = checked(session)
-        now = _now()
+        now = self._now()
         row = self._sessions.get(session.session_id)
         if row is None:
             row = self._create(session.session_id, now, _BY_HAND)
@@ -73,7 +77,7 @@ class InMemorySessionRepository(SessionRepository):
         """Read a session, without a touch; a missing one is created, as published."""
         check_session_id(session_id)
         if session_id not in self._sessions:
-            self._create(session_id, _now(), _BY_HAND)
+            self._create(session_id, self._now(), _BY_HAND)
         return await self.find_session(session_id)
 
     async def delete_session(self, session_id: str) -> None:
@@ -114,7 +118,7 @@ class InMemorySessionRepository(SessionRepository):
     async def touch_session(
         self, session_id: str, *, resolution: timedelta = timedelta(0)
     ) -> Session | None:
-        row, now = self._sessions.get(session_id), _now()
+        row, now = self._sessions.get(session_id), self._now()
         if row is None:
             return None
         if row.last_updated <= now - resolution:
@@ -125,10 +129,10 @@ class InMemorySessionRepository(SessionRepository):
         self, session_id: str, asker: Asker, *, resolution: timedelta = timedelta(0)
     ) -> Session:
         session = await self.touch_session(session_id, resolution=resolution)
-        return session or self._snapshot(self._create(session_id, _now(), asker))
+        return session or self._snapshot(self._create(session_id, self._now(), asker))
 
     async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:
-        now, request = _now(), StopRequest(uuid4())
+        now, request = self._now(), StopRequest(uuid4())
         row = self._sessions.get(session_id)
         if row is not None:
             request = self._remove(row, now, EventName.SESSION_REPLACED, asker)
@@ -138,7 +142,7 @@ class InMemorySessionRepository(SessionRepository):
         row = self._sessions.get(session_id)
         if row is None:
             return None
-        return self._remove(row, _now(), EventName.SESSION_ENDED, asker)
+        return self._remove(row, self._now(), EventName.SESSION_ENDED, asker)
 
     async def expire_sessions(
         self,
@@ -148,7 +152,7 @@ class InMemorySessionRepository(SessionRepository):
         limit: int,
         after: SweepPosition | None = None,
     ) -> SweepBatch:
-        now = _now()
+        now = self._now()
         idle = sorted(
             (
                 SweepPosition(row.last_updated, row.session_id)
@@ -177,7 +181,7 @@ class InMemorySessionRepository(SessionRepository):
         if worker_id not in self._workers:
             raise WorkerGoneError(f"worker {worker_id} is not registered; start it anew.")
         await self.start_session(session_id, Asker(worker_id))
-        now = _now()
+        now = self._now()
         current = self._streams_of(session_id).get(agent_id)
         if current and current.worker_id == worker_id and not renew:
             return Registration(current.stream_id)
@@ -200,7 +204,7 @@ class InMemorySessionRepository(SessionRepository):
             return None
         if (stream.stream_id != stream_id) if stream_id else (stream.worker_id != worker_id):
             return None
-        self._finish(stream, _now(), outcome, detail)
+        self._finish(stream, self._now(), outcome, detail)
         return stream.stream_id
 
     async def stream_outcome(self, session_id: str, stream_id: UUID) -> StreamOutcome | None:
@@ -215,7 +219,7 @@ class InMemorySessionRepository(SessionRepository):
         row = self._sessions.get(session_id)
         if row is None:
             return None
-        now, request_id = _now(), uuid4()
+        now, request_id = self._now(), uuid4()
         self._record([records.interrupt_requested(row, now, asker, request_id)])
         streams = [
             stream
@@ -228,17 +232,21 @@ class InMemorySessionRepository(SessionRepository):
     # Workers and their signals
 
     async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
-        now = _now()
+        now = self._now()
         self._workers[worker_id] = WorkerRow(worker_id, host, pid, now, now, timedelta(), 0)
 
-    async def beat(self, worker_id: UUID) -> bool:
+    async def beat(self, worker_id: UUID) -> datetime | None:
         if worker_id not in self._workers:
-            return False
-        self._workers[worker_id] = replace(self._workers[worker_id], heartbeat_at=_now())
-        return True
+            return None
+        now = self._now()
+        self._workers[worker_id] = replace(self._workers[worker_id], heartbeat_at=now)
+        return now
+
+    async def heartbeats(self) -> dict[UUID, datetime]:
+        return {worker_id: worker.heartbeat_at for worker_id, worker in self._workers.items()}
 
     async def list_workers(self) -> list[WorkerRow]:
-        now, streams = _now(), Counter(stream.worker_id for stream in self._all_streams())
+        now, streams = self._now(), Counter(stream.worker_id for stream in self._all_streams())
         return [
             replace(
                 worker,
@@ -261,14 +269,14 @@ class InMemorySessionRepository(SessionRepository):
         left = self._clear({worker_id}, StreamOutcome.WORKER_STOPPED, SignalOutcome.FAILED)
         return row + left
 
-    async def reap_workers(self, lease: timedelta, *, thorough: bool) -> Cleared:
-        cutoff = _now() - lease
-        lapsed = {w.worker_id for w in self._workers.values() if w.heartbeat_at < cutoff}
-        for worker_id in lapsed:
+    async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Cleared:
+        beats = await self.heartbeats()
+        dead = {worker_id for worker_id, seen in silent.items() if beats.get(worker_id) == seen}
+        for worker_id in dead:
             del self._workers[worker_id]
         # Nothing is left of a worker but in the step that takes it out: see `remove_worker`.
-        left = self._clear(lapsed, StreamOutcome.WORKER_LOST, SignalOutcome.LOST)
-        return Cleared(workers=len(lapsed)) + left
+        left = self._clear(dead, StreamOutcome.WORKER_LOST, SignalOutcome.LOST)
+        return Cleared(workers=len(dead)) + left
 
     async def unsettled_signals(self, worker_id: UUID) -> list[Signal]:
         mine = (signal for signal in self._signals.values() if signal.worker_id == worker_id)
@@ -330,7 +338,7 @@ class InMemorySessionRepository(SessionRepository):
     def _clear(self, workers: set[UUID], streams: StreamOutcome, signals: SignalOutcome) -> Cleared:
         left = [stream for stream in self._all_streams() if stream.worker_id in workers]
         for stream in left:
-            self._finish(stream, _now(), streams)
+            self._finish(stream, self._now(), streams)
         detail = records.DETAIL_OF_CLEARED[signals]
         unsettled = [s.signal_id for s in self._signals.values() if s.worker_id in workers]
         settled = self._settle([Settlement(i, signals, detail) for i in unsettled])
@@ -342,7 +350,7 @@ class InMemorySessionRepository(SessionRepository):
             signal = self._signals.pop(settlement.signal_id, None)
             if signal is not None:
                 outcome, detail = settlement.outcome, settlement.detail
-                self._record([records.signal_settled(signal, _now(), outcome, detail)])
+                self._record([records.signal_settled(signal, self._now(), outcome, detail)])
                 settled += 1
         return settled
 
@@ -374,10 +382,6 @@ class InMemorySessionRepository(SessionRepository):
     def _record(self, rows: Iterable[EventRow]) -> None:
         for row in rows:
             self._events.append(SessionEvent(event_id=next(self._event_ids), **asdict(row)))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _sweep_order(position: SweepPosition) -> tuple[datetime, str]:

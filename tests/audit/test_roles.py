@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -92,7 +93,8 @@ async def live_through_everything(url: str) -> None:
         await manager.get_session("s")
         session = await manager.start_new_session("s")
         await repository.save_session(session)
-        await repository.reap_workers(timedelta(seconds=30), thorough=True)
+        await repository.add_worker(dead := uuid4(), "host", 1)
+        await repository.reap_workers({dead: (await repository.heartbeats())[dead]})
         await manager.expire_old_sessions()
         await other.shutdown()
         await manager.end_session("s")

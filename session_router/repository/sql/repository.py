@@ -1,7 +1,7 @@
 """SQLAlchemySessionRepository: the contract on PostgreSQL and SQLite."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Self
 from uuid import UUID
@@ -270,8 +270,12 @@ class SQLAlchemySessionRepository(SessionRepository):
             lambda conn: workers.add(conn, self._tables, worker_id, host, pid)
         )
 
-    async def beat(self, worker_id: UUID) -> bool:
+    async def beat(self, worker_id: UUID) -> datetime | None:
         return await self._reserved.single(lambda conn: workers.beat(conn, self._tables, worker_id))
+
+    async def heartbeats(self) -> dict[UUID, datetime]:
+        # On the reserved connection, since each worker asks this all the time.
+        return await self._reserved.read(lambda conn: workers.heartbeats(conn, self._tables))
 
     async def list_workers(self) -> list[WorkerRow]:
         return await self._transactions.read(lambda conn: workers.listed(conn, self._tables))
@@ -294,25 +298,18 @@ class SQLAlchemySessionRepository(SessionRepository):
         waited = await self._wait_for(worker_id)
         return before + row + waited + await self._clear_all(clear_some)
 
-    async def reap_workers(self, lease: timedelta, *, thorough: bool) -> Cleared:
-        # One statement on the reserved connection, since each worker asks this all the time.
-        has_lapsed = await self._reserved.read(
-            lambda conn: workers.has_lapsed(conn, self._tables, lease)
-        )
-        if not (has_lapsed or thorough):
-            return Cleared()
-        reaped: list[UUID] = []
-        if has_lapsed:
+    async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Cleared:
+        reaped = Cleared()
+        if silent:
             reaped = await self._transactions.write(
-                lambda conn: workers.delete_lapsed(conn, self._tables, lease)
+                lambda conn: workers.delete_silent(conn, self._tables, silent)
             )
         lost = await self._transactions.read(lambda conn: workers.list_lost(conn, self._tables))
-        left = Cleared()
-        if lost:
-            left = await self._clear_all(
-                lambda conn: workers.clear_lost(conn, self._tables, lost, _BATCH)
-            )
-        return left + Cleared(workers=len(reaped))
+        if not lost:
+            return reaped
+        return reaped + await self._clear_all(
+            lambda conn: workers.clear_lost(conn, self._tables, lost, _BATCH)
+        )
 
     async def unsettled_signals(self, worker_id: UUID) -> list[Signal]:
         return await self._reserved.read(

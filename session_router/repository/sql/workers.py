@@ -1,7 +1,7 @@
 """Workers: their rows and leases, and what becomes of the streams that they leave behind."""
 
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -44,15 +44,22 @@ async def add(conn: AsyncConnection, t: Tables, worker_id: UUID, host: str, pid:
     )
 
 
-async def beat(conn: AsyncConnection, t: Tables, worker_id: UUID) -> bool:
-    """Renew a worker's lease; returns whether it still has one."""
+async def beat(conn: AsyncConnection, t: Tables, worker_id: UUID) -> datetime | None:
+    """Renew a worker's lease; returns the time that was written, None where there is no row."""
     statement = (
         update(t.workers)
         .values(heartbeat_at=clock())
         .where(t.workers.c.worker_id == worker_id)
-        .returning(t.workers.c.worker_id)
+        .returning(t.workers.c.heartbeat_at)
     )
-    return (await conn.execute(statement)).one_or_none() is not None
+    row = (await conn.execute(statement)).one_or_none()
+    return None if row is None else row.heartbeat_at
+
+
+async def heartbeats(conn: AsyncConnection, t: Tables) -> dict[UUID, datetime]:
+    """Each worker's last heartbeat."""
+    found = await conn.execute(select(t.workers.c.worker_id, t.workers.c.heartbeat_at))
+    return {row.worker_id: row.heartbeat_at for row in found}
 
 
 async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
@@ -123,33 +130,24 @@ async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Clear
     return Cleared(workers=deleted.rowcount)
 
 
-async def has_lapsed(conn: AsyncConnection, t: Tables, lease: timedelta) -> bool:
-    """Whether the lease of some worker has run out."""
-    oldest = select(clock().label("now"), func.min(t.workers.c.heartbeat_at).label("oldest"))
-    row = (await conn.execute(oldest)).one()
-    return row.oldest is not None and bool(row.now - row.oldest > lease)
-
-
-async def delete_lapsed(conn: AsyncConnection, t: Tables, lease: timedelta) -> list[UUID]:
-    """Delete the rows of workers whose lease has run out.
+async def delete_silent(
+    conn: AsyncConnection, t: Tables, silent: Mapping[UUID, datetime]
+) -> Cleared:
+    """Delete the rows of workers that have given no heartbeat since the one that was seen.
 
     One that just registers a stream holds its row, and is passed over until the next time.
     """
-    cutoff = await rows.now(conn) - lease
-    lapsed = (
-        select(t.workers.c.worker_id)
-        .where(t.workers.c.heartbeat_at < cutoff)
-        .order_by(t.workers.c.worker_id)
+    workers = t.workers.c
+    locked = (
+        select(workers.worker_id, workers.heartbeat_at)
+        .where(one_of(workers.worker_id, sorted(silent)))
+        .order_by(workers.worker_id)
         .with_for_update(skip_locked=True)
     )
-    found = [row.worker_id for row in await conn.execute(lapsed)]
-    if found:
-        await conn.execute(
-            delete(t.workers)
-            .where(one_of(t.workers.c.worker_id, found))
-            .where(t.workers.c.heartbeat_at < cutoff)
-        )
-    return found
+    found = await conn.execute(locked)
+    dead = [row.worker_id for row in found if row.heartbeat_at == silent[row.worker_id]]
+    await conn.execute(delete(t.workers).where(one_of(workers.worker_id, dead)))
+    return Cleared(workers=len(dead))
 
 
 async def clear_stopped(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> Cleared:
