@@ -51,12 +51,25 @@ def wake_ups_changed(mode: str, reason: str | None) -> None:
     _line(level, "wake_ups_changed", mode=mode, reason=reason)
 
 
-def shutdown_incomplete(worker_id: UUID, reason: object) -> None:
-    _line(logging.ERROR, "shutdown_incomplete", worker_id=worker_id, reason=reason)
+def shutdown_incomplete(worker_id: UUID, error: Exception) -> None:
+    _line(
+        logging.ERROR,
+        "shutdown_incomplete",
+        trace=_bug(error),
+        worker_id=worker_id,
+        reason=explain(error),
+    )
 
 
-def job_failed(job: str, error: BaseException, retry_in: float) -> None:
-    _line(logging.ERROR, "job_failed", job=job, error=explain(error), retry_in=f"{retry_in:.1f}s")
+def job_failed(job: str, error: Exception, retry_in: float) -> None:
+    _line(
+        logging.ERROR,
+        "job_failed",
+        trace=_bug(error),
+        job=job,
+        error=explain(error),
+        retry_in=f"{retry_in:.1f}s",
+    )
 
 
 def job_recovered(job: str) -> None:
@@ -126,7 +139,7 @@ def reconcile_failed(error: BaseException) -> None:
 
 
 def abandoned_operation_failed(error: BaseException) -> None:
-    _line(logging.WARNING, "abandoned_operation_failed", error=explain(error))
+    _line(logging.WARNING, "abandoned_operation_failed", trace=_bug(error), error=explain(error))
 
 
 def request_failed(method: str, path: str, status: int, error: BaseException) -> None:

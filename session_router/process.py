@@ -8,7 +8,6 @@ from uuid import UUID
 
 from session_router import logs
 from session_router.agent_id import AgentId, AgentIdLike
-from session_router.errors import SessionRouterError
 from session_router.events import StreamOutcome
 from session_router.jobs import Jobs
 from session_router.repository.base import SessionRepository
@@ -83,17 +82,16 @@ class WorkerProcess:
     async def shutdown(self) -> None:
         """Stop the jobs, end the streams, settle the signals, give up the row: in bounded time.
 
-        Half of that time is for agents that are slow to stop, so that the rest is left for what
-        the other workers should learn. Who registers meanwhile is refused.
+        Half of that time is over at the latest when agents that are slow to stop are left to
+        themselves, so that the rest is left for what the other workers should learn. Who registers
+        meanwhile is refused.
         """
-        half = self._tuning.shutdown_timeout_sec / 2
+        began, limit = asyncio.get_running_loop().time(), self._tuning.shutdown_timeout_sec
         with self.worker.leaving():
-            await self._jobs.stop()
-            # Iterators stop without the database, and whether it answers or not.
-            await self._step(half, self._deliver_and_stop)
-            await self._step(half, self.worker.leave)
-            await self._dispatcher.close()
-            await self._end_tasks()
+            await self._step(began + limit / 4, self._jobs.stop)
+            await self._step(began + limit / 2, self._deliver_and_stop)
+            await self._step(began + limit * 7 / 8, self.worker.leave)
+            await self._step(began + limit, self._end_tasks)
             for stream in self._streams.all():
                 self._streams.leave(stream.stream_id)
 
@@ -147,27 +145,28 @@ class WorkerProcess:
             self._dispatcher.cancel(stream)
         self._jobs.follow_worker()
 
-    async def _step(self, limit_sec: float, work: Callable[[], Awaitable[None]]) -> None:
+    async def _step(self, until: float, work: Callable[[], Awaitable[None]]) -> None:
         """One step of the shutdown; what goes wrong in it is logged, and the next one is made."""
         try:
-            async with asyncio.timeout(limit_sec):
+            async with asyncio.timeout_at(until):
                 await work()
-        except (SessionRouterError, TimeoutError) as error:
-            logs.shutdown_incomplete(self.worker.worker_id, logs.explain(error))
+        except Exception as error:  # a bug must not keep the row, and so the streams, either
+            logs.shutdown_incomplete(self.worker.worker_id, error)
 
     async def _deliver_and_stop(self) -> None:
+        """Iterators stop without the database, and whether it answers or not."""
         stops = [stream.stop() for stream in self._streams.all() if stream.stop]
-        stopping = asyncio.gather(*stops)
-        try:
-            await self.dispatch_once()
-        finally:
-            await stopping
+        answers = await asyncio.gather(self.dispatch_once(), *stops, return_exceptions=True)
+        for error in answers:
+            if isinstance(error, Exception):
+                raise error
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await self._dispatcher.close()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._tuning.cancel_timeout_sec)
+            await asyncio.wait(self._tasks)
 
 
 class BoundKeeper:

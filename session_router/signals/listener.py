@@ -69,9 +69,10 @@ class Listener:
         except Exception as error:
             self._fall_back(logs.explain(error))
             raise
-        finally:
-            if self.wake_ups.mode == "listening":
-                self._fall_back("the listener was stopped")
+        except asyncio.CancelledError:
+            # As the worker wants it: nothing to warn of.
+            self.wake_ups = WakeUps("polling", "the listener was stopped")
+            raise
 
     def follow_worker(self) -> None:
         """Listen anew: the worker has become another incarnation."""

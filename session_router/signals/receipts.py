@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from session_router.agent_id import AgentId
-from session_router.errors import DatabaseError, DeadlineExceededError
+from session_router.errors import DatabaseError
 from session_router.events import SignalOutcome
 from session_router.repository.base import SessionRepository, StopRequest
 
@@ -19,18 +19,23 @@ async def receipts(
 ) -> dict[AgentId, SignalOutcome | None]:
     """Wait until all signals of a request are settled, or the time is over.
 
+    Args:
+        wait_sec: the bound on the whole, also where the database does not answer.
+
     Returns:
-        Each agent's outcome; None for a signal that is not settled yet.
+        Each agent's outcome; None for a signal that is not settled yet, as far as is known.
     """
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + wait_sec, _FIRST_PAUSE_SEC
     settled: dict[UUID, SignalOutcome] = {}
     while True:
         # The request has committed: a database that is away now does not undo it.
-        with suppress(DatabaseError, DeadlineExceededError):
-            settled = await repository.signal_outcomes(session_id, request.request_id)
+        with suppress(DatabaseError, TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                settled = await repository.signal_outcomes(session_id, request.request_id)
         left = deadline - loop.time()
         if left <= 0 or all(stream.stream_id in settled for stream in request.streams):
             return {s.agent_id: settled.get(s.stream_id) for s in request.streams}
-        await asyncio.sleep(min(pause, left))
+        # Half of what is left, towards the end: the last answer is to come just in time.
+        await asyncio.sleep(min(pause, left / 2))
         pause = min(pause * 2, _LONGEST_PAUSE_SEC)

@@ -118,7 +118,7 @@ async def test_an_agent_that_never_stops_does_not_keep_its_worker(
 ) -> None:
     runtime = LocalAgentRuntime()
     runtime.add(ALICE, Slow())
-    tuning = Tuning(cancel_timeout_sec=60, shutdown_timeout_sec=1)
+    tuning = Tuning(cancel_timeout_sec=60, shutdown_timeout_sec=4)
     manager, other = SessionManager(repository, runtime, tuning=tuning), SessionManager(repository)
     await manager.register_agent("chat", ALICE)
     await manager.register_agent("chat", AgentId("writer", "bob"))
