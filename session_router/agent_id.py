@@ -51,6 +51,14 @@ class AgentId:
             )
 
     @classmethod
+    def stored(cls, agent_type: str, key: str) -> Self:
+        """The id as a row has it, unchecked: what was inserted by hand is shown as it is."""
+        agent_id = object.__new__(cls)
+        object.__setattr__(agent_id, "type", agent_type)
+        object.__setattr__(agent_id, "key", key)
+        return agent_id
+
+    @classmethod
     def from_str(cls, agent_id: str) -> Self:
         """Parse `type/key`; the first slash parts them, so a key may contain more.
 

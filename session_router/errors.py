@@ -58,6 +58,10 @@ class ContentionError(RefusedError):
     """
 
 
+class UnreadableRowError(RefusedError, ValueError):
+    """A row, inserted by hand, holds something else where a UUID or a time belongs."""
+
+
 class SchemaError(DatabaseError):
     """The database's tables are missing, behind, ahead of, or different from this code's."""
 

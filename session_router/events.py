@@ -119,4 +119,4 @@ class SessionEvent(BaseModel):
         """The agent that the event is about, if it is about one."""
         if self.agent_type is None or self.agent_key is None:
             return None
-        return AgentId(self.agent_type, self.agent_key)
+        return AgentId.stored(self.agent_type, self.agent_key)

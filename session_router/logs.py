@@ -4,6 +4,7 @@ Gathered here so that an operator finds in one place what can be searched and al
 """
 
 import logging
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -97,6 +98,12 @@ def signal_settled(
         stream_id=stream_id,
         detail=detail,
     )
+
+
+@lru_cache(maxsize=1_000)
+def row_unreadable(fault: str) -> None:
+    """Once for each fault, for the row is met again at every poll."""
+    _line(logging.WARNING, "row_unreadable", fault=fault)
 
 
 def settle_failed(signals: int, error: BaseException) -> None:

@@ -65,7 +65,8 @@ async def _pages(
     repository: SessionRepository, session_id: str
 ) -> AsyncIterator[list[SessionEvent]]:
     after = 0
-    while page := await repository.list_events(session_id, after=after, limit=_PAGE):
+    # Told once, with all that is there: a story that nobody goes on reading from its end.
+    while page := await repository.list_events(session_id, after=after, limit=_PAGE, tailing=False):
         yield page
         after = page[-1].event_id
 

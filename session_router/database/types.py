@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Dialect, Text, bindparam
+from sqlalchemy import JSON, ColumnElement, Dialect, Text, bindparam
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
+
+from session_router.errors import UnreadableRowError
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -34,7 +36,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+        moment: datetime = value if isinstance(value, datetime) else _time_in(value)
         if moment.tzinfo is UTC:
             return moment
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -55,7 +57,30 @@ class UuidText(TypeDecorator[UUID]):
         return str(value) if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:
-        return UUID(value) if isinstance(value, str) else value
+        return value if value is None or isinstance(value, UUID) else _uuid_in(value)
+
+
+# SQLite keeps any text, and any bytes, in any column.
+
+
+def _time_in(value: Any) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise _unreadable(value, "time") from None
+
+
+def _uuid_in(value: Any) -> UUID:
+    try:
+        return UUID(value)
+    except (AttributeError, TypeError, ValueError):
+        raise _unreadable(value, "UUID") from None
+
+
+def _unreadable(value: object, what: str) -> UnreadableRowError:
+    return UnreadableRowError(
+        f"a row of the database has {value!a} where a {what} belongs; mend the row, or delete it."
+    )
 
 
 class _Values(TypeDecorator[Sequence[Any]]):
@@ -102,6 +127,24 @@ def _one_of_on_postgresql(element: one_of, compiler: SQLCompiler, **kw: Any) -> 
 def _one_of_on_sqlite(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - compiled SQL
+
+
+class all_pairs(FunctionElement[list[list[str]] | None]):  # noqa: N801 - an SQL function
+    """All rows' values of two columns, as one list; none at all may be NULL."""
+
+    type = JSON()
+    inherit_cache = True
+    name = "all_pairs"
+
+
+@compiles(all_pairs, "postgresql")
+def _all_pairs_on_postgresql(element: all_pairs, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_agg(json_build_array({compiler.process(element.clauses, **kw)}))"
+
+
+@compiles(all_pairs, "sqlite")
+def _all_pairs_on_sqlite(element: all_pairs, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_group_array(json_array({compiler.process(element.clauses, **kw)}))"
 
 
 class clock(FunctionElement[datetime]):  # noqa: N801 - an SQL function

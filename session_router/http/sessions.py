@@ -159,10 +159,20 @@ async def list_events(
     session_id: SessionId,
     limit: Limit = 100,
     after: Annotated[
-        int, Query(ge=0, le=_LAST_EVENT_ID, description="The `next` of the page before.")
+        int,
+        Query(
+            ge=0,
+            le=_LAST_EVENT_ID,
+            description="The `next` of the page before, or the last `event_id` that was read.",
+        ),
     ] = 0,
 ) -> EventPage:
-    """Read the audit trail of a session id, also after its end; empty when it never lived."""
+    """Read the audit trail of a session id, also after its end; empty when it never lived.
+
+    Who goes on from the last `event_id` misses nothing: an event is told when none can appear
+    before it any more. While another transaction keeps that open for longer than a second, the
+    answer is 503.
+    """
     found = await manager.repository.list_events(session_id, after=after, limit=limit + 1)
     has_more = len(found) > limit
     return EventPage(items=found[:limit], next=found[limit - 1].event_id if has_more else None)

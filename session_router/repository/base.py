@@ -146,9 +146,28 @@ class SessionRepository(ABC):
 
     @abstractmethod
     async def list_events(
-        self, session_id: str | None = None, *, after: int = 0, limit: int = 100
+        self,
+        session_id: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        tailing: bool = True,
     ) -> list[SessionEvent]:
-        """Read the trail, of one session id or whole, in its order from behind event `after`."""
+        """Read the trail, of one session id or whole, in its order from behind event `after`.
+
+        Events are numbered in another order than their transactions commit in. So who goes on,
+        now or later, from the last number of a page is told only what is closed: nothing can
+        appear before it any more. As a rule that is all there is; it may wait a moment for
+        transactions that are just being committed.
+
+        Args:
+            tailing: False for who reads once: all that is committed, at once, though something
+                may yet appear in between.
+
+        Raises:
+            DatabaseUnavailableError: for a second nothing could be told for a transaction that
+                still writes to the trail; the message names its server process.
+        """
 
     @abstractmethod
     async def ping(self) -> None:

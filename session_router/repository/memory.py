@@ -98,7 +98,12 @@ class InMemorySessionRepository(SessionRepository):
         return [stream for _, stream in sorted(self._streams_of(session_id).items())]
 
     async def list_events(
-        self, session_id: str | None = None, *, after: int = 0, limit: int = 100
+        self,
+        session_id: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        tailing: bool = True,
     ) -> list[SessionEvent]:
         matching = (
             event

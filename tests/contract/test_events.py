@@ -192,3 +192,18 @@ async def test_memory_keeps_the_newest_ten_thousand_events() -> None:
 
 async def _two_are_settled(repository: SessionRepository) -> bool:
     return len(await events(repository, "signal_settled")) == 2
+
+
+async def test_the_trail_can_be_tailed_and_be_read_once(
+    manager: SessionManager, repository: SessionRepository
+) -> None:
+    seen: list[int] = []
+    for _ in range(3):
+        await manager.start_new_session("s")
+        page = await repository.list_events("s", after=seen[-1] if seen else 0)
+        seen += [event.event_id for event in page]
+    assert len(seen) == 5
+    once = await repository.list_events("s", tailing=False)
+    assert [event.event_id for event in once] == seen
+    assert await repository.list_events("s", after=seen[-1]) == []
+    assert await repository.list_events("s", after=2**63 - 1) == []

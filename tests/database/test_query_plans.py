@@ -18,6 +18,7 @@ from session_router.events import StreamOutcome
 from session_router.repository.records import Asker
 from session_router.repository.sql import streams as streams_of_sessions
 from session_router.repository.sql import workers
+from session_router.repository.sql.sessions import with_agents
 from tests.support.waiting import eventually
 
 ROWS = 20_000
@@ -72,11 +73,22 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
             "sessions_pkey",
         ),
         "a page of sessions": (
-            select(t.sessions)
+            with_agents(t)
             .where(sessions.session_id > "s5")
             .order_by(sessions.session_id)
             .limit(100),
             "sessions_pkey",
+        ),
+        "the agents of a page of sessions": (
+            with_agents(t)
+            .where(sessions.session_id > "s5")
+            .order_by(sessions.session_id)
+            .limit(100),
+            "agent_streams_pkey",
+        ),
+        "a session with its agents": (
+            with_agents(t).where(sessions.session_id == "s5"),
+            "agent_streams_pkey",
         ),
         "what dead workers left of streams": (workers.lost(t), "agent_streams_worker_id_idx"),
         "what dead workers left of signals": (

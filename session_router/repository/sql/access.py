@@ -15,6 +15,7 @@ from session_router.repository.sql.connections import (
     ReservedConnection,
 )
 from session_router.repository.sql.driver_calls import DriverCalls
+from session_router.repository.sql.events import Events
 from session_router.repository.sql.hot_on_postgresql import HotOnPostgresql
 from session_router.repository.sql.hot_on_sqlite import HotOnSqlite
 from session_router.repository.sql.hot_operations import HotOperations
@@ -36,6 +37,7 @@ class Access:
     Attributes:
         transactions: for all that is not done in batches.
         hot: touch, start, register and finish, in batches, and the sweep.
+        events: the trail, to read.
         reserved: for what keeps a worker alive and stoppable.
         listening: an engine to listen with, for the doorbell; None where nothing rings.
     """
@@ -67,6 +69,8 @@ class Access:
             self.transactions = self.reserved = Transactions(connections, deadline_sec)
             on_sqlite = HotOnSqlite(self.transactions, connections, tables)
             self.hot = HotOperations(on_sqlite, self.transactions, tables, deadline_sec, lanes=1)
+
+        self.events = Events(self.transactions, tables)
 
     async def close(self) -> None:
         """Wait for what was submitted, and let go of every connection but the engine's."""

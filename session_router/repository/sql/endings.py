@@ -87,14 +87,19 @@ async def _idle(
         select(t.sessions)
         .where(columns.last_updated < cutoff)
         .order_by(columns.last_updated, columns.session_id)
-        .limit(limit)
     )
     if after is not None:
         behind = tuple_(columns.last_updated, columns.session_id) > tuple_(
             after.last_updated, after.session_id
         )
         statement = statement.where(behind)
-    return [rows.session_row(row) for row in await conn.execute(statement)]
+    more = 0
+    while True:
+        found = await conn.execute(statement.limit(limit + more))
+        readable, passed_over = rows.readable_and_others(found, rows.session_row)
+        if passed_over <= more:
+            return readable[:limit]
+        more = passed_over  # lest those that stay for ever be all that a batch finds
 
 
 async def _finish_one(
@@ -120,4 +125,5 @@ async def _finish(
     events, signals = records.stop_streams(stopped, uids, now, StreamOutcome(event), request_id)
     finished = [records.session_finished(s, now, event, asker, request_id) for s in ending]
     await streams.take_out(conn, t, stopped, [*events, *finished], signals)
+    await rows.delete_unreadable_streams(conn, t, session_ids)
     return stopped, signals

@@ -134,7 +134,7 @@ def _signals_of(row: "asyncpg.Record", request_id: UUID) -> list[Signal]:
         row["workers"] or (),
         row["session_ids"] or (),
         row["session_uids"] or (),
-        map(AgentId, row["types"] or (), row["keys"] or ()),
+        map(AgentId.stored, row["types"] or (), row["keys"] or ()),
         row["stream_ids"] or (),
         strict=True,
     )

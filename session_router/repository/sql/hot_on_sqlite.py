@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
-from session_router.errors import InvalidAgentIdError
 from session_router.group_commit import Postponed
 from session_router.repository.base import Registration, SweepBatch, SweepPosition
 from session_router.repository.records import Asker
@@ -124,11 +123,12 @@ def _session_of(row: Sequence[str]) -> Session | Postponed:
     session_id, start_time, last_updated, streaming = row
     try:
         agents = {AgentId.from_str(agent) for agent in json.loads(streaming)}
-    except InvalidAgentIdError:  # inserted by hand: no fault of those beside it
+        times = [datetime.fromisoformat(f"{time}Z") for time in (start_time, last_updated)]
+    except ValueError:  # inserted by hand: no fault of those beside it
         return Postponed.ALONE
     return Session.model_construct(
         session_id=session_id,
-        start_time=datetime.fromisoformat(f"{start_time}Z"),
-        last_updated=datetime.fromisoformat(f"{last_updated}Z"),
+        start_time=times[0],
+        last_updated=times[1],
         agents_streaming=agents,
     )

@@ -24,7 +24,8 @@ async def save(conn: AsyncConnection, t: Tables, session: Session) -> None:
     current = await rows.lock_streams(conn, t, [session.session_id])
     dropped = [stream for stream in current if stream.agent_id not in session.agents_streaming]
     await rows.delete_streams(conn, t, dropped)
-    await streams.record_finished(conn, t, dropped, StreamOutcome.COMPLETED)
+    uids = {session.session_id: row.session_uid}
+    await streams.record_finished(conn, t, dropped, uids, StreamOutcome.COMPLETED)
     now = await rows.now(conn)
     for agent_id in sorted(session.agents_streaming - {stream.agent_id for stream in current}):
         stream = StreamRow(session.session_id, agent_id, uuid4(), NO_WORKER, now)

@@ -168,24 +168,19 @@ class SQLAlchemySessionRepository(SessionRepository):
         )
 
         async def read(conn: AsyncConnection) -> list[StreamRow]:
-            return [rows.stream_row(row) for row in await conn.execute(statement)]
+            return rows.readable(await conn.execute(statement), rows.stream_row)
 
         return await self._transactions.read(read)
 
     async def list_events(
-        self, session_id: str | None = None, *, after: int = 0, limit: int = 100
+        self,
+        session_id: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        tailing: bool = True,
     ) -> list[SessionEvent]:
-        events = self._tables.session_events
-        statement = (
-            select(events).where(events.c.event_id > after).order_by(events.c.event_id).limit(limit)
-        )
-        if session_id is not None:
-            statement = statement.where(events.c.session_id == session_id)
-
-        async def read(conn: AsyncConnection) -> list[SessionEvent]:
-            return [SessionEvent(**row._mapping) for row in await conn.execute(statement)]
-
-        return await self._transactions.read(read)
+        return await self._access.get().events.page(session_id, after, limit, tailing=tailing)
 
     async def ping(self) -> None:
         async def ask(conn: AsyncConnection) -> None:

@@ -1,13 +1,14 @@
 """Between records and rows: what every operation reads and writes in the same way."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    CursorResult,
     Row,
     Table,
     bindparam,
@@ -19,11 +20,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router import logs
 from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
+from session_router.errors import UnreadableRowError
 from session_router.events import SignalAction
 from session_router.repository.records import EventRow, SessionRow, Signal, StreamRow
+
+T = TypeVar("T")
 
 
 async def now(conn: AsyncConnection) -> datetime:
@@ -31,12 +36,33 @@ async def now(conn: AsyncConnection) -> datetime:
     return (await conn.execute(select(clock()))).scalar_one()
 
 
+def readable(found: CursorResult[Any], record: Callable[[Row[Any]], T]) -> list[T]:
+    """The rows as records; one that was inserted by hand and cannot be read is passed over."""
+    return readable_and_others(found, record)[0]
+
+
+def readable_and_others(
+    found: CursorResult[Any], record: Callable[[Row[Any]], T]
+) -> tuple[list[T], int]:
+    """The same, with the number of those that were passed over."""
+    records: list[T] = []
+    passed_over = 0
+    while True:
+        try:
+            if (row := found.fetchone()) is None:
+                return records, passed_over
+            records.append(record(row))
+        except UnreadableRowError as error:
+            passed_over += 1
+            logs.row_unreadable(str(error))
+
+
 def session_row(row: Row[Any]) -> SessionRow:
     return SessionRow(row.session_id, row.session_uid, row.start_time, row.last_updated)
 
 
 def stream_row(row: Row[Any]) -> StreamRow:
-    agent_id = AgentId(row.agent_type, row.agent_key)
+    agent_id = AgentId.stored(row.agent_type, row.agent_key)
     return StreamRow(row.session_id, agent_id, row.stream_id, row.worker_id, row.started_at)
 
 
@@ -47,7 +73,7 @@ def signal_row(row: Row[Any]) -> Signal:
         request_id=row.request_id,
         session_id=row.session_id,
         session_uid=row.session_uid,
-        agent_id=AgentId(row.agent_type, row.agent_key),
+        agent_id=AgentId.stored(row.agent_type, row.agent_key),
         stream_id=row.stream_id,
         action=SignalAction(row.action),
         requested_at=row.requested_at,
@@ -84,8 +110,8 @@ async def lock_streams_at(
         .order_by(*streams.primary_key.columns)
         .with_for_update()
     )
-    found = (await conn.execute(statement)).all()
-    return [stream_row(row) for row in found], found[0].now if found else await now(conn)
+    found = readable(await conn.execute(statement), lambda row: (stream_row(row), row.now))
+    return [stream for stream, _ in found], found[0][1] if found else await now(conn)
 
 
 async def delete_streams(conn: AsyncConnection, t: Tables, streams: Collection[StreamRow]) -> None:
@@ -98,6 +124,16 @@ async def delete_streams(conn: AsyncConnection, t: Tables, streams: Collection[S
         .where(one_of(columns.session_id, sorted({s.session_id for s in streams})))
         .where(one_of(columns.stream_id, [s.stream_id for s in streams]))
     )
+
+
+async def delete_unreadable_streams(
+    conn: AsyncConnection, t: Tables, session_ids: Collection[str]
+) -> None:
+    """Delete what is left of the streams of sessions that end: what SQLite keeps though no code
+    of ours wrote it, and of which no event can be told."""
+    if conn.dialect.name == "sqlite":
+        left = one_of(t.agent_streams.c.session_id, sorted(session_ids))
+        await conn.execute(delete(t.agent_streams).where(left))
 
 
 async def insert_stream(conn: AsyncConnection, t: Tables, stream: StreamRow) -> None:

@@ -1,15 +1,16 @@
 """Session rows: find, lock, touch, create, snapshot."""
 
 from collections.abc import Collection
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
-from session_router.database.types import clock, later_of, one_of
+from session_router.database.types import all_pairs, clock, later_of, one_of
 from session_router.repository import records
 from session_router.repository.records import Asker, SessionRow
 from session_router.repository.sql import rows
@@ -17,17 +18,32 @@ from session_router.session import Session
 
 
 async def find(conn: AsyncConnection, t: Tables, session_id: str) -> Session | None:
-    statement = select(t.sessions).where(t.sessions.c.session_id == session_id)
+    statement = with_agents(t).where(t.sessions.c.session_id == session_id)
     row = (await conn.execute(statement)).one_or_none()
-    return None if row is None else await snapshot(conn, t, rows.session_row(row))
+    return None if row is None else _session(row, row.agents)
 
 
 async def page(conn: AsyncConnection, t: Tables, after: str | None, limit: int) -> list[Session]:
-    statement = select(t.sessions).order_by(t.sessions.c.session_id).limit(limit)
+    statement = with_agents(t).order_by(t.sessions.c.session_id).limit(limit)
     if after is not None:
         statement = statement.where(t.sessions.c.session_id > after)
-    found = [rows.session_row(row) for row in await conn.execute(statement)]
-    return await _snapshots(conn, t, found)
+    return rows.readable(await conn.execute(statement), lambda row: _session(row, row.agents))
+
+
+def with_agents(t: Tables) -> Select[Any]:
+    """Sessions, each with the agents that stream in it.
+
+    One statement, for two would see two moments: between them a session may have ended, and its
+    id begun another life. The agents are looked up for each session: a join would now and then
+    be planned for a table of streams that was small a minute ago.
+    """
+    columns = t.sessions.c
+    return select(
+        columns.session_id,
+        columns.start_time,
+        columns.last_updated,
+        _agents_of(t, columns.session_id).label("agents"),
+    )
 
 
 async def lock(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow | None:
@@ -41,15 +57,19 @@ async def lock(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow 
     return None if row is None else rows.session_row(row)
 
 
-async def lock_free(conn: AsyncConnection, t: Tables, session_ids: Collection[str]) -> list[str]:
-    """Lock those of the sessions' rows that nobody else holds, in key order."""
+async def lock_free(
+    conn: AsyncConnection, t: Tables, session_ids: Collection[str]
+) -> dict[str, UUID]:
+    """Lock those of the sessions' rows that nobody else holds, in key order; gives their uids."""
+    columns = t.sessions.c
     statement = (
-        select(t.sessions.c.session_id)
-        .where(one_of(t.sessions.c.session_id, sorted(session_ids)))
-        .order_by(t.sessions.c.session_id)
+        select(columns.session_id, columns.session_uid)
+        .where(one_of(columns.session_id, sorted(session_ids)))
+        .order_by(columns.session_id)
         .with_for_update(skip_locked=True)
     )
-    return list((await conn.execute(statement)).scalars())
+    locked = await conn.execute(statement)
+    return dict(rows.readable(locked, lambda row: (row.session_id, row.session_uid)))
 
 
 async def touch(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow | None:
@@ -115,24 +135,22 @@ async def lock_or_create(
 
 
 async def snapshot(conn: AsyncConnection, t: Tables, session: SessionRow) -> Session:
-    """A session with the agents that stream in it."""
-    return (await _snapshots(conn, t, [session]))[0]
+    """A session that the caller has just changed, and so locked, with its streaming agents."""
+    agents = select(_agents_of(t, literal(session.session_id)))
+    return _session(session, (await conn.execute(agents)).scalar_one())
 
 
-async def _snapshots(conn: AsyncConnection, t: Tables, found: list[SessionRow]) -> list[Session]:
+def _agents_of(t: Tables, session_id: ColumnElement[str]) -> ScalarSelect[Any]:
     streams = t.agent_streams.c
-    statement = select(streams.session_id, streams.agent_type, streams.agent_key).where(
-        one_of(streams.session_id, [session.session_id for session in found])
+    agents = select(all_pairs(streams.agent_type, streams.agent_key))
+    return agents.where(streams.session_id == session_id).scalar_subquery()
+
+
+def _session(row: Row[Any] | SessionRow, agents: list[list[str]] | None) -> Session:
+    """As it is stored: what was inserted by hand is shown, too."""
+    return Session.model_construct(
+        session_id=row.session_id,
+        start_time=row.start_time,
+        last_updated=row.last_updated,
+        agents_streaming={AgentId.stored(*agent) for agent in agents or ()},
     )
-    streaming: dict[str, set[AgentId]] = {session.session_id: set() for session in found}
-    for row in await conn.execute(statement):
-        streaming[row.session_id].add(AgentId(row.agent_type, row.agent_key))
-    return [
-        Session(
-            session_id=session.session_id,
-            start_time=session.start_time,
-            last_updated=session.last_updated,
-            agents_streaming=streaming[session.session_id],
-        )
-        for session in found
-    ]

@@ -43,7 +43,7 @@ async def unsettled(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: in
         .order_by(signals.c.requested_at)
         .limit(limit)
     )
-    return [rows.signal_row(row) for row in await conn.execute(statement)]
+    return rows.readable(await conn.execute(statement), rows.signal_row)
 
 
 async def settle(conn: AsyncConnection, t: Tables, settlements: Sequence[Settlement]) -> int:
@@ -55,7 +55,7 @@ async def settle(conn: AsyncConnection, t: Tables, settlements: Sequence[Settlem
         .where(one_of(t.interrupt_signals.c.signal_id, list(by_id)))
         .returning(t.interrupt_signals)
     )
-    deleted = [rows.signal_row(row) for row in await conn.execute(statement)]
+    deleted = rows.readable(await conn.execute(statement), rows.signal_row)
     now = await rows.now(conn)
     events = []
     for signal in sorted(deleted, key=lambda signal: signal.requested_at):
@@ -77,7 +77,8 @@ async def outcomes(
         events.request_id == request_id,
         events.event == EventName.SIGNAL_SETTLED,
     )
-    return {row.stream_id: SignalOutcome(row.outcome) for row in await conn.execute(statement)}
+    found = await conn.execute(statement)
+    return dict(rows.readable(found, lambda row: (row.stream_id, SignalOutcome(row.outcome))))
 
 
 async def _lock(conn: AsyncConnection, t: Tables, signal_ids: Sequence[UUID]) -> None:

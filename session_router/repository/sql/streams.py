@@ -1,6 +1,6 @@
 """Stream rows: register, finish, interrupt."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, delete, select
@@ -74,7 +74,8 @@ async def finish(
     if row is None:
         return None
     stream = rows.stream_row(row)
-    await record_finished(conn, t, [stream], outcome, detail)
+    uids = await rows.session_uids(conn, t, [session_id])
+    await record_finished(conn, t, [stream], uids, outcome, detail)
     return stream.stream_id
 
 
@@ -142,11 +143,15 @@ async def record_finished(
     conn: AsyncConnection,
     t: Tables,
     streams: Collection[StreamRow],
+    uids: Mapping[str, UUID],
     outcome: StreamOutcome,
     detail: str | None = None,
 ) -> None:
-    """Write the end of streams that the caller has deleted, and that need no signal."""
-    uids = await rows.session_uids(conn, t, {stream.session_id for stream in streams})
+    """Write the end of streams that the caller has deleted, and that need no signal.
+
+    Args:
+        uids: those of the streams' sessions.
+    """
     now = await rows.now(conn)
     events = [
         records.stream_finished(stream, uids[stream.session_id], now, outcome, detail=detail)

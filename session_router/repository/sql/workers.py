@@ -1,7 +1,7 @@
 """Workers: their rows and leases, and what becomes of the streams that they leave behind."""
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -59,7 +59,7 @@ async def beat(conn: AsyncConnection, t: Tables, worker_id: UUID) -> datetime | 
 async def heartbeats(conn: AsyncConnection, t: Tables) -> dict[UUID, datetime]:
     """Each worker's last heartbeat."""
     found = await conn.execute(select(t.workers.c.worker_id, t.workers.c.heartbeat_at))
-    return {row.worker_id: row.heartbeat_at for row in found}
+    return dict(rows.readable(found, lambda row: (row.worker_id, row.heartbeat_at)))
 
 
 async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
@@ -79,8 +79,9 @@ async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
             t.workers.c.started_at, t.workers.c.worker_id
         )
     )
-    return [
-        WorkerRow(
+    return rows.readable(
+        found,
+        lambda row: WorkerRow(
             worker_id=row.worker_id,
             host=row.host,
             pid=row.pid,
@@ -89,9 +90,8 @@ async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
             # The clock of the database may have been set back since.
             heartbeat_age=max(row.now - row.heartbeat_at, timedelta()),
             streams=row.streams,
-        )
-        for row in found
-    ]
+        ),
+    )
 
 
 async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> WorkerStreams | None:
@@ -115,7 +115,7 @@ async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Worke
             signals.worker_id == worker_id
         ),
     )
-    found = (await conn.execute(statement)).all()
+    found = rows.readable(await conn.execute(statement), lambda row: row)
     if not any(row.kind == "worker" for row in found):
         return None
     return WorkerStreams(
@@ -144,7 +144,7 @@ async def delete_silent(
         .order_by(workers.worker_id)
         .with_for_update(skip_locked=True)
     )
-    found = await conn.execute(locked)
+    found = rows.readable(await conn.execute(locked), lambda row: row)
     dead = [row.worker_id for row in found if row.heartbeat_at == silent[row.worker_id]]
     await conn.execute(delete(t.workers).where(one_of(workers.worker_id, dead)))
     return Cleared(workers=len(dead))
@@ -176,7 +176,7 @@ def lost(t: Tables) -> Select[UUID]:
 
 
 async def list_lost(conn: AsyncConnection, t: Tables) -> list[UUID]:
-    return list((await conn.execute(lost(t))).scalars())
+    return rows.readable(await conn.execute(lost(t)), lambda row: row.worker_id)
 
 
 async def clear_lost(
@@ -206,9 +206,10 @@ async def clear_session(
     t: Tables, worker_id: UUID, session_id: str, conn: AsyncConnection
 ) -> Cleared:
     """Finish a stopped worker's streams in one session, waiting for whoever holds it."""
-    await sessions.lock(conn, t, session_id)
+    session = await sessions.lock(conn, t, session_id)
+    uids = {session_id: session.session_uid} if session else {}
     is_its = t.agent_streams.c.worker_id == worker_id
-    return await _finish_locked(conn, t, [session_id], is_its, StreamOutcome.WORKER_STOPPED)
+    return await _finish_locked(conn, t, uids, is_its, StreamOutcome.WORKER_STOPPED)
 
 
 def _owners(worker_id: ColumnElement[UUID]) -> CTE:
@@ -250,7 +251,7 @@ async def _clear(
     if cleared.streams:
         return cleared
     left = select(t.interrupt_signals.c.signal_id).where(is_signal_left).limit(limit)
-    signal_ids = [row.signal_id for row in await conn.execute(left)]
+    signal_ids = rows.readable(await conn.execute(left), lambda row: row.signal_id)
     detail = DETAIL_OF_CLEARED[signal_outcome]
     settlements = [Settlement(i, signal_outcome, detail) for i in signal_ids]
     return Cleared(signals=await signals.settle(conn, t, settlements) if settlements else 0)
@@ -259,14 +260,14 @@ async def _clear(
 async def _finish_locked(
     conn: AsyncConnection,
     t: Tables,
-    session_ids: Collection[str],
+    uids: Mapping[str, UUID],
     is_left: ColumnElement[bool],
     outcome: StreamOutcome,
 ) -> Cleared:
-    """Finish streams in sessions whose rows the caller holds."""
-    finished = await rows.lock_streams(conn, t, session_ids, is_left)
+    """Finish streams in sessions whose rows the caller holds, given with their uids."""
+    finished = await rows.lock_streams(conn, t, uids, is_left)
     await rows.delete_streams(conn, t, finished)
-    await streams.record_finished(conn, t, finished, outcome)
+    await streams.record_finished(conn, t, finished, uids, outcome)
     return Cleared(streams=len(finished))
 
 

@@ -1,0 +1,147 @@
+"""The trail, page by page: whole as it is now, or only what is closed, for those who tail it."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.database.schema import Tables
+from session_router.errors import DatabaseUnavailableError
+from session_router.events import SessionEvent
+from session_router.repository.sql import rows
+from session_router.repository.sql.transactions import Transactions
+
+_PATIENCE_SEC: Final = 1.0
+_FIRST_PAUSE_SEC: Final = 0.002
+_LONGEST_PAUSE_SEC: Final = 0.1
+_NEAR: Final = 1_000
+"""How many events behind a position are looked at for one that is missing."""
+
+# The newest event first, then who may be adding: see `_Look`. A standby does not know of its
+# primary's locks. What it knows is which transactions have not ended, and since each of ours has
+# its id before it numbers an event, whoever could add one is among these.
+_LOOK: Final = """
+    SELECT
+        coalesce((SELECT max(event_id) FROM {events}), 0) AS newest,
+        pg_is_in_recovery() AS is_standby,
+        pg_snapshot_xmin(pg_current_snapshot())::text AS oldest,
+        pg_snapshot_xmax(pg_current_snapshot())::text AS next,
+        ARRAY(
+            SELECT virtualtransaction || ' ' || coalesce(pid, 0) FROM pg_locks
+            WHERE locktype = 'relation' AND relation = CAST(:events AS regclass)
+              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              AND mode = 'RowExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+        ) AS writers
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The newest event, and who could still add one before it.
+
+    Numbers are drawn in another order than transactions commit in. Who adds an event holds a lock
+    on the trail from before it draws the number until it has ended. So when those have ended who
+    held it just after the newest event was looked up, all is closed up to that event.
+    """
+
+    newest: int
+    is_standby: bool
+    oldest: int
+    next: int
+    writers: frozenset[str]
+
+    def is_over_in(self, later: "_Look") -> bool:
+        """Whether all have ended who could add an event before this newest one."""
+        if self.is_standby:
+            return later.oldest >= self.next
+        return not self.writers & later.writers
+
+    def who(self) -> str:
+        pids = sorted({writer.split()[1] for writer in self.writers})
+        return f"of server process {', '.join(pids)}" if pids else "on the primary"
+
+
+class Events:
+    """Reads events; on SQLite, which numbers them while nobody else writes, all are closed."""
+
+    def __init__(self, transactions: Transactions, tables: Tables) -> None:
+        self._transactions = transactions
+        self._t = tables
+
+    async def page(
+        self, session_id: str | None, after: int, limit: int, *, tailing: bool
+    ) -> list[SessionEvent]:
+        """See `SessionRepository.list_events`."""
+        if not tailing or self._t.session_events.schema is None:
+            return await self._page(session_id, after, limit, None)
+        seen = await self._look()
+        closed = seen.newest
+        if not seen.is_over_in(seen):
+            closed = await self._closed(seen, after)
+        found = await self._page(session_id, after, limit, closed)
+        if found or closed == seen.newest:
+            return found
+        raise DatabaseUnavailableError(
+            f"a transaction {seen.who()} has been writing to the trail for more than "
+            f"{_PATIENCE_SEC:g} s, so it is not known which events may still appear behind "
+            f"{after}. Let it end, then try again.",
+            nothing_written=True,
+        )
+
+    async def _closed(self, seen: _Look, after: int) -> int:
+        """Up to where nothing can appear any more: the newest event, if that is so in time."""
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + _PATIENCE_SEC, _FIRST_PAUSE_SEC
+        while True:
+            if (dense := await self._transactions.read(lambda c: self._dense(c, after))) >= (
+                seen.newest
+            ):
+                return seen.newest
+            if loop.time() > deadline:
+                return dense
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SEC)
+            if seen.is_over_in(await self._look()):
+                return seen.newest
+
+    async def _look(self) -> _Look:
+        async def look(conn: AsyncConnection) -> _Look:
+            name = conn.dialect.identifier_preparer.format_table(self._t.session_events)
+            row = (await conn.execute(text(_LOOK.format(events=name)), {"events": name})).one()
+            return _Look(
+                row.newest, row.is_standby, int(row.oldest), int(row.next), frozenset(row.writers)
+            )
+
+        return await self._transactions.read(look)
+
+    async def _dense(self, conn: AsyncConnection, after: int) -> int:
+        """Up to where no number is missing behind `after`: what is not there cannot appear."""
+        number = self._t.session_events.c.event_id
+        near = select(number).where(number > after).order_by(number).limit(_NEAR).subquery()
+        placed = select(
+            near.c.event_id, func.row_number().over(order_by=near.c.event_id).label("place")
+        ).subquery()
+        last = select(func.max(placed.c.event_id)).where(
+            placed.c.event_id == after + placed.c.place
+        )
+        return (await conn.execute(last)).scalar_one() or after
+
+    async def _page(
+        self, session_id: str | None, after: int, limit: int, until: int | None
+    ) -> list[SessionEvent]:
+        events = self._t.session_events
+        statement = (
+            select(events).where(events.c.event_id > after).order_by(events.c.event_id).limit(limit)
+        )
+        if session_id is not None:
+            statement = statement.where(events.c.session_id == session_id)
+        if until is not None:
+            statement = statement.where(events.c.event_id <= until)
+
+        async def read(conn: AsyncConnection) -> list[SessionEvent]:
+            found = await conn.execute(statement)
+            return rows.readable(found, lambda row: SessionEvent(**row._mapping))
+
+        return await self._transactions.read(read)
