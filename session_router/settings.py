@@ -118,9 +118,10 @@ class Settings(_Intervals, BaseSettings):
     @model_validator(mode="after")
     def _limits_go_together(self) -> Self:
         check_resolution(self.session_timeout_minutes, self.touch_resolution_sec)
-        if self.operation_deadline_sec >= self.lease_sec:
+        if self.operation_deadline_sec + self.heartbeat_interval_sec >= self.lease_sec:
             raise InvalidSettingError(
-                f"operation_deadline_sec is {self.operation_deadline_sec:g}, not less than the "
+                f"operation_deadline_sec is {self.operation_deadline_sec:g}, which with the "
+                f"{self.heartbeat_interval_sec:g} s between two heartbeats is not less than the "
                 f"lease of {self.lease_sec:g} s, so that one slow answer could cost a live worker "
                 "its lease; lower the one or raise the other."
             )

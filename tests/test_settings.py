@@ -147,3 +147,9 @@ def test_a_database_url_that_is_none_is_refused_without_its_password(url: Any) -
         assert SECRET not in str(raised.value)
         assert isinstance(raised.value, InvalidValueError)
         assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+def test_an_answer_at_the_deadline_comes_before_the_lease_has_run_out() -> None:
+    assert Settings(operation_deadline_sec=24).lease_sec == 30
+    with pytest.raises(InvalidSettingError, match="with the 5 s between two heartbeats"):
+        Settings(operation_deadline_sec=25)

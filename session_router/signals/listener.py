@@ -18,6 +18,9 @@ from session_router.repository.base import SessionRepository
 
 _PROBE_SEC: Final = 10.0
 _ANSWER_SEC: Final = 5.0
+# Outlasts the engine's own limit on connecting, whose error says more; it bounds the wait for the
+# pool, too.
+_CONNECTION_SEC: Final = 8.0
 _RECONNECT_SEC: Final = 0.2
 _POOLER_RETRY_SEC: Final = 60.0
 _POOLER: Final = (
@@ -82,7 +85,7 @@ class Listener:
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         engine = self._repository.listening_engine()
         assert engine is not None
-        async with asyncio.timeout(_ANSWER_SEC):
+        async with asyncio.timeout(_CONNECTION_SEC):
             conn = await engine.connect()
         try:
             await conn.execution_options(isolation_level="AUTOCOMMIT")

@@ -1,11 +1,17 @@
-"""Jobs that fail: what the log says of them."""
+"""Jobs that fail, and those that are stopped: what the log says of them."""
 
 import logging
 
 import pytest
 
-from session_router import DatabaseUnavailableError
+from session_router import (
+    AgentId,
+    DatabaseUnavailableError,
+    SessionManager,
+    SessionRepository,
+)
 from session_router.maintenance.supervisor import Job, Supervisor
+from tests.support.sources import Source, hang
 from tests.support.waiting import eventually
 
 BUG, AWAY = ZeroDivisionError("nobody thought of it"), DatabaseUnavailableError("away")
@@ -24,3 +30,25 @@ async def test_a_bug_in_a_job_is_logged_with_its_traceback_an_outage_in_one_line
         await eventually(lambda: "job_failed job=count" in caplog.text)
         await supervisor.stop()
     assert ("in fail" in caplog.text) is has_traceback
+
+
+async def test_a_clean_stop_warns_of_nothing(
+    repository: SessionRepository, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager, other = SessionManager(repository), SessionManager(repository)
+    with caplog.at_level(logging.WARNING, "session_router"):
+        await manager.start()
+        streams = [
+            manager.stream("chat", AgentId("writer", str(n)), Source("word", then=hang))
+            for n in range(5)
+        ]
+        for stream in streams:
+            assert await anext(stream) == "word"
+        await manager.register_agent("chat", AgentId("host", "a"))
+        await other.start()
+        if repository.listening_engine() is not None:
+            await eventually(lambda: manager.wake_ups.mode == "listening")
+        await other.shutdown()
+        await manager.shutdown()
+    assert [(record.levelname, record.message) for record in caplog.records] == []
+    assert await repository.list_streams("chat") == []
