@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
 
@@ -138,7 +137,7 @@ async def test_a_stream_that_is_lost_with_its_worker_was_interrupted(
 ) -> None:
     stream = manager.stream("s", A, Source("one", then=hang))
     await anext(stream)
-    await repository.reap_workers(timedelta(seconds=-1), thorough=True)
+    await repository.reap_workers(await repository.heartbeats())
     await manager.register_agent("t", A)  # finds out, and goes on as another
     assert [item async for item in stream] == []
     assert stream.outcome == "interrupted"
