@@ -1,4 +1,5 @@
 """The only two changes of the trail: stories removed, events erased; each leaves its record.
+And what is added beside it: seals, and what is left of the stories removed.
 
 On PostgreSQL they are functions, which alone pass the trigger, and which write the record
 themselves. SQLite has no such functions: there the trigger is taken away and made again within
@@ -6,7 +7,7 @@ the one transaction.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +17,12 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     BindParameter,
+    Table,
     Text,
     bindparam,
     delete,
     func,
+    insert,
     select,
     update,
 )
@@ -28,6 +31,7 @@ from sqlalchemy.dialects.postgresql import UUID as UUID_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
+from session_router.audit.chain import Seal
 from session_router.database.definitions import definitions
 from session_router.database.schema import Tables
 from session_router.database.types import UtcDateTime, one_of
@@ -48,6 +52,17 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a pruned story in one sealed range."""
+
+    seal_id: int
+    session_id: str
+    session_uid: UUID
+    events: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Erased:
     """What stands in an event after its erasure."""
 
@@ -56,6 +71,43 @@ class Erased:
     agent_key: str | None
     actor: str | None
     detail: str | None
+
+
+async def add_seal(conn: AsyncConnection, t: Tables, made: Seal) -> None:
+    """Add a seal; PostgreSQL sees to it that it fits the trail."""
+    values = made.model_dump()
+    if conn.dialect.name == "postgresql":
+        await conn.execute(select(_schema(t).seal_trail(*_typed(t.audit_seals, values))))
+    else:
+        await conn.execute(insert(t.audit_seals).values(values))
+
+
+async def leave_digests(
+    conn: AsyncConnection, t: Tables, left: Sequence[Left], request_id: UUID
+) -> None:
+    """Keep what stays of stories that are about to be removed."""
+    if conn.dialect.name == "postgresql":
+        call = _schema(t).leave_digests(
+            _array([each.seal_id for each in left], BigInteger()),
+            _array([each.session_id for each in left], Text()),
+            _array([each.session_uid for each in left], UUID_()),
+            _array([each.events for each in left], BigInteger()),
+            _array([each.digest for each in left], Text()),
+            request_id,
+        )
+        await conn.execute(select(call))
+        return
+    found = [
+        {
+            "seal_id": each.seal_id,
+            "session_uid": each.session_uid,
+            "events": each.events,
+            "digest": each.digest,
+            "request_id": request_id,
+        }
+        for each in left
+    ]
+    await conn.execute(insert(t.pruned_stories), found)
 
 
 async def remove_stories(
@@ -70,8 +122,7 @@ async def remove_stories(
     ids = [story.session_id for story in stories]
     uids = [story.session_uid for story in stories]
     if conn.dialect.name == "postgresql":
-        schema = getattr(func, str(t.session_events.schema))
-        call = schema.prune_trail(
+        call = _schema(t).prune_trail(
             _array(uids, UUID_()),
             _array(ids, Text()),
             bindparam(None, before, type_=UtcDateTime(), unique=True),
@@ -109,8 +160,7 @@ async def erase_events(
 ) -> int:
     """Put pseudonyms into events; returns how many. Each life is recorded once a request."""
     if conn.dialect.name == "postgresql":
-        schema = getattr(func, str(t.session_events.schema))
-        call = schema.erase_events(
+        call = _schema(t).erase_events(
             _array([event.event_id for event in erased], BigInteger()),
             _text(pseudonym),
             _array([event.agent_key for event in erased], Text()),
@@ -177,6 +227,18 @@ async def _unguarded(conn: AsyncConnection, trigger: str) -> AsyncIterator[None]
     await conn.exec_driver_sql(guard.drop)
     yield
     await conn.exec_driver_sql(guard.create)
+
+
+def _schema(t: Tables) -> Any:
+    """The functions of PostgreSQL's schema, by name."""
+    return getattr(func, str(t.session_events.schema))
+
+
+def _typed(table: Table, values: Mapping[str, Any]) -> list[BindParameter[Any]]:
+    return [
+        bindparam(None, value, type_=table.c[name].type, unique=True)
+        for name, value in values.items()
+    ]
 
 
 def _array(values: Sequence[Any], of: TypeEngine[Any]) -> BindParameter[Any]:

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, bindparam, distinct, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router.audit.chain import chain
 from session_router.audit.changes import Erased, erase_events
-from session_router.audit.seals import check_key, newest_key_id
 from session_router.audit.trail import Trail
 from session_router.database.schema import Tables
 from session_router.errors import DatabaseError
@@ -59,9 +59,7 @@ async def erase(
     """
     t, request_id = trail.tables, uuid4()
     async with trail.changing() as conn:
-        key_id = await newest_key_id(conn, t)
-        if key_id is not None:
-            check_key(key_id, key)
+        await chain(trail, conn, key)  # with another key than the seals' they would be broken
         ended = await endings.end(conn, t, session_id, Asker(actor=actor))
         # Whoever settles a signal holds its row: once we have it, their events are there to see.
         signals = await _erase_signals(conn, t, session_id, key)

@@ -8,18 +8,19 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, exists, func, insert, select
+from sqlalchemy import ColumnElement, Row, and_, distinct, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.audit.changes import Story, remove_stories
+from session_router.audit.chain import Seal, chain, seals
+from session_router.audit.changes import Left, Story, leave_digests, remove_stories
 from session_router.audit.digests import portions
-from session_router.audit.seals import check_key
 from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
 from session_router.errors import InvalidSettingError
 from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
+from session_router.repository.sql import rows
 
 WINDOW: Final = 5_000
 """How many events one transaction looks through for the beginnings of stories."""
@@ -39,6 +40,44 @@ class Pruned:
     request_id: UUID
     stories: int
     events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a pruning would remove now.
+
+    Attributes:
+        oldest, newest: when the first and the last of these events occurred; None where there
+            are none.
+    """
+
+    stories: int
+    events: int
+    oldest: datetime | None
+    newest: datetime | None
+
+
+async def plan(trail: Trail, before: datetime) -> Plan:
+    """What `prune` would remove; nothing is written. Raises `DatabaseError`."""
+    t = trail.tables
+    start = t.session_events.alias("start").c
+    of_story = t.session_events.alias("of_story").c
+    same = and_(of_story.session_id == start.session_id, of_story.session_uid == start.session_uid)
+    statement = select(
+        func.count(distinct(start.session_uid)).label("stories"),
+        func.count(of_story.event_id).label("events"),
+        func.min(of_story.occurred_at).label("oldest"),
+        func.max(of_story.occurred_at).label("newest"),
+    ).where(*_is_over(t, start, before), same)
+    async with trail.reading() as conn:
+        found = (await conn.execute(statement)).one()
+    return Plan(found.stories, found.events, found.oldest, found.newest)
+
+
+async def is_ahead(trail: Trail, before: datetime) -> bool:
+    """Whether a time lies in the future, by the database's clock. Raises `DatabaseError`."""
+    async with trail.reading() as conn:
+        return before > await rows.now(conn)
 
 
 async def prune(
@@ -68,8 +107,8 @@ async def prune(
             beginnings = await _over(conn, trail.tables, before, after, end)
             if len(beginnings) == BATCH:
                 end = max(beginnings)
-            if found := list(beginnings.values()):
-                await _leave_digests(trail, conn, found, key, request_id)
+            found = list(beginnings.values())
+            if found and (found := await _leave_digests(trail, conn, found, key, request_id)):
                 events += await remove_stories(conn, trail.tables, found, before, request_id, actor)
                 stories += len(found)
         progress("pruning", end / max(newest, 1))
@@ -110,6 +149,20 @@ async def _over(
     row nor a signal to be settled, and a life is never lived again.
     """
     start = t.session_events.alias("start").c
+    statement = (
+        select(start.event_id, start.session_id, start.session_uid)
+        .where(start.event_id > after, start.event_id <= until, *_is_over(t, start, before))
+        .order_by(start.event_id)
+        .limit(BATCH)
+    )
+    return {
+        row.event_id: Story(row.session_id, row.session_uid)
+        for row in await conn.execute(statement)
+    }
+
+
+def _is_over(t: Tables, start: Any, before: datetime) -> list[ColumnElement[bool]]:
+    """Whether an event begins a story that is over, and old enough."""
     other = t.session_events.alias("other").c
     lives = exists().where(
         t.sessions.c.session_id == start.session_id, t.sessions.c.session_uid == start.session_uid
@@ -120,24 +173,13 @@ async def _over(
         other.occurred_at >= before,
     )
     signalled = select(t.interrupt_signals.c.session_uid)
-    statement = (
-        select(start.event_id, start.session_id, start.session_uid)
-        .where(
-            start.event_id > after,
-            start.event_id <= until,
-            start.event == EventName.SESSION_STARTED,
-            start.occurred_at < before,
-            start.session_uid.not_in(signalled),
-            ~lives,
-            ~is_younger,
-        )
-        .order_by(start.event_id)
-        .limit(BATCH)
-    )
-    return {
-        row.event_id: Story(row.session_id, row.session_uid)
-        for row in await conn.execute(statement)
-    }
+    return [
+        start.event == EventName.SESSION_STARTED,
+        start.occurred_at < before,
+        start.session_uid.not_in(signalled),
+        ~lives,
+        ~is_younger,
+    ]
 
 
 async def _leave_digests(
@@ -146,39 +188,61 @@ async def _leave_digests(
     stories: Sequence[Story],
     key: ErasureKey | None,
     request_id: UUID,
-) -> None:
-    """Write down what each story has in each range that was sealed with it."""
+) -> list[Story]:
+    """Write down what each story has in each range that was sealed with it.
+
+    Returns:
+        the stories that may go: not those of which somebody else wrote that they were pruned.
+    """
     t = trail.tables
-    found = await conn.execute(
-        select(t.audit_seals.c.seal_id, t.audit_seals.c.last_event_id, t.audit_seals.c.key_id)
-        .order_by(t.audit_seals.c.seal_id)
-    )  # fmt: skip
-    made = found.all()
-    if not made:
-        return
+    if not await seals(trail, conn):
+        return list(stories)
     if key is None:
         raise InvalidSettingError(
             "the trail is sealed, so a story that is pruned leaves its digest; set "
             "SESSION_ROUTER_ERASURE_KEY to the key that the seals were made with."
         )
-    check_key(made[-1].key_id, key)
-    ends = [each.last_event_id for each in made]
+    left = await _left_of(conn, t, stories, (await chain(trail, conn, key)).line, key)
+    if not left:
+        return list(stories)
+    taken = await _said_to_be_pruned(conn, t, left)
+    if going := [each for each in left if each.session_uid not in taken]:
+        await leave_digests(conn, t, going, request_id)
+    return [story for story in stories if story.session_uid not in taken]
+
+
+async def _said_to_be_pruned(conn: AsyncConnection, t: Tables, left: Sequence[Left]) -> set[UUID]:
+    """The stories that something is left of already, though they are there: it was forged."""
+    there = t.pruned_stories.c
+    found = await conn.execute(
+        select(there.session_uid)
+        .where(there.seal_id.in_({each.seal_id for each in left}))
+        .where(one_of(there.session_uid, [each.session_uid for each in left]))
+    )
+    return set(found.scalars())
+
+
+async def _left_of(
+    conn: AsyncConnection,
+    t: Tables,
+    stories: Sequence[Story],
+    line: Sequence[Seal],
+    key: ErasureKey,
+) -> list[Left]:
+    if not line:
+        return []
+    ends = [each.last_event_id for each in line]
     sealed: dict[int, list[Row[Any]]] = defaultdict(list)
     for event in await _events_of(conn, t, stories, until=ends[-1]):
-        sealed[made[bisect_left(ends, event.event_id)].seal_id].append(event)
-    left = [
-        {
-            "seal_id": seal_id,
-            "session_uid": uid,
-            "events": portion.events,
-            "digest": portion.digest,
-            "request_id": request_id,
-        }
+        covering = line[bisect_left(ends, event.event_id)]
+        if covering.first_event_id <= event.event_id:
+            sealed[covering.seal_id].append(event)
+    names = {story.session_uid: story.session_id for story in stories}
+    return [
+        Left(seal_id, names[uid], uid, portion.events, portion.digest)
         for seal_id, events in sealed.items()
         for uid, portion in portions(events, key).items()
     ]
-    if left:
-        await conn.execute(insert(t.pruned_stories), left)
 
 
 async def _events_of(

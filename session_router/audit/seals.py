@@ -2,54 +2,25 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from sqlalchemy import Row, insert, select
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router.audit.chain import Chain, Seal, chain, seals
+from session_router.audit.changes import add_seal
 from session_router.audit.digests import Portion, digest_of, portions
 from session_router.audit.laws import Violation
 from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
 from session_router.database.schema import Tables
-from session_router.errors import InvalidSettingError, InvalidValueError
+from session_router.errors import InvalidValueError
 from session_router.pseudonyms import ErasureKey
 from session_router.repository.sql import rows
 
-_FIRST_LINK: Final = ""
-
-
-class Seal(BaseModel):
-    """One row of `audit_seals`.
-
-    Attributes:
-        seal_id: 1, 2, 3 ...
-        first_event_id, last_event_id: the range, which ends where the next one begins.
-        events: how many events it had.
-        digest: over these events, in their erased form.
-        chain: over all of this and the chain of the seal before, by the erasure key.
-        key_id: tells which erasure key.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seal_id: int
-    first_event_id: int
-    last_event_id: int
-    events: int
-    digest: str
-    chain: str
-    key_id: str
-    sealed_at: datetime
-
-
-async def seals(conn: AsyncConnection, t: Tables) -> list[Seal]:
-    """Every seal, in the order of their making."""
-    found = await conn.execute(select(t.audit_seals).order_by(t.audit_seals.c.seal_id))
-    return [Seal(**row._mapping) for row in found]
+__all__ = ["Seal", "broken_seals", "differing_seals", "read_seals", "seal", "seals"]
 
 
 async def seal(trail: Trail, key: ErasureKey, progress: Progress = silent) -> list[Seal]:
@@ -68,19 +39,15 @@ async def seal(trail: Trail, key: ErasureKey, progress: Progress = silent) -> li
 
 
 async def _seal_next(trail: Trail, key: ErasureKey, until: int) -> Seal | None:
-    t = trail.tables
     async with trail.changing() as conn:
-        before = await _newest(conn, t)
-        if before is not None:
-            check_key(before.key_id, key)
-        start = before.last_event_id if before else BEFORE_ALL
-        events = await _first_page(trail, conn, start, until)
+        before = await chain(trail, conn, key)
+        events = await _first_page(trail, conn, before.sealed_until, until)
         if not events:
             return None
         whole = digest_of(portions(events, key))
         fresh = Seal(
-            seal_id=before.seal_id + 1 if before else 1,
-            first_event_id=before.last_event_id + 1 if before else events[0].event_id,
+            seal_id=before.next_id(),
+            first_event_id=before.sealed_until + 1 if before.line else events[0].event_id,
             last_event_id=events[-1].event_id,
             events=whole.events,
             digest=whole.digest,
@@ -88,53 +55,29 @@ async def _seal_next(trail: Trail, key: ErasureKey, until: int) -> Seal | None:
             key_id=key.key_id,
             sealed_at=await rows.now(conn),
         )
-        fresh = fresh.model_copy(
-            update={"chain": _chain(fresh, before.chain if before else _FIRST_LINK, key)}
-        )
-        await conn.execute(insert(t.audit_seals).values(**fresh.model_dump()))
+        fresh = fresh.model_copy(update={"chain": fresh.linked(before.link, key)})
+        await add_seal(conn, trail.tables, fresh)
     return fresh
 
 
-def check_key(key_id: str, key: ErasureKey) -> None:
-    """Refuse a key that is not the one of the seals that are there.
-
-    Raises:
-        InvalidSettingError: it is another.
-    """
-    if key_id != key.key_id:
-        raise InvalidSettingError(
-            f"the trail was sealed with the erasure key {key_id}, and SESSION_ROUTER_ERASURE_KEY "
-            f"is the key {key.key_id}; set the one that the seals were made with."
-        )
-
-
-async def newest_key_id(conn: AsyncConnection, t: Tables) -> str | None:
-    """Which key the newest seal was made with; None where nothing is sealed."""
-    newest = await _newest(conn, t)
-    return newest.key_id if newest else None
-
-
 async def broken_seals(
-    trail: Trail, conn: AsyncConnection, key: ErasureKey, progress: Progress
+    trail: Trail, conn: AsyncConnection, key: ErasureKey, there: Chain, progress: Progress
 ) -> list[Violation]:
     """Every seal that is not what the trail and the chain say now."""
-    found: list[Violation] = []
-    last_event_id, link = BEFORE_ALL, _FIRST_LINK
-    made = await seals(conn, trail.tables)
-    for number, each in enumerate(made, start=1):
-        check_key(each.key_id, key)
+    found = list(there.faults)
+    for number, each in enumerate(there.line, start=1):
+        # Whatever stands before the first seal's range was put there since.
+        after = BEFORE_ALL if each.is_first(key) else each.first_event_id - 1
         events = [
             event
-            async for page in trail.pages(conn, after=last_event_id, until=each.last_event_id)
+            async for page in trail.pages(conn, after=after, until=each.last_event_id)
             for event in page
         ]
-        there = digest_of(portions(events, key) | await _pruned(conn, trail.tables, each.seal_id))
-        if (there.events, there.digest) != (each.events, each.digest):
-            found.append(_broken(each, {"sealed": each.events, "found": there.events}))
-        elif each.seal_id != number or each.chain != _chain(each, link, key):
-            found.append(_broken(each, {"place in the chain": number, "chain": each.chain}))
-        last_event_id, link = each.last_event_id, each.chain
-        progress("seals", number / len(made))
+        # What is there counts, whatever is said to be left of it.
+        whole = digest_of(await _pruned(conn, trail.tables, each.seal_id) | portions(events, key))
+        if (whole.events, whole.digest) != (each.events, each.digest):
+            found.append(each.refused(f"sealed {each.events} event(s), found {whole.events}"))
+        progress("seals", number / len(there.line))
     return found
 
 
@@ -175,23 +118,6 @@ def read_seals(path: Path) -> list[Seal]:
     if not kept:
         raise InvalidValueError(f"{str(path)!r} is empty; there is nothing to compare with.")
     return kept
-
-
-def _broken(each: Seal, counts: dict[str, int | str]) -> Violation:
-    span = f"{each.seal_id} (events {each.first_event_id} to {each.last_event_id})"
-    return Violation("seal", "seal", span, counts)
-
-
-def _chain(each: Seal, link: str, key: ErasureKey) -> str:
-    told = each.model_dump(mode="json", exclude={"chain", "sealed_at"})
-    told["sealed_at"] = each.sealed_at.isoformat(timespec="microseconds")
-    return key.mac("seal", json.dumps([link, *(told[name] for name in sorted(told))]))
-
-
-async def _newest(conn: AsyncConnection, t: Tables) -> Seal | None:
-    statement = select(t.audit_seals).order_by(t.audit_seals.c.seal_id.desc()).limit(1)
-    row = (await conn.execute(statement)).one_or_none()
-    return None if row is None else Seal(**row._mapping)
 
 
 async def _first_page(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, func, select, text
+from sqlalchemy import BigInteger, ColumnElement, Row, func, literal, select, text, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router.database.engine import create_engine, supported
@@ -24,6 +24,8 @@ Progress = Callable[[str, float], None]
 
 BEFORE_ALL: Final = -(2**63)
 """Below every number that an event can have, those that were given by hand included."""
+
+_LARGEST: Final = 2**63 - 1
 
 _PATIENCE_SEC: Final = 10.0
 _POLL_SEC: Final = 0.02
@@ -128,9 +130,24 @@ class Trail:
             after = page[-1].event_id if len(page) == PAGE else until
 
     async def newest(self, conn: AsyncConnection) -> int:
-        """The number of the newest event; 0 where there is none."""
-        found = await conn.execute(select(func.max(self.tables.session_events.c.event_id)))
-        return found.scalar_one() or 0
+        """The number of the newest event; 0 where there is none.
+
+        One whose number somebody chose, above all that were given out, is none: what is numbered
+        later would come before it.
+        """
+        event_id = self.tables.session_events.c.event_id
+        newest = select(func.max(event_id)).where(event_id <= self._last_number())
+        return (await conn.execute(newest)).scalar_one() or 0
+
+    async def last_number(self, conn: AsyncConnection) -> int:
+        """The newest number that was given out to an event."""
+        return int((await conn.execute(select(self._last_number()))).scalar_one())
+
+    def _last_number(self) -> ColumnElement[int]:
+        if not self.is_postgresql:  # SQLite goes on counting from whatever number it meets
+            return literal(_LARGEST)
+        schema = getattr(func, str(self.tables.session_events.schema))
+        return type_coerce(schema.last_event_number(), BigInteger())
 
     async def closed_until(self) -> int:
         """The newest event before which none can still appear.

@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.audit import laws
-from session_router.audit.laws import Violation
+from session_router.audit.chain import chain
+from session_router.audit.laws import SHOWN, Violation
 from session_router.audit.seals import Seal, broken_seals, differing_seals, seals
 from session_router.audit.trail import Progress, Trail, silent
 from session_router.database.schema import Tables
@@ -25,7 +26,7 @@ class Verification:
     Attributes:
         events: how many events there are.
         sealed_until: the newest sealed event; 0 where nothing is sealed.
-        seals: how many seals there are.
+        seals: how many seals there are that hold.
         violations: the first ones of each law.
     """
 
@@ -49,7 +50,7 @@ async def verify(
     """
     t = trail.tables
     async with trail.snapshot() as conn:
-        made = await seals(conn, t)
+        made = await seals(trail, conn)
         if made and key is None:
             raise InvalidSettingError(
                 f"the trail has {len(made)} seal(s); set SESSION_ROUTER_ERASURE_KEY to the key "
@@ -61,12 +62,26 @@ async def verify(
             found += await law(conn, t)
         progress("laws", 1)
         found += await _unrecorded_prunings(conn, t)
+        found += await _numbers_by_hand(trail, conn)
+        line: list[Seal] = []
         if key is not None:
-            found += await broken_seals(trail, conn, key, progress)
+            there = await chain(trail, conn, key)
+            line = there.line
+            found += await broken_seals(trail, conn, key, there, progress)
         found += differing_seals(made, kept)
         count = select(func.count()).select_from(t.session_events)
         events = (await conn.execute(count)).scalar_one()
-    return Verification(events, made[-1].last_event_id if made else 0, len(made), found)
+    return Verification(events, line[-1].last_event_id if line else 0, len(line), found)
+
+
+async def _numbers_by_hand(trail: Trail, conn: AsyncConnection) -> list[Violation]:
+    """Events above the newest number that was given out: they are neither sealed nor exported."""
+    events, last = trail.tables.session_events.c, await trail.last_number(conn)
+    above = select(events.event_id).where(events.event_id > last).order_by(events.event_id)
+    return [
+        Violation("number", "event", str(event_id), {"newest number given out": last})
+        for event_id in (await conn.execute(above.limit(SHOWN))).scalars()
+    ]
 
 
 async def _unrecorded_prunings(conn: AsyncConnection, t: Tables) -> list[Violation]:

@@ -1,6 +1,7 @@
 """`session-router audit`: whether the trail is whole, its seals, its export, its pruning."""
 
 import asyncio
+import sys
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 
 from session_router.audit import seals
 from session_router.audit.laws import SHOWN
-from session_router.audit.retention import Pruned, prune
+from session_router.audit.retention import Plan, Pruned, is_ahead, plan, prune
 from session_router.audit.seals import Seal
 from session_router.audit.trail import Progress
 from session_router.audit.verification import Verification, verify
@@ -27,6 +28,7 @@ from session_router.cli.options import (
     moment_of,
     settings_of,
 )
+from session_router.errors import InvalidValueError
 from session_router.pseudonyms import ErasureKey
 from session_router.settings import Settings
 from session_router.text import check_free_text
@@ -122,6 +124,12 @@ def prune_(
             "--before", metavar="TIME", help="2026-01-31, or with a time; UTC.", show_default=False
         ),
     ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would go; write nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask about a TIME in the future.")
+    ] = False,
     actor: Actor = None,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
@@ -130,18 +138,63 @@ def prune_(
 
     A story goes whole, when its session does not live and its last event is older than TIME.
     What is removed is recorded in the trail. Where the trail is sealed, a digest of each story
-    stays, and SESSION_ROUTER_ERASURE_KEY is needed.
+    stays, and SESSION_ROUTER_ERASURE_KEY is needed. A TIME in the future, before which all that is
+    over lies, is asked about; where nobody can answer, it takes --yes.
     """
     moment = moment_of(before, "--before")
     assert moment is not None
     actor = check_free_text(actor_or_login(actor), "actor")
     settings = settings_of(database_url)
+    if dry_run:
+        _show_plan(asyncio.run(_plan(settings, moment)), as_json)
+        return
+    if not yes and (planned := asyncio.run(_plan_if_ahead(settings, moment))) is not None:
+        _ask_about_the_future(planned, before)
     with output.progress() as progress:
         done = asyncio.run(_prune(settings, moment, actor, progress))
     if as_json:
         output.show_json(asdict(done) | {"request_id": str(done.request_id)})
     else:
         output.say(f"removed {done.stories} stories, {done.events} event(s)")
+
+
+def _ask_about_the_future(planned: Plan, before: str) -> None:
+    if not sys.stdin.isatty():
+        raise InvalidValueError(
+            f"--before {before!a} lies in the future, so every story that is over would go: "
+            f"{_told(planned)}. Say --yes if that is meant; --dry-run shows it."
+        )
+    output.note(f"{output.escape(before)} lies in the future. Remove {_told(planned)}? [y/N]")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        output.note("nothing was removed")
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def _show_plan(planned: Plan, as_json: bool) -> None:
+    if as_json:
+        times = {name: time and time.isoformat().replace("+00:00", "Z") for name, time in (
+            ("oldest", planned.oldest), ("newest", planned.newest))}  # fmt: skip
+        output.show_json({"stories": planned.stories, "events": planned.events, **times})
+    else:
+        output.say(f"would remove {_told(planned)}")
+
+
+def _told(planned: Plan) -> str:
+    told = f"{planned.stories} stories, {planned.events} event(s)"
+    if planned.oldest is None or planned.newest is None:
+        return told
+    first, last = (output.moment(time, "seconds") for time in (planned.oldest, planned.newest))
+    return f"{told}, from {first} to {last} UTC"
+
+
+async def _plan(settings: Settings, before: datetime) -> Plan:
+    async with opened_trail(settings) as trail:
+        return await plan(trail, before)
+
+
+async def _plan_if_ahead(settings: Settings, before: datetime) -> Plan | None:
+    async with opened_trail(settings) as trail:
+        return await plan(trail, before) if await is_ahead(trail, before) else None
 
 
 async def _verify(
@@ -165,7 +218,7 @@ async def _prune(
 
 async def _seals(settings: Settings) -> list[Seal]:
     async with opened_trail(settings) as trail, trail.snapshot() as conn:
-        return await seals.seals(conn, trail.tables)
+        return await seals.seals(trail, conn)
 
 
 def _show_json(made: list[Seal]) -> None:

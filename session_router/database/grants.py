@@ -1,17 +1,27 @@
 """Roles of least privilege: the GRANTs for who runs the service, who reads, who keeps retention."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from session_router.database.definitions.audit_0003 import ERASE_ARGUMENTS, PRUNE_ARGUMENTS
+from session_router.database.definitions.audit_0006 import LEAVE_ARGUMENTS, SEAL_ARGUMENTS
+from session_router.database.schema import build_tables
 from session_router.errors import InvalidValueError
 
 _ROLE_LIMIT: Final = 63
 
-_RETENTION_FUNCTIONS: Final = (
-    f"prune_trail({PRUNE_ARGUMENTS})",
-    f"erase_events({ERASE_ARGUMENTS})",
-)
+KEEPERS_FUNCTIONS: Final = {
+    "prune_trail": PRUNE_ARGUMENTS,
+    "erase_events": ERASE_ARGUMENTS,
+    "seal_trail": SEAL_ARGUMENTS,
+    "leave_digests": LEAVE_ARGUMENTS,
+}
+"""What runs with its owner's rights and changes the trail or what proves it, by name."""
+
+# The database numbers events, and only an erasure says that one is erased.
+_EVENTS: Final = build_tables(None).session_events
+_GIVEN: Final = ", ".join(c.name for c in _EVENTS.columns if c.name not in ("event_id", "erased"))
+_APPEND: Final = f"INSERT ({_GIVEN})"
 
 # To lock a row for a change is a matter of UPDATE.
 _OF_APP: Final = {
@@ -19,16 +29,14 @@ _OF_APP: Final = {
     "agent_streams": "INSERT, UPDATE, DELETE",
     "workers": "INSERT, UPDATE, DELETE",
     "interrupt_signals": "INSERT, UPDATE, DELETE",
-    "session_events": "INSERT",
+    "session_events": _APPEND,
 }
 # To erase is to end the session first, as the service does.
 _OF_RETENTION: Final = {
     "sessions": "UPDATE, DELETE",
     "agent_streams": "UPDATE, DELETE",
     "interrupt_signals": "INSERT, UPDATE",
-    "session_events": "INSERT",
-    "audit_seals": "INSERT",
-    "pruned_stories": "INSERT",
+    "session_events": _APPEND,
 }
 
 
@@ -36,6 +44,9 @@ def grants(
     schema: str, *, app: str | None = None, reader: str | None = None, retention: str | None = None
 ) -> list[str]:
     """The statements for these roles, for the tables' owner to run after every upgrade.
+
+    One transaction, which takes from each role, and from PUBLIC, all that it has, and gives what
+    it needs: whoever works meanwhile notices nothing.
 
     Args:
         schema: the PostgreSQL schema that holds the tables.
@@ -46,28 +57,43 @@ def grants(
     Raises:
         InvalidValueError: no role is named, or one cannot be a role.
     """
-    made = [
-        statement
-        for role, changes in ((app, _OF_APP), (reader, {}), (retention, _OF_RETENTION))
-        if role is not None
-        for statement in _of_role(schema, _quoted(role), changes, is_retention=role == retention)
-    ]
-    if not made:
+    changes: Sequence[tuple[str | None, Mapping[str, str]]] = (
+        (app, _OF_APP),
+        (reader, {}),
+        (retention, _OF_RETENTION),
+    )
+    given = [(_quoted(role), of_role) for role, of_role in changes if role is not None]
+    if not given:
         raise InvalidValueError("no role is named; give --app, --reader or --retention a role.")
-    return made
+    roles = list(dict.fromkeys(role for role, _ in given))
+    keeper = None if retention is None else _quoted(retention)
+    return [
+        "BEGIN;",
+        *(statement for role in ("PUBLIC", *roles) for statement in _taken(schema, role)),
+        *(statement for role, of_role in given for statement in _granted(schema, role, of_role)),
+        *_kept_from(schema, ", ".join(["PUBLIC", *(role for role in roles if role != keeper)])),
+        "COMMIT;",
+    ]
 
 
-def _of_role(
-    schema: str, role: str, changes: dict[str, str], *, is_retention: bool
-) -> Iterator[str]:
+def _taken(schema: str, role: str) -> Iterator[str]:
+    yield f"REVOKE ALL ON SCHEMA {schema} FROM {role};"
+    yield f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role};"
+    yield f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM {role};"
+    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} REVOKE ALL ON TABLES FROM {role};"
+
+
+def _granted(schema: str, role: str, changes: Mapping[str, str]) -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA {schema} TO {role};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};"
     for table, privileges in changes.items():
         yield f"GRANT {privileges} ON {schema}.{table} TO {role};"
     yield f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role};"
-    if not is_retention:
-        for function in _RETENTION_FUNCTIONS:
-            yield f"REVOKE EXECUTE ON FUNCTION {schema}.{function} FROM {role};"
+
+
+def _kept_from(schema: str, roles: str) -> Iterator[str]:
+    for name, arguments in KEEPERS_FUNCTIONS.items():
+        yield f"REVOKE EXECUTE ON FUNCTION {schema}.{name}({arguments}) FROM {roles};"
 
 
 def _quoted(role: str) -> str:

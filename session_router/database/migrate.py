@@ -15,6 +15,7 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.migration_turns import patiently, take_turn
+from session_router.database.privileges import open_to_everybody
 from session_router.database.schema import VERSION_TABLE, oldest_code_table
 from session_router.database.shape import differences, left_out
 from session_router.database.sqlite_file import no_such_file
@@ -140,7 +141,8 @@ async def check(target: Target) -> list[str]:
     def compare(conn: Connection) -> list[str]:
         found = _standing(conn, target)
         if found.revision == found.newest:
-            return differences(conn, target.schema_name)
+            schema = target.schema_name
+            return differences(conn, schema) + open_to_everybody(conn, schema)
         return [] if found.may_run else [_behind_or_ahead(found)]
 
     if (path := target.missing_file) is not None:

@@ -134,12 +134,30 @@ FORGERIES = {
 }
 
 
+_SHADOWED = _PRUNE.format(s="session_router")
+FORGERIES["our function with types that are printed as ours"] = [
+    "CREATE SCHEMA shadow; CREATE DOMAIN shadow.uuid AS pg_catalog.uuid",
+    (
+        "CREATE FUNCTION session_router.prune_trail(session_uids shadow.uuid[], session_ids text[],"
+        " before timestamp with time zone, run shadow.uuid, asker text) RETURNS void "
+        "LANGUAGE plpgsql SET search_path = shadow, pg_catalog AS "
+        f"$$\nDECLARE\n    removed bigint;\nBEGIN\n    {_SHADOWED};\nEND $$"
+    ),
+    (
+        "SELECT session_router.prune_trail(array_agg(session_uid::shadow.uuid), "
+        "array_agg(session_id), '2999-01-01'::timestamptz, NULL::shadow.uuid, 'me'::text) "
+        f"FROM {EVENTS} WHERE event = 'session_ended'"
+    ),
+]
+
+
 @pytest.mark.parametrize("statements", FORGERIES.values(), ids=FORGERIES)
 async def test_not_even_the_owner_forges_the_call_stack(
     postgres_url: str, statements: list[str]
 ) -> None:
     repository = SQLAlchemySessionRepository.from_url(postgres_url)
     await SessionManager(repository).start_session("chat")
+    await SessionManager(repository).end_session("chat")
     await repository.close()
     before = await rows(postgres_url)
 
@@ -186,4 +204,7 @@ async def test_everybody_may_not_execute_what_passes_the_trigger(postgres_url: s
     assert {row["proname"]: row["public"] for row in found} == {
         "prune_trail": False,
         "erase_events": False,
+        "seal_trail": False,
+        "leave_digests": False,
+        "last_event_number": True,
     }

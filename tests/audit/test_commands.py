@@ -1,5 +1,6 @@
 """`session-router audit`, `sessions erase`, `db grants`: what a person and a script see."""
 
+import io
 import json
 import os
 import subprocess
@@ -121,7 +122,8 @@ def test_what_needs_the_key_says_so(audit: Audit, command: list[str]) -> None:
 def test_sealed_trails_are_verified_and_pruned_with_their_key_only(audit: Audit) -> None:
     audit("audit", "seal")
 
-    for command in (["audit", "verify"], ["audit", "prune", "--before", "2999-01-01"]):
+    prune = ["audit", "prune", "--before", "2999-01-01", "--yes"]
+    for command in (["audit", "verify"], prune):
         for key in (None, "x" * 32):
             done = audit(*command, key=key)
             assert (done.code, "SESSION_ROUTER_ERASURE_KEY" in done.err) == (2, True)
@@ -132,11 +134,57 @@ def test_prune_tells_what_it_removed(audit: Audit) -> None:
     nothing = audit("audit", "prune", "--before", "2000-01-31T12:00:00+01:00")
     assert (nothing.code, nothing.out) == (0, "removed 0 stories, 0 event(s)\n")
 
-    done = audit("audit", "prune", "--before", "2999-01-01", "--actor", "keeper", "--json")
+    ahead = ["audit", "prune", "--before", "2999-01-01"]
+    done = audit(*ahead, "--yes", "--actor", "keeper", "--json")
 
     assert (done.json["stories"], done.json["events"]) == (1, 2)
     assert audit("events", "ended").code == 1
     assert audit("audit", "verify").code == 0
+
+
+def test_a_dry_run_shows_what_would_go_and_writes_nothing(audit: Audit) -> None:
+    ahead = ["audit", "prune", "--before", "2999-01-01", "--dry-run"]
+    before = audit("events", "ended", "--json").json_lines
+
+    told = audit(*ahead)
+    as_json = audit(*ahead, "--json")
+    nothing = audit("audit", "prune", "--before", "2000-01-01", "--dry-run", "--json")
+
+    assert (told.code, told.out.startswith("would remove 1 stories, 2 event(s), from ")) == (
+        0,
+        True,
+    )
+    assert as_json.json == {
+        "stories": 1,
+        "events": 2,
+        "oldest": before[0]["occurred_at"],
+        "newest": before[-1]["occurred_at"],
+    }
+    assert nothing.json == {"stories": 0, "events": 0, "oldest": None, "newest": None}
+    assert audit("events", "ended", "--json").json_lines == before
+
+
+def test_a_time_in_the_future_is_asked_about(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = ["audit", "prune", "--before", "2999-01-01"]
+
+    refused = audit(*ahead)
+    assert (refused.code, "1 stories, 2 event(s)" in refused.err) == (2, True)
+    assert "--yes" in refused.err
+
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    declined = audit(*ahead)
+    assert (declined.code, "nothing was removed" in declined.err) == (2, True)
+    assert audit("events", "ended").code == 0
+
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert audit(*ahead).out == "removed 1 stories, 2 event(s)\n"
+
+
+class Terminal(io.StringIO):
+    """Somebody who answers."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.mark.parametrize("option", ["--before", "--since", "--until"])
@@ -231,7 +279,8 @@ def test_grants_are_printed_for_postgresql_alone(audit: Audit) -> None:
         assert (done.code, "SQLite has no roles" in done.err) == (2, True)
         return
     assert done.code == 0
-    assert 'GRANT INSERT ON session_router.session_events TO "app";' in done.out
+    assert 'ON session_router.session_events TO "app";' in done.out
+    assert "event_id" not in done.out
     assert 'GRANT USAGE ON SCHEMA session_router TO "audit or";' in done.out
     assert audit("db", "grants").code == 2
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -17,7 +17,9 @@ from session_router.audit.seals import seal
 from session_router.audit.trail import Trail
 from session_router.audit.verification import verify
 from session_router.database import migrate
-from session_router.database.grants import grants
+from session_router.database.definitions.audit_0003 import PRUNE_ARGUMENTS
+from session_router.database.definitions.audit_0006 import SEAL_ARGUMENTS
+from session_router.database.grants import KEEPERS_FUNCTIONS, grants
 from session_router.database.migrate import Target
 from session_router.errors import InvalidValueError
 from session_router.pseudonyms import ErasureKey
@@ -120,6 +122,19 @@ CHANGES = (
 RETENTION = (
     f"SELECT {S}.prune_trail('{{}}', '{{}}', now(), gen_random_uuid(), 'me')",
     f"SELECT {S}.erase_events('{{}}', 'x', '{{}}', '{{}}', '{{}}', gen_random_uuid(), 'me')",
+    f"SELECT {S}.seal_trail(1, 1, 1, 1, 'x', 'x', 'x', now())",
+    f"SELECT {S}.leave_digests('{{}}', '{{}}', '{{}}', '{{}}', '{{}}', gen_random_uuid())",
+)
+_EVENT = "session_id, session_uid, event) VALUES"
+_VALUES = "'s', gen_random_uuid(), 'session_started')"
+FORGERIES = (
+    f"INSERT INTO {S}.session_events (event_id, {_EVENT} (4611686018427387904, {_VALUES}",
+    f"INSERT INTO {S}.session_events (event_id, {_EVENT} (-1, {_VALUES}",
+    f"INSERT INTO {S}.session_events (erased, {_EVENT} (true, {_VALUES}",
+    f"INSERT INTO {S}.audit_seals DEFAULT VALUES",
+    f"INSERT INTO {S}.pruned_stories DEFAULT VALUES",
+    f"SELECT setval('{S}.session_events_event_id_seq', 1)",
+    f"SELECT nextval('{S}.session_events_event_id_seq')",
 )
 
 
@@ -127,7 +142,7 @@ async def test_the_app_does_all_that_the_service_does_and_no_more(roles: Roles) 
     await live_through_everything(roles.app)
     assert await migrate.check(Target(roles.app)) == []
 
-    await refused(roles.app, *CHANGES, *RETENTION, f"INSERT INTO {S}.audit_seals DEFAULT VALUES")
+    await refused(roles.app, *CHANGES, *RETENTION, *FORGERIES)
 
 
 async def test_the_reader_reads_and_verifies_and_changes_nothing(roles: Roles) -> None:
@@ -162,7 +177,119 @@ async def test_retention_seals_prunes_and_erases_and_changes_nothing_by_hand(
             assert (await verify(trail, key)).violations == []
         await manager.shutdown()
 
-    await refused(roles.retention, *CHANGES, f"INSERT INTO {S}.workers DEFAULT VALUES")
+    await refused(roles.retention, *CHANGES, *FORGERIES, f"INSERT INTO {S}.workers DEFAULT VALUES")
+
+
+UNFIT = {
+    "a range that is not there": "1, 1, 99, 1",
+    "another number of events": "1, 1, 2, 1",
+    "a range that begins behind others": "1, 2, 2, 1",
+    "no number": "0, 1, 2, 2",
+    "nothing": "NULL, NULL, NULL, NULL",
+}
+
+
+@pytest.mark.parametrize("values", UNFIT.values(), ids=UNFIT)
+async def test_retention_makes_no_seal_that_does_not_fit_the_trail(
+    roles: Roles, values: str
+) -> None:
+    async with repository_of(roles.owner) as repository:
+        await SessionManager(repository).start_session("s")
+        await SessionManager(repository).end_session("s")
+    digests = "repeat('0', 64), repeat('0', 64), repeat('0', 16), now()"
+    with pytest.raises(asyncpg.CheckViolationError, match="does not fit the trail"):
+        await execute(roles.retention, f"SELECT {S}.seal_trail({values}, {digests})")
+
+
+async def test_retention_leaves_no_digest_of_what_is_not_there(
+    roles: Roles, key: ErasureKey
+) -> None:
+    async with repository_of(roles.owner) as repository, Trail.opened(roles.retention) as trail:
+        await SessionManager(repository).start_session("s")
+        [event] = await repository.list_events("s")
+        await seal(trail, key)
+    for uid, events in ((event.session_uid, 2), (UUID(int=1), 1)):
+        with pytest.raises(asyncpg.CheckViolationError, match="refused"):
+            await execute(
+                roles.retention,
+                f"SELECT {S}.leave_digests(ARRAY[1], ARRAY['s'], ARRAY['{uid}'::uuid], "
+                f"ARRAY[{events}], ARRAY[repeat('0', 64)], gen_random_uuid())",
+            )
+
+
+TOO_MUCH = (
+    f"GRANT ALL ON ALL TABLES IN SCHEMA {S} TO {{}}",
+    f"GRANT ALL ON ALL SEQUENCES IN SCHEMA {S} TO {{}}",
+    f"GRANT ALL ON ALL FUNCTIONS IN SCHEMA {S} TO {{}}",
+    f"GRANT INSERT (event_id), UPDATE (actor) ON {S}.session_events TO {{}}",
+    f"GRANT ALL ON SCHEMA {S} TO {{}}",
+    f"ALTER DEFAULT PRIVILEGES IN SCHEMA {S} GRANT ALL ON TABLES TO {{}}",
+)
+
+
+async def test_grants_bring_down_roles_that_had_too_much(roles: Roles) -> None:
+    database = make_url(roles.owner).database
+    names = {name: f'{name} "of" {database}' for name in NAMES}
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names.values()]
+    before = await privileges(roles.owner)
+    everything = [grant.format(role) for role in (*quoted, "PUBLIC") for grant in TOO_MUCH]
+    await execute(roles.owner, *everything, "SELECT 1")
+    assert await privileges(roles.owner) != before
+
+    for _ in range(2):
+        await execute(roles.owner, *grants(S, **names), "SELECT 1")
+        assert await privileges(roles.owner) == before
+    await execute(roles.owner, f"CREATE TABLE {S}.later (x int)", "SELECT 1")
+    await refused(roles.app, f"SELECT * FROM {S}.later", *CHANGES, *RETENTION, *FORGERIES)
+
+
+async def privileges(url: str) -> list[tuple[object, ...]]:
+    """Who may do what in the schema: all that there is about rights."""
+    found = await execute(
+        url,
+        "SELECT 'schema', privilege_type, grantee::regrole::text FROM pg_namespace n, "
+        f"aclexplode(nspacl) WHERE nspname = '{S}' "
+        "UNION ALL SELECT relname, privilege_type, grantee::regrole::text FROM pg_class, "
+        f"aclexplode(relacl) WHERE relnamespace = '{S}'::regnamespace "
+        "UNION ALL SELECT relname || attname, privilege_type, grantee::regrole::text "
+        "FROM pg_attribute JOIN pg_class c ON c.oid = attrelid, aclexplode(attacl) "
+        f"WHERE relnamespace = '{S}'::regnamespace "
+        "UNION ALL SELECT proname, privilege_type, grantee::regrole::text FROM pg_proc, "
+        f"aclexplode(proacl) WHERE pronamespace = '{S}'::regnamespace "
+        "ORDER BY 1, 2, 3",
+    )
+    return [tuple(row) for row in found if row[2] != "-" or row[1] != "EXECUTE"]
+
+
+async def test_check_tells_what_everybody_may_do_after_a_restore_without_rights(
+    roles: Roles,
+) -> None:
+    """A restore that leaves the rights out leaves new functions to PUBLIC, as PostgreSQL does."""
+    target = Target(roles.owner)
+    assert await migrate.check(target) == []
+    functions = [f"prune_trail({PRUNE_ARGUMENTS})", f"seal_trail({SEAL_ARGUMENTS})"]
+    for function in functions:
+        await execute(roles.owner, f"GRANT EXECUTE ON FUNCTION {S}.{function} TO PUBLIC")
+    await execute(roles.owner, f"GRANT INSERT, DELETE ON {S}.session_events TO PUBLIC")
+
+    found = await migrate.check(target)
+
+    assert len(found) == 3
+    remedies = [each.partition("take that away: ")[2].partition("; ")[0] for each in found]
+    await execute(roles.owner, *remedies, "SELECT 1")
+    assert await migrate.check(target) == []
+    await execute(roles.owner, f"GRANT EXECUTE ON FUNCTION {S}.{functions[0]} TO PUBLIC")
+    assert len(await migrate.check(target)) == 1
+    database = make_url(roles.owner).database
+    names = {name: f'{name} "of" {database}' for name in NAMES}
+    await execute(roles.owner, *grants(S, **names), "SELECT 1")
+    assert await migrate.check(target) == []
+
+
+async def test_nobody_is_everybody_where_the_owner_alone_may_enter(postgres_url: str) -> None:
+    for name, arguments in KEEPERS_FUNCTIONS.items():
+        await execute(postgres_url, f"GRANT EXECUTE ON FUNCTION {S}.{name}({arguments}) TO PUBLIC")
+    assert await migrate.check(Target(postgres_url)) == []
 
 
 async def test_retention_does_not_prune_what_lives_or_is_young(roles: Roles) -> None:

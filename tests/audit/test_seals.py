@@ -1,7 +1,9 @@
 """Seals: what the laws cannot see, a story that is gone or was told otherwise, they do."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -17,11 +19,14 @@ from session_router import (
 )
 from session_router.audit import seals
 from session_router.audit import trail as trails
+from session_router.audit.erasure import erase
+from session_router.audit.retention import prune
 from session_router.audit.seals import Seal, seal
 from session_router.audit.trail import Trail
 from session_router.audit.verification import verify
 from session_router.pseudonyms import ErasureKey
-from tests.audit.conftest import tamper
+from tests.audit.conftest import KEY, tamper
+from tests.support.by_hand import execute
 
 EVENTS = "session_router.session_events"
 SEALS = "session_router.audit_seals"
@@ -107,6 +112,155 @@ async def test_what_was_changed_by_hand_is_found(
     await tamper(database_url, statement)
 
     assert await laws_told(trail, key) == ["seal"]
+
+
+def forged(seal_id: int, **values: object) -> str:
+    """An INSERT of a seal that nobody made, which looks like one."""
+    row = {
+        "seal_id": seal_id,
+        "first_event_id": 1,
+        "last_event_id": 1,
+        "events": 1,
+        "digest": "0" * 64,
+        "chain": "1" * 64,
+        "key_id": "deadbeefdeadbeef",
+        "sealed_at": "2020-01-01 00:00:00.000000",
+    } | values
+    return f"INSERT INTO {SEALS} ({', '.join(row)}) VALUES ({', '.join(map(repr, row.values()))})"
+
+
+FORGED = {
+    "of another key": forged(2),
+    "of our key": forged(2, key_id=ErasureKey(KEY).key_id),
+    "with a number that ends the counting": forged(2**63 - 1),
+    "before all others": forged(0),
+    "over all that is to come": forged(2, last_event_id=2**62),
+}
+
+
+@pytest.mark.parametrize("statement", FORGED.values(), ids=FORGED)
+async def test_a_forged_seal_ends_neither_sealing_nor_pruning_nor_erasure(
+    stories: SQLAlchemySessionRepository,
+    trail: Trail,
+    key: ErasureKey,
+    database_url: str,
+    statement: str,
+) -> None:
+    [first] = await seal(trail, key)
+    await execute(database_url, statement)
+    await SessionManager(stories).start_session("more")
+
+    [fresh] = await seal(trail, key)
+
+    assert fresh.first_event_id == first.last_event_id + 1
+    assert await seal(trail, key) == []
+    assert await erase(trail, "over", key) is not None
+    assert (await prune(trail, datetime.now(UTC) + timedelta(seconds=5), key)).stories == 1
+    found = await verify(trail, key)
+    assert [violation.law for violation in found.violations] == ["seal"]
+    assert "forged" in str(found.violations[0])
+    assert (found.seals, found.sealed_until) == (2, fresh.last_event_id)
+
+
+async def test_a_forged_seal_before_the_first_one_is_passed_over(
+    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, database_url: str
+) -> None:
+    await execute(database_url, forged(1, digest="x", chain="x"))
+
+    assert await erase(trail, "over", key) is not None
+    [made] = await seal(trail, key)
+
+    assert (made.seal_id, made.first_event_id) == (2, 1)
+    assert await laws_told(trail, key) == ["seal"]
+
+
+async def test_after_a_seal_that_was_changed_the_others_hold(
+    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, database_url: str
+) -> None:
+    for name in ("one", "two"):
+        await seal(trail, key)
+        await SessionManager(stories).start_session(name)
+    await seal(trail, key)
+    await tamper(database_url, f"UPDATE {SEALS} SET events = 99 WHERE seal_id = 2")
+    await SessionManager(stories).start_session("three")
+
+    [fresh] = await seal(trail, key)
+
+    assert fresh.seal_id == 4
+    [violation] = (await verify(trail, key)).violations
+    assert (violation.law, violation.id.split()[0]) == ("seal", "2")
+
+
+async def test_numbers_that_were_never_given_out_are_not_sealed(
+    postgres_url: str, key: ErasureKey
+) -> None:
+    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    manager = SessionManager(repository)
+    await manager.start_session("a")
+    async with Trail.opened(postgres_url) as trail:
+        await seal(trail, key)
+        await execute(
+            postgres_url,
+            f"INSERT INTO {EVENTS} (event_id, session_id, session_uid, event) SELECT {2**62}, "
+            f"session_id, session_uid, 'interrupt_requested' FROM {EVENTS} WHERE event_id = 1",
+        )
+        assert await seal(trail, key) == []
+
+        await manager.start_session("b")
+        [made] = await seal(trail, key)
+
+        assert (made.first_event_id, made.last_event_id) == (2, 2)
+        [violation] = (await verify(trail, key)).violations
+        assert (violation.law, violation.id) == ("number", str(2**62))
+    await repository.close()
+
+
+async def test_a_seal_that_ends_above_the_numbers_given_out_is_passed_over(
+    postgres_url: str, key: ErasureKey
+) -> None:
+    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    manager = SessionManager(repository)
+    await manager.start_session("a")
+    sequence = f"{EVENTS}_event_id_seq"
+    async with Trail.opened(postgres_url) as trail:
+        [first] = await seal(trail, key)
+        await execute(
+            postgres_url,
+            f"SELECT setval('{sequence}', {2**62} - 1)",
+            f"INSERT INTO {EVENTS} (session_id, session_uid, event) SELECT "
+            f"session_id, session_uid, 'interrupt_requested' FROM {EVENTS} WHERE event_id = 1",
+            "SELECT 1",
+        )
+        [above] = await seal(trail, key)
+        await execute(postgres_url, f"SELECT setval('{sequence}', 1)")
+        await manager.start_session("b")
+
+        [made] = await seal(trail, key)
+
+        assert (first.seal_id, above.seal_id, made.seal_id) == (1, 2, 3)
+        assert (made.first_event_id, made.last_event_id) == (2, 2)
+        assert await laws_told(trail, key) == ["number", "seal"]
+    await repository.close()
+
+
+async def test_what_is_said_to_be_pruned_and_is_there_stays(
+    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, database_url: str
+) -> None:
+    await seal(trail, key)
+    uid = "(SELECT session_uid FROM session_router.session_events WHERE event_id = 1)"
+    await execute(
+        database_url,
+        "INSERT INTO session_router.pruned_stories (seal_id, session_uid, events, digest, "
+        f"request_id) VALUES (1, {uid}, 1, 'x', '{UUID(int=1)}')",
+    )
+    await SessionManager(stories).start_session("brief")
+    await SessionManager(stories).end_session("brief")
+
+    done = await prune(trail, datetime.now(UTC) + timedelta(seconds=5), key)
+
+    assert done.stories == 1
+    assert await stories.list_events("over")
+    assert await laws_told(trail, key) == ["pruning"]
 
 
 async def test_seals_that_are_gone_are_missed_by_the_kept_ones(

@@ -10,6 +10,7 @@ from typing import Final
 
 from session_router.database.definitions import (
     audit_0003,
+    audit_0006,
     pinned_0005,
     reports_0005,
 )
@@ -22,6 +23,7 @@ _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] =
     pinned_0005.made_by_0005,
     audit_0003.made_by_0003,
     reports_0005.reports,
+    audit_0006.made_by_0006,
 )
 
 
