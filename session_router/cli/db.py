@@ -11,7 +11,7 @@ import typer
 from session_router.cli import output
 from session_router.cli.exit_codes import ExitCode
 from session_router.cli.grants import grants
-from session_router.cli.options import DatabaseUrl, Json, settings_of, target_of
+from session_router.cli.options import DatabaseUrl, Json, actor_or_login, settings_of, target_of
 from session_router.database import migrate
 from session_router.database.migrate import Standing, Target
 
@@ -42,12 +42,23 @@ def downgrade(
             metavar="REVISION", help="See 'db history'; base: before the first.", show_default=False
         ),
     ],
+    discard_audit: Annotated[
+        bool,
+        typer.Option("--discard-audit", help="Give up seals, and records of erasure and pruning."),
+    ] = False,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Take the tables back to REVISION. What newer revisions added is lost."""
+    """Take the tables back to REVISION. What newer revisions added is lost.
+
+    Below 0003 there is no audit. While seals, erasures or prunings are recorded, the way there
+    takes --discard-audit; the trail tells of it by the story of session 'audit-discarded'.
+    """
     target = target_of(settings_of(database_url))
-    _move(target, migrate.downgrade(target, revision), as_json)
+    going_down = migrate.downgrade(
+        target, revision, discard_audit=discard_audit, actor=actor_or_login(None)
+    )
+    _move(target, going_down, as_json)
 
 
 @app.command()

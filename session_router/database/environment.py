@@ -9,6 +9,7 @@ from alembic.script import Script
 from sqlalchemy import Connection, delete, exists, insert, literal, select, text
 from sqlalchemy.schema import CreateTable, DropTable
 
+from session_router.database.discarding import guard, tell
 from session_router.database.migration_turns import LOCK_TIMEOUT
 from session_router.database.schema import (
     OLDEST_CODE_TABLE,
@@ -58,6 +59,9 @@ def configure_offline(target: Target) -> None:
                 context.execute(setting)
             if context.get_starting_revision_argument() in (None, "base"):
                 context.execute(f"CREATE SCHEMA IF NOT EXISTS {target.schema_name}")
+        if context.config.attributes.get("guard"):
+            for statement in guard(url.get_backend_name(), target.schema_name):
+                context.execute(statement)
         context.run_migrations()
 
 
@@ -68,7 +72,7 @@ def _options(target: Target) -> dict[str, Any]:
         "version_table_schema": target.schema_name,
         "transactional_ddl": True,
         "transaction_per_migration": True,
-        "on_version_apply": _write_oldest_code,
+        "on_version_apply": [_write_oldest_code, _tell_what_is_discarded],
         "include_object": _is_of_the_metadata,
     }
 
@@ -78,6 +82,12 @@ def _is_of_the_metadata(
 ) -> bool:
     """For Alembic's autogenerate: one table is written by the runs themselves, as its own is."""
     return name != OLDEST_CODE_TABLE
+
+
+def _tell_what_is_discarded(
+    *, ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object
+) -> None:
+    tell(ctx, step, context.config.attributes.get("discarded"))
 
 
 def _write_oldest_code(

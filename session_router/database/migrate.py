@@ -14,6 +14,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router.database import discarding
 from session_router.database.migration_turns import patiently, take_turn
 from session_router.database.privileges import open_to_everybody
 from session_router.database.schema import VERSION_TABLE, oldest_code_table
@@ -93,11 +94,29 @@ async def upgrade(target: Target, revision: str = "head") -> None:
     await _migrate(target, command.upgrade, revision)
 
 
-async def downgrade(target: Target, revision: str) -> None:
-    """Take the database back to `revision` (`base`: before the first). Raises as `upgrade`."""
+async def downgrade(
+    target: Target, revision: str, *, discard_audit: bool = False, actor: str | None = None
+) -> None:
+    """Take the database back to `revision` (`base`: before the first).
+
+    Args:
+        discard_audit: whether seals and the records of erasures and prunings may be lost, which
+            no revision below the audit's can keep; the trail tells of it.
+        actor: who wants that.
+
+    Raises:
+        InvalidValueError: something would be lost, and may not. Else as `upgrade`.
+    """
+
+    def agree(conn: Connection, config: Config) -> None:
+        if _is_below_the_audit(revision):
+            config.attributes["discarded"] = discarding.agreed(
+                conn, target.schema_name, is_meant=discard_audit, actor=actor
+            )
+
     if (path := target.missing_file) is not None:
         raise SchemaError(no_such_file(path))
-    await _migrate(target, command.downgrade, revision)
+    await _migrate(target, command.downgrade, revision, agree)
 
 
 async def current(target: Target) -> str | None:
@@ -169,13 +188,22 @@ async def sql(target: Target, revisions: str = "head") -> str:
     """
     output = io.StringIO()
     config = _config(target, output)
-    move = command.downgrade if _goes_down(revisions) else command.upgrade
+    move = command.upgrade
+    if _goes_down(revisions):
+        move = command.downgrade
+        start, _, end = revisions.partition(":")
+        config.attributes["guard"] = _is_below_the_audit(end) and not _is_below_the_audit(start)
     # Alembic's environment keeps its state in a module, so another task must not come between.
     await asyncio.to_thread(_run, move, config, revisions, sql=True)
     return output.getvalue()
 
 
-async def _migrate(target: Target, move: Move, revision: str) -> None:
+async def _migrate(
+    target: Target,
+    move: Move,
+    revision: str,
+    prepare: Callable[[Connection, Config], None] = lambda _conn, _config: None,
+) -> None:
     config = _config(target)
 
     def run(conn: Connection) -> None:
@@ -187,11 +215,13 @@ async def _migrate(target: Target, move: Move, revision: str) -> None:
         raise _no_such(revision, "it is not in the history")
     async with target.connected(writes=True) as conn:
         if target.schema_name is None:
+            await conn.run_sync(prepare, config)
             await conn.run_sync(run)
             return
         await _refuse_read_only(conn)
         await take_turn(conn, f"{target.schema_name}.{VERSION_TABLE}")
         await _create_schema(conn, target.schema_name)
+        await conn.run_sync(prepare, config)
         await patiently(lambda: conn.run_sync(run), conn, target.schema_name)
 
 
@@ -263,6 +293,11 @@ def _behind_or_ahead(found: Standing) -> str:
 def _known() -> list[str]:
     """The revisions that this version knows, newest first."""
     return [step.revision for step in history()]
+
+
+def _is_below_the_audit(revision: str) -> bool:
+    order = ["base", *reversed(_known()), "head"]
+    return revision in order[: order.index(discarding.FIRST_WITH_AUDIT)]
 
 
 def _goes_down(revisions: str) -> bool:
