@@ -26,12 +26,14 @@ oldest_code = "0001"
 def upgrade() -> None:
     context = op.get_context()
     schema = context.version_table_schema
+    if schema is None:
+        return
     for made in made_by_0006(context.dialect.name, schema):
-        _execute(made)
-    if schema is not None:
-        # A new function may be executed by PUBLIC: these two run with their owner's rights.
-        for function in (f"seal_trail({SEAL_ARGUMENTS})", f"leave_digests({LEAVE_ARGUMENTS})"):
-            op.execute(f"REVOKE EXECUTE ON FUNCTION {schema}.{function} FROM PUBLIC")
+        if "FUNCTION" in made.drop:
+            _put_in_place(made)
+    # A new function may be executed by PUBLIC: these two run with their owner's rights.
+    for function in (f"seal_trail({SEAL_ARGUMENTS})", f"leave_digests({LEAVE_ARGUMENTS})"):
+        op.execute(f"REVOKE EXECUTE ON FUNCTION {schema}.{function} FROM PUBLIC")
 
 
 def downgrade() -> None:
@@ -39,10 +41,11 @@ def downgrade() -> None:
     if schema is None:
         return
     for made in replaced_functions(schema):
-        _execute(made)
+        _put_in_place(made)
     for made in reversed(new_functions(schema)):
         op.execute(made.drop)
 
 
-def _execute(made: Definition) -> None:
-    op.execute(sa.text(made.create.replace(":", "\\:")))
+def _put_in_place(made: Definition) -> None:
+    statement = made.create.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
+    op.execute(sa.text(statement.replace(":", "\\:")))

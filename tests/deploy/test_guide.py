@@ -16,8 +16,13 @@ import yaml
 from sqlalchemy import make_url
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
+from session_router.audit.erasure import erase
+from session_router.audit.seals import seal
+from session_router.audit.trail import Trail
+from session_router.audit.verification import verify
 from session_router.database import migrate
 from session_router.database.migrate import Target
+from session_router.pseudonyms import ErasureKey
 from session_router.settings import Settings
 from tests.cli.program import Program
 from tests.support.databases import PostgresDatabases
@@ -43,8 +48,8 @@ def database(postgres: PostgresDatabases) -> Iterator[str]:
     """An empty database, on a server that has none of the guide's roles."""
     with postgres.fresh(empty=True) as url:
         yield url
-        run_script(url, "DROP OWNED BY session_router_worker, session_router_owner;")
-        run_script(url, "DROP ROLE session_router_worker, session_router_owner;")
+        roles = "session_router_worker, session_router_retention, session_router_owner"
+        run_script(url, f"DROP OWNED BY {roles}; DROP ROLE {roles};")
 
 
 def signed_in(url: str, role: str) -> str:
@@ -53,10 +58,23 @@ def signed_in(url: str, role: str) -> str:
     )
 
 
-async def test_the_roles_have_the_rights_that_they_need_and_no_more(database: str) -> None:
+async def granted(program: Program, database: str) -> None:
+    """Run what the guide has the owner run after an upgrade."""
+    [printing] = [block for block in blocks("sh") if "db grants" in block]
+    command = printing.splitlines()[0].partition(" >")[0]
+    owner = signed_in(database, "session_router_owner")
+    done = await program.call(*shlex.split(command)[1:], "--database-url", owner)
+    assert done.code == 0
+    run_script(owner, done.out)
+
+
+async def test_the_roles_have_the_rights_that_they_need_and_no_more(
+    database: str, program: Program
+) -> None:
     [roles] = blocks("sql")
     run_script(database, roles)
     await migrate.upgrade(Target(signed_in(database, "session_router_owner")))
+    await granted(program, database)
 
     url = signed_in(database, "session_router_worker")
     assert await migrate.check(Target(url)) == []
@@ -68,8 +86,45 @@ async def test_the_roles_have_the_rights_that_they_need_and_no_more(database: st
         await manager.end_session("s")
         await manager.expire_old_sessions()
     await repository.close()
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await query(url, "DROP TABLE session_router.session_events")
+    for forbidden in (
+        "DROP TABLE session_router.session_events",
+        "DELETE FROM session_router.session_events",
+        "INSERT INTO session_router.session_events (event_id) VALUES (4611686018427387904)",
+        "INSERT INTO session_router.audit_seals (seal_id) VALUES (1)",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await query(url, forbidden)
+    async with Trail.opened(signed_in(database, "session_router_retention")) as trail:
+        key = ErasureKey("an erasure key of the guide's reader")
+        assert await seal(trail, key)
+        assert await erase(trail, "s", key) is not None
+        assert (await verify(trail, key)).violations == []
+
+
+async def test_roles_that_were_given_everything_are_brought_down(
+    database: str, program: Program
+) -> None:
+    [roles] = blocks("sql")
+    run_script(database, roles)
+    run_script(
+        database,
+        "ALTER DEFAULT PRIVILEGES FOR ROLE session_router_owner IN SCHEMA session_router "
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO session_router_worker;",
+    )
+    owner = signed_in(database, "session_router_owner")
+    await migrate.upgrade(Target(owner))
+    await granted(program, database)
+    await query(owner, "CREATE TABLE session_router.later ()")
+
+    url = signed_in(database, "session_router_worker")
+    for forbidden in (
+        "SELECT FROM session_router.later",
+        "DELETE FROM session_router.session_events",
+        "DELETE FROM session_router.session_router_version",
+        "INSERT INTO session_router.audit_seals (seal_id) VALUES (1)",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await query(url, forbidden)
 
 
 def test_every_command_and_every_setting_exists(program: Program) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from session_router.database.definitions import (
-    audit_0003,
     audit_0006,
     pinned_0005,
     reports_0005,
@@ -21,9 +20,8 @@ __all__ = ["Definition", "definitions"]
 # From a dialect's name and a schema (None on SQLite) to the objects there.
 _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] = (
     pinned_0005.made_by_0005,
-    audit_0003.made_by_0003,
-    reports_0005.reports,
     audit_0006.made_by_0006,
+    reports_0005.reports,
 )
 
 

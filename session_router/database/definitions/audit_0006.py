@@ -131,10 +131,21 @@ END $$"""
 
 
 def made_by_0006(dialect: str, schema: str | None) -> Sequence[Definition]:
-    """The functions of revision 0006: three in the place of those of 0003, and new ones."""
+    """The audit's functions and triggers since revision 0006; SQLite has those of 0003."""
+    older = made_by_0003(dialect, schema)
     if schema is None:
-        return []
-    return [*_in_place_of_older_ones(schema), *new_functions(schema)]
+        return older
+    functions = replaced_functions(schema)
+    return [
+        *(_changed(made, schema) for made in functions),
+        *new_functions(schema),
+        *(made for made in older if made not in functions),
+    ]
+
+
+def replaced_functions(schema: str) -> list[Definition]:
+    """The functions of 0003 that 0006 replaces, as they were."""
+    return [made for made in made_by_0003("postgresql", schema) if "FUNCTION" in made.drop]
 
 
 def new_functions(schema: str) -> list[Definition]:
@@ -150,23 +161,10 @@ def new_functions(schema: str) -> list[Definition]:
     ]
 
 
-def replaced_functions(schema: str) -> list[Definition]:
-    """The functions of 0003 that 0006 replaces, as they were."""
-    return [
-        replace(made, create=_or_replace(made.create))
-        for made in made_by_0003("postgresql", schema)
-        if "FUNCTION" in made.drop
-    ]
-
-
-def _in_place_of_older_ones(schema: str) -> list[Definition]:
-    refusing = _function(schema, "refuse_change", _REFUSING_FUNCTION, "")
-    return [
-        replace(refusing, create=_or_replace(refusing.create))
-        if made.name == refusing.name
-        else replace(made, create=made.create.replace(_PINNED_BEFORE, _PINNED))
-        for made in replaced_functions(schema)
-    ]
+def _changed(made: Definition, schema: str) -> Definition:
+    if made.name == "refuse_change":
+        return _function(schema, made.name, _REFUSING_FUNCTION, "")
+    return replace(made, create=made.create.replace(_PINNED_BEFORE, _PINNED))
 
 
 def _function(schema: str, name: str, template: str, arguments: str) -> Definition:
@@ -184,7 +182,3 @@ def _function(schema: str, name: str, template: str, arguments: str) -> Definiti
         template.format(**words).strip(),
         f"DROP FUNCTION IF EXISTS {schema}.{name}({arguments})",
     )
-
-
-def _or_replace(create: str) -> str:
-    return create.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
