@@ -84,12 +84,16 @@ class DeadlineExceededError(SessionRouterError, TimeoutError):
         )
 
     @classmethod
-    def not_begun(cls, deadline_sec: float) -> Self:
-        """The error of an operation that had not begun by then, or had been rolled back."""
+    def nothing_done(cls, deadline_sec: float, met: ContentionError | None) -> Self:
+        """The error of an operation that had not begun by then, or had been rolled back.
+
+        Args:
+            met: what its last attempt met; None where it had found no connection.
+        """
+        why = f"other transactions were in its way ({met})" if met else "it found no connection"
         error = cls(
-            f"the operation found no connection, or its rows held by other transactions, for "
-            f"{deadline_sec:g} s and was given up; nothing was written. Try again later, end the "
-            "transaction that holds the rows, or raise the deadline."
+            f"the operation was given up after {deadline_sec:g} s, as {why}; nothing was written. "
+            "Try again later, end what holds its rows, or raise the deadline."
         )
         error.nothing_written = True
         return error

@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 _LANES: Final = 2
 _BATCH_LIMIT: Final = 500
 _QUEUE_LIMIT: Final = 10_000
+_GRACE_SEC: Final = 0.25
+"""Who carries an item out has the same deadline, and can say whether anything was written."""
 
 
 class Postponed(Enum):
@@ -46,7 +48,8 @@ class GroupCommit(Generic[Item, Result]):
             order; `Postponed.ALONE` for one that it left out, since somebody holds its rows or it
             is no common case. An error means that nothing of the batch was written, unless it
             says that the outcome is unknown.
-        alone: carries out one item that its batch could not, however long it has to wait.
+        alone: carries out one item that its batch could not, by a time of the event loop's
+            clock; until then it may wait for others.
         key: what an item is about.
         deadline_sec: how long a caller waits, in seconds.
         lanes: how many batches may be under way at once.
@@ -57,7 +60,7 @@ class GroupCommit(Generic[Item, Result]):
     def __init__(
         self,
         commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Postponed]]],
-        alone: Callable[[Item], Awaitable[Result]],
+        alone: Callable[[Item, float], Awaitable[Result]],
         key: Callable[[Item], Hashable],
         deadline_sec: float,
         *,
@@ -96,14 +99,15 @@ class GroupCommit(Generic[Item, Result]):
             )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        lane.append((item, future))
+        deadline = loop.time() + self._deadline_sec
+        lane.append((item, future, deadline))
         self._wake(number)
         # A tenth of a touch less than with `asyncio.timeout`.
-        deadline = loop.call_later(self._deadline_sec, self._give_up, future)
+        end = loop.call_at(deadline + _GRACE_SEC, self._give_up, future)
         try:
             return await future
         finally:
-            deadline.cancel()
+            end.cancel()
 
     async def close(self) -> None:
         """Wait until all that was submitted has been carried out, or has failed."""
@@ -147,12 +151,12 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _carry_out(self, batch: "list[_Entry[Item, Result]]") -> None:
         try:
-            results = await self._commit([item for item, _ in batch])
+            results = await self._commit([item for item, _, _ in batch])
         except Exception as error:  # whatever a batch meets, its callers are told
             self._fail(batch, error)
             return
         except BaseException:  # this task ends, and with it the hope of an answer
-            for _, future in batch:
+            for _, future, _ in batch:
                 future.cancel()
             raise
         for entry, result in zip(batch, results, strict=True):
@@ -173,18 +177,20 @@ class GroupCommit(Generic[Item, Result]):
                 entry[1].set_exception(_own(error))
 
     def _send_alone(self, entry: "_Entry[Item, Result]") -> None:
-        _, future = entry
+        _, future, _ = entry
         task = self._spawn(self._carry_out_alone(*entry))
         # Cancelled before its first step it could not do that itself.
         task.add_done_callback(lambda _: future.done() or future.cancel())
         # A caller that went away, or was told that it took too long, waits for nothing more.
         future.add_done_callback(lambda _: task.cancel())
 
-    async def _carry_out_alone(self, item: Item, future: "asyncio.Future[Result]") -> None:
+    async def _carry_out_alone(
+        self, item: Item, future: "asyncio.Future[Result]", deadline: float
+    ) -> None:
         if future.done():
             return
         try:
-            result = await self._alone(item)
+            result = await self._alone(item, deadline)
         except Exception as error:
             if not future.done():
                 future.set_exception(error)
@@ -199,7 +205,7 @@ class GroupCommit(Generic[Item, Result]):
         return task
 
 
-_Entry = tuple[Item, "asyncio.Future[Result]"]
+_Entry = tuple[Item, "asyncio.Future[Result]", float]
 
 
 _ABOUT_ONE_ITEM: Final = (RefusedError, WorkerGoneError)

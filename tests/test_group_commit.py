@@ -43,7 +43,7 @@ class Database:
         finally:
             self.under_way = [item for item in self.under_way if item not in items]
 
-    async def carry_out_alone(self, item: int) -> int:
+    async def carry_out_alone(self, item: int, deadline: float) -> int:
         self.alone.append(item)
         return item * 100
 
@@ -113,7 +113,7 @@ async def test_one_who_waits_alone_holds_up_no_later_batch() -> None:
     database, may_go_on = Database(), asyncio.Event()
     database.answers = lambda item: Postponed.ALONE if item == 2 else item * 10
 
-    async def alone(item: int) -> int:
+    async def alone(item: int, deadline: float) -> int:
         await may_go_on.wait()
         return item
 
@@ -133,7 +133,7 @@ async def test_an_item_that_is_refused_fails_alone(refusal: SessionRouterError) 
             raise refusal
         return list(items)
 
-    async def alone(item: int) -> int:
+    async def alone(item: int, deadline: float) -> int:
         return (await commit([item]))[0]  # type: ignore[return-value]
 
     commits = GroupCommit(commit, alone, lambda item: item, 5.0, lanes=1)
@@ -296,7 +296,7 @@ def test_every_caller_gets_its_own_result_whenever_it_comes(
             under_way.difference_update(items)
             return [Postponed.ALONE if item % 5 == 4 else item * 10 for item in items]
 
-        async def alone(item: int) -> int:
+        async def alone(item: int, deadline: float) -> int:
             await asyncio.sleep(0)
             return item * 10
 

@@ -28,7 +28,6 @@ from session_router.cli.options import (
     moment_of,
     settings_of,
 )
-from session_router.errors import InvalidValueError
 from session_router.pseudonyms import ErasureKey
 from session_router.settings import Settings
 from session_router.text import check_free_text
@@ -139,7 +138,7 @@ def prune_(
     A story goes whole, when its session does not live and its last event is older than TIME.
     What is removed is recorded in the trail. Where the trail is sealed, a digest of each story
     stays, and SESSION_ROUTER_ERASURE_KEY is needed. A TIME in the future, before which all that is
-    over lies, is asked about; where nobody can answer, it takes --yes.
+    over lies, is asked about on a terminal; a script is taken at its word, and told.
     """
     moment = moment_of(before, "--before")
     assert moment is not None
@@ -160,10 +159,11 @@ def prune_(
 
 def _ask_about_the_future(planned: Plan, before: str) -> None:
     if not sys.stdin.isatty():
-        raise InvalidValueError(
-            f"--before {before!a} lies in the future, so every story that is over would go: "
-            f"{_told(planned)}. Say --yes if that is meant; --dry-run shows it."
+        output.note(
+            f"{output.escape(before)} lies in the future, so every story that is over goes: "
+            f"{_told(planned)}"
         )
+        return
     output.note(f"{output.escape(before)} lies in the future. Remove {_told(planned)}? [y/N]")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         output.note("nothing was removed")

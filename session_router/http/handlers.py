@@ -73,7 +73,7 @@ async def _on_our_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, DatabaseUnavailableError) and error.nothing_written:
         detail = _NOT_BEGUN_DETAIL
     if isinstance(error, DeadlineExceededError) and error.nothing_written:
-        kind = problems.CONTENTION
+        kind, detail = problems.CONTENTION, _CONTENTION_DETAIL
     if kind.status >= 500 or kind is problems.REFUSED:
         logs.request_failed(request.method, request.scope["path"], kind.status, error)
     return problem_response(kind, detail or str(error))

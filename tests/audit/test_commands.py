@@ -167,10 +167,6 @@ def test_a_dry_run_shows_what_would_go_and_writes_nothing(audit: Audit) -> None:
 def test_a_time_in_the_future_is_asked_about(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
     ahead = ["audit", "prune", "--before", "2999-01-01"]
 
-    refused = audit(*ahead)
-    assert (refused.code, "1 stories, 2 event(s)" in refused.err) == (2, True)
-    assert "--yes" in refused.err
-
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     declined = audit(*ahead)
     assert (declined.code, "nothing was removed" in declined.err) == (2, True)
@@ -178,6 +174,14 @@ def test_a_time_in_the_future_is_asked_about(audit: Audit, monkeypatch: pytest.M
 
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
     assert audit(*ahead).out == "removed 1 stories, 2 event(s)\n"
+
+
+def test_a_script_that_names_a_time_in_the_future_is_told_what_goes(audit: Audit) -> None:
+    done = audit("audit", "prune", "--before", "2999-01-01")
+
+    assert (done.code, done.out) == (0, "removed 1 stories, 2 event(s)\n")
+    assert "2999-01-01 lies in the future" in done.err
+    assert "1 stories, 2 event(s)" in done.err
 
 
 class Terminal(io.StringIO):

@@ -6,10 +6,8 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
-from sqlalchemy.engine import make_url
 
 from session_router import (
     AgentId,
@@ -21,7 +19,7 @@ from session_router import (
 from session_router.http import create_app
 from session_router.settings import Tuning
 from tests.http.conftest import client_of
-from tests.support.sql import run_script
+from tests.support.sql import connected, run_script
 from tests.support.waiting import eventually
 
 JSON = {"content-type": "application/json"}
@@ -209,7 +207,8 @@ async def test_what_the_database_refuses_is_answered_by_its_kind_and_not_told(
     postgres_url: str, caplog: pytest.LogCaptureFixture, code: str, status: int, name: str
 ) -> None:
     run_script(postgres_url, RAISES)
-    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    # What is in the way is tried again, for as long as there is time.
+    repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=2)
     async with SessionManager(repository) as manager, client_of(create_app(manager)) as client:
         for method, path, body in (
             ("PUT", f"/sessions/E-{code}", None),
@@ -267,19 +266,26 @@ async def test_a_worker_that_leaves_sends_registrations_to_another() -> None:
         await leaving
 
 
-async def test_a_deadline_says_that_the_outcome_is_unknown(postgres_url: str) -> None:
+async def test_a_deadline_says_whether_the_outcome_is_unknown(postgres_url: str) -> None:
     repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=2)
-    plain_url = make_url(postgres_url).set(drivername="postgresql")
-    locker = await asyncpg.connect(plain_url.render_as_string(hide_password=False))
     made = SessionManager(repository, tuning=Tuning(touch_resolution_sec=0))  # touches write
-    async with made as manager, client_of(create_app(manager)) as client:
+    async with (
+        made as manager,
+        client_of(create_app(manager)) as client,
+        connected(postgres_url) as locker,
+    ):
         await client.put("/sessions/chat")
         async with locker.transaction():
             await locker.execute("SELECT 1 FROM session_router.sessions FOR UPDATE")
-            response = await client.post("/sessions/chat/touch")
-    await locker.close()
+            held = await client.post("/sessions/chat/touch")
+        async with locker.transaction():
+            # A batch, which is one statement, waits for the table: it may be about to commit.
+            await locker.execute("LOCK TABLE session_router.sessions IN ACCESS EXCLUSIVE MODE")
+            late = await client.post("/sessions/chat/touch")
     await repository.close()
-    assert "unknown" in assert_problem(response, 504, "deadline-exceeded")["detail"]
+    assert "nothing was written" in assert_problem(held, 503, "contention")["detail"]
+    assert held.headers["retry-after"] == "1"
+    assert "unknown" in assert_problem(late, 504, "deadline-exceeded")["detail"]
 
 
 async def test_openapi_documents_the_paths_and_the_problems(memory: httpx.AsyncClient) -> None:

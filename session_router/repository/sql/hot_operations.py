@@ -89,9 +89,11 @@ class HotOperations:
         commit: Callable[[Sequence[Asked]], Awaitable[Sequence[Result | Postponed]]],
         carry_out: Callable[[Asked, AsyncConnection, Tables], Awaitable[Result]],
     ) -> GroupCommit[Asked, Result]:
-        async def alone(asked: Asked) -> Result:
+        async def alone(asked: Asked, deadline: float) -> Result:
             return await self._transactions.write(
-                lambda conn: carry_out(asked, conn, self._t), session_id=asked.session_id
+                lambda conn: carry_out(asked, conn, self._t),
+                session_id=asked.session_id,
+                deadline=deadline,
             )
 
         return GroupCommit(

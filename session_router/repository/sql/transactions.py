@@ -1,6 +1,7 @@
 """Transactions that survive their callers, and wait for locked rows without a connection."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -34,15 +35,19 @@ class _Work(Generic[C, T]):
     Attributes:
         has_place: whether an attempt is among those under way: it goes on without its caller,
             since in the middle of connecting, or of a query, a connection is of no use.
-        has_begun: whether an attempt has a connection, and so may have written.
+        commits: whether a commit follows the operation, which until then has written nothing.
+        may_have_written: whether that commit, or what commits by itself, is on its way.
+        in_the_way: what the last attempt met, where that was rolled back.
     """
 
     operation: Callable[[C], Awaitable[T]]
     connecting: Connecting[C]
     limit: asyncio.Semaphore
-    deadline: float = 0.0
+    deadline: float = math.inf
     has_place: bool = False
-    has_begun: bool = False
+    commits: bool = False
+    may_have_written: bool = False
+    in_the_way: ContentionError | None = None
 
 
 class Transactions:
@@ -70,20 +75,30 @@ class Transactions:
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def write(self, operation: Operation[T], *, session_id: str | None = None) -> T:
+    async def write(
+        self,
+        operation: Operation[T],
+        *,
+        session_id: str | None = None,
+        deadline: float | None = None,
+    ) -> T:
         """Run `operation` and commit, or roll back what it wrote.
 
         It may be run more than once, each time in a new transaction.
 
         Args:
             session_id: the session whose row the operation locks, where it is just one.
+            deadline: by when, by the event loop's clock, where that is sooner.
 
         Raises:
             DeadlineExceededError: no answer in time; whether it committed is unknown, unless
                 the error says that nothing was written.
             DatabaseError: the database failed it.
         """
-        return await self.run(operation, self._connections.writing, session_id)
+        turn = nullcontext() if session_id is None else self._session_turns.at(session_id)
+        by = math.inf if deadline is None else deadline
+        writing = self._connections.writing
+        return await self._run(_Work(operation, writing, self._writes, by, commits=True), turn)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation`, which only reads; it waits for no writer. Raises as `write`."""
@@ -91,7 +106,7 @@ class Transactions:
 
     async def single(self, operation: Operation[T]) -> T:
         """Run an `operation` of one statement. Raises as `write`."""
-        return await self._run(_Work(operation, self._connections.single, self._writes))
+        return await self.run(operation, self._connections.single)
 
     async def close(self) -> None:
         """Wait until the transactions of callers that went away have ended."""
@@ -99,27 +114,25 @@ class Transactions:
             await asyncio.wait(self._running)
         await self._connections.close()
 
-    async def run(
-        self,
-        operation: Callable[[C], Awaitable[T]],
-        connecting: Connecting[C],
-        session_id: str | None = None,
-    ) -> T:
-        """Run `operation` on what `connecting` gives; otherwise as `write`, which see."""
-        turn = nullcontext() if session_id is None else self._session_turns.at(session_id)
-        return await self._run(_Work(operation, connecting, self._writes), turn)
+    async def run(self, operation: Callable[[C], Awaitable[T]], connecting: Connecting[C]) -> T:
+        """Run an `operation` that commits by itself on what `connecting` gives.
+
+        Otherwise as `write`, which see.
+        """
+        return await self._run(_Work(operation, connecting, self._writes))
 
     async def _run(
         self, work: _Work[C, T], turn: AbstractAsyncContextManager[None] | None = None
     ) -> T:
-        work.deadline = asyncio.get_running_loop().time() + self._deadline_sec
+        latest = asyncio.get_running_loop().time() + self._deadline_sec
+        work.deadline = min(work.deadline, latest)
         try:
             async with asyncio.timeout_at(work.deadline), turn or nullcontext():
                 return await self._until_unlocked(work)
         except TimeoutError:
-            if work.has_begun:
+            if work.may_have_written:
                 raise DeadlineExceededError.of(self._deadline_sec) from None
-            raise DeadlineExceededError.not_begun(self._deadline_sec) from None
+            raise DeadlineExceededError.nothing_done(self._deadline_sec, work.in_the_way) from None
 
     async def _until_unlocked(self, work: _Work[C, T]) -> T:
         """Attempt it until no other transaction is in the way."""
@@ -127,8 +140,8 @@ class Transactions:
         while True:
             try:
                 return await self._attempt(work)
-            except ContentionError:
-                work.has_place = work.has_begun = False
+            except ContentionError as error:
+                work.has_place, work.may_have_written, work.in_the_way = False, False, error
             await asyncio.sleep(pause)
             pause, work.limit = min(pause * 2, _LONGEST_PAUSE_SEC), self._retries
 
@@ -151,8 +164,10 @@ class Transactions:
                 work.has_place = True
                 with translated():
                     async with work.connecting() as conn:
-                        work.has_begun = True
-                        return await work.operation(conn)
+                        work.may_have_written = not work.commits
+                        result = await work.operation(conn)
+                        work.may_have_written = True
+                return result
         except TimeoutError:
             raise DeadlineExceededError.of(self._deadline_sec) from None
 
