@@ -205,9 +205,9 @@ class LiveStream(Generic[T]):
             await self._keeper.register(self.stream_id, self.stop)
         except Exception as error:
             self._finish(_End(StreamOutcome.FAILED, error))
-            if isinstance(error, DatabaseUnavailableError):
+            if isinstance(error, DatabaseUnavailableError | DeadlineExceededError):
                 return not error.nothing_written
-            return isinstance(error, DeadlineExceededError)
+            return False
         self._is_registered = True
         self._reader.ask()
         return True
