@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from session_router.database.engine import create_engine, supported
 from session_router.database.faults import translated
 from session_router.database.schema import Tables, build_tables
+from session_router.database.trail_writers import TRAIL_WRITERS
 from session_router.errors import DatabaseError, DatabaseUnavailableError
 from session_router.repository.sql.connections import PooledConnections
 from session_router.schema_name import check_schema
@@ -29,13 +30,6 @@ _LARGEST: Final = 2**63 - 1
 
 _PATIENCE_SEC: Final = 10.0
 _POLL_SEC: Final = 0.02
-
-_WRITERS: Final = text("""
-    SELECT virtualtransaction, pid FROM pg_locks
-    WHERE locktype = 'relation' AND relation = CAST(:table AS regclass)
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND mode = 'RowExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
-""")
 
 
 def silent(_: str, __: float) -> None:
@@ -200,6 +194,6 @@ class Trail:
             waited_for = {name: pid for name, pid in waited_for.items() if name in still}
 
     async def _writers(self, conn: AsyncConnection) -> dict[str, int]:
-        table = {"table": self.tables.session_events.fullname}
-        found = await conn.execute(_WRITERS, table)
-        return {row.virtualtransaction: row.pid or 0 for row in found}
+        trail = {"trail": self.tables.session_events.fullname}
+        found = await conn.execute(text(TRAIL_WRITERS), trail)
+        return {row.virtualtransaction: row.pid for row in found}

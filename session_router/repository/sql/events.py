@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
+from session_router.database.trail_writers import TRAIL_WRITERS
 from session_router.errors import DatabaseUnavailableError
 from session_router.events import SessionEvent
 from session_router.repository.sql import rows
@@ -22,19 +23,14 @@ _NEAR: Final = 1_000
 # The newest event first, then who may be adding: see `_Look`. A standby does not know of its
 # primary's locks. What it knows is which transactions have not ended, and since each of ours has
 # its id before it numbers an event, whoever could add one is among these.
-_LOOK: Final = """
+_LOOK: Final = f"""
     SELECT
-        coalesce((SELECT max(event_id) FROM {events}), 0) AS newest,
+        coalesce((SELECT max(event_id) FROM {{events}}), 0) AS newest,
         pg_is_in_recovery() AS is_standby,
         pg_snapshot_xmin(pg_current_snapshot())::text AS oldest,
         pg_snapshot_xmax(pg_current_snapshot())::text AS next,
-        ARRAY(
-            SELECT virtualtransaction || ' ' || coalesce(pid, 0) FROM pg_locks
-            WHERE locktype = 'relation' AND relation = CAST(:events AS regclass)
-              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-              AND mode = 'RowExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
-        ) AS writers
-"""
+        ARRAY(SELECT w.virtualtransaction || ' ' || w.pid FROM ({TRAIL_WRITERS}) w) AS writers
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ class Events:
     async def _look(self) -> _Look:
         async def look(conn: AsyncConnection) -> _Look:
             name = conn.dialect.identifier_preparer.format_table(self._t.session_events)
-            row = (await conn.execute(text(_LOOK.format(events=name)), {"events": name})).one()
+            row = (await conn.execute(text(_LOOK.format(events=name)), {"trail": name})).one()
             return _Look(
                 row.newest, row.is_standby, int(row.oldest), int(row.next), frozenset(row.writers)
             )
