@@ -25,7 +25,7 @@ _LOCK_TIMEOUT: Final = "5ms"
 
 # One round trip. What a role or a database has set for itself must change nothing of ours.
 _BEGIN: Final = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+    "BEGIN ISOLATION LEVEL READ COMMITTED; "
     f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'; "
     "SET LOCAL search_path = pg_catalog, pg_temp"
 )
