@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -12,7 +13,8 @@ from session_router.logs import explain
 
 T = TypeVar("T")
 
-_BACKLOG_SEC: Final = 0.1
+_BACKLOG_SEC: Final = 0.05
+_BACKLOG_ITEMS: Final = 1_000
 _running: Final[set[asyncio.Task[None]]] = set()
 """Keeps the tasks from the garbage collector, also of sources that will not close."""
 
@@ -150,19 +152,19 @@ class SourceReader(Generic[T]):
 
         An exception thrown in at the `yield` would reach its outermost generator only, and what
         that iterates, a client's response perhaps, would go on. What the source has read already
-        it yields without waiting: for a moment that is asked for, and dropped.
+        it yields without waiting: that is asked for, and dropped, without a turn of the loop,
+        which may take long where many streams flow. Only a source that never waits ends the loop
+        by its bound.
         """
         loop = asyncio.get_running_loop()
-        until = loop.time() + _BACKLOG_SEC
-        while True:
-            self.cancel()
+        until, dropped = loop.time() + _BACKLOG_SEC, 0
+        while dropped < _BACKLOG_ITEMS or loop.time() < until:
+            self.cancel()  # again, where the source has seen it and yields all the same
             try:
                 await anext(iterator)
             except (StopAsyncIteration, asyncio.CancelledError):
                 return
-            # Otherwise the source has seen it, and yields all the same.
-            if not await _withdraw_cancellation() or loop.time() >= until:
-                return
+            dropped += 1
 
     async def _close(self) -> None:
         """Close the iterator, then the source where that is another object, each once."""
@@ -200,17 +202,13 @@ async def _close(one: Any) -> None:
             await closing
 
 
-async def _withdraw_cancellation() -> bool:
-    """Take back what this task was cancelled with; returns whether it had yet to be raised.
+async def _withdraw_cancellation() -> None:
+    """Take back what this task was cancelled with, and what was not raised yet.
 
     Else it would be raised at the first wait of what comes next, the closing.
     """
-    is_pending = False
-    try:
+    with suppress(asyncio.CancelledError):
         await asyncio.sleep(0)
-    except asyncio.CancelledError:
-        is_pending = True
     task = asyncio.current_task()
     while task is not None and task.uncancel():
         pass
-    return is_pending

@@ -150,13 +150,13 @@ class Pool:
 
     async def _survives(self, held: PoolProxiedConnection, error: BaseException | None) -> bool:
         """Whether a connection is of use after an error, with no transaction open."""
-        driver = driver_of(held)
         if error is not None and condemns_connections(error):
             self.flush()
             return False
         if isinstance(error, asyncio.CancelledError):
             return False  # in the middle of a query it is of no use to anybody
-        if driver.is_closed():
+        # SQLAlchemy may have thrown it away by itself.
+        if not held.is_valid or (driver := driver_of(held)).is_closed():
             return False
         return not driver.is_in_transaction() or await _rolled_back(driver)
 

@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -149,12 +151,32 @@ async def test_a_source_that_is_dropped_in_the_middle_stops_too(
 async def test_what_a_source_has_read_already_keeps_the_rest_from_nothing(
     manager: SessionManager,
 ) -> None:
-    connection = Connection(ahead=50)
+    connection = Connection(ahead=500)
     stream = manager.stream("s", A, Cyclic(connection))
     await anext(stream)
-    assert await manager.interrupt_streaming_agents("s", wait=10) == {A: "delivered"}
+    async with slow_loop():
+        assert await manager.interrupt_streaming_agents("s", wait=10) == {A: "delivered"}
     await nothing_is_left(connection)
     assert [word async for word in stream] == []
+
+
+@asynccontextmanager
+async def slow_loop() -> AsyncIterator[None]:
+    """Each turn of the event loop takes milliseconds, as where many streams flow."""
+
+    async def hog() -> None:
+        while True:
+            until = time.monotonic() + 0.003
+            while time.monotonic() < until:
+                pass
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(hog())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def test_a_source_that_never_waits_is_left_after_a_moment(manager: SessionManager) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -168,6 +169,21 @@ async def test_connections_that_the_server_has_closed_cost_no_operation(
         # Once our end has heard of it, which takes a turn of the loop or two.
         await asyncio.sleep(0.2)
         await OPERATIONS[name](manager)
+
+
+async def test_a_connection_that_ends_in_the_middle_of_a_transaction_is_thrown_away(
+    postgres_url: str,
+) -> None:
+    async with managed(postgres_url) as manager:
+        repository = manager.repository
+        assert isinstance(repository, SQLAlchemySessionRepository)
+        end = text("SELECT pg_terminate_backend(pg_backend_pid())")
+        for transact in (repository._transactions.write, repository._reserved.write):
+            with pytest.raises(DatabaseUnavailableError) as refusal:
+                await transact(lambda conn: conn.execute(end))
+            assert refusal.value.nothing_written
+            await transact(lambda conn: conn.execute(text("SELECT 1")))
+        assert await manager.interrupt_streaming_agents("s") == []
 
 
 async def test_a_worker_behind_a_silent_network_keeps_its_lease_and_goes_on(
