@@ -104,8 +104,14 @@ async def until_done(operation: Callable[[], Awaitable[object]]) -> None:
     await eventually(is_done, within=30)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("how", ["CONNECTION LIMIT 0", "PASSWORD 'another'", "NOLOGIN"])
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        *((name, "CONNECTION LIMIT 0") for name in OPERATIONS),
+        ("touch", "PASSWORD 'another'"),
+        ("interrupt", "NOLOGIN"),
+    ],
+)
 async def test_what_the_server_says_while_connecting_is_told_as_unavailable(
     role: Role, name: str, how: str
 ) -> None:
