@@ -65,7 +65,9 @@ class Pool:
             except BaseException as error:
                 await to_the_end(self._close_after(conn, held, error))
                 raise
-            await conn.close()
+            # A pool that has enough of them closes it instead, in the middle of which a deadline
+            # would leave it to the garbage collector.
+            await to_the_end(conn.close())
 
     @contextmanager
     def doubted_when_slow(self) -> Iterator[None]:
@@ -153,7 +155,7 @@ class Pool:
         if error is not None and condemns_connections(error):
             self.flush()
             return False
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError | TimeoutError):
             return False  # in the middle of a query it is of no use to anybody
         # SQLAlchemy may have thrown it away by itself.
         if not held.is_valid or (driver := driver_of(held)).is_closed():

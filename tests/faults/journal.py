@@ -46,6 +46,11 @@ def is_ours(name: str, kind: type[SessionRouterError] = SessionRouterError) -> b
     return isinstance(found, type) and issubclass(found, kind)
 
 
+_OF_ASYNCPG: Final = "unexpected connection_lost() call"
+"""A future of asyncpg's own, which awaits it no more where connecting is given up: told to nobody
+but the log, when it is collected. Nothing of this package meets it."""
+
+
 class LogToJournal(logging.Handler):
     """Notes warnings and errors; `raw` tells that a foreign error came through to the log."""
 
@@ -67,6 +72,8 @@ class LogToJournal(logging.Handler):
 
 
 def _is_raw(record: logging.LogRecord, said: str) -> bool:
+    if record.exc_info and _OF_ASYNCPG in str(record.exc_info[1]):
+        return False
     if record.name != "session_router":
         return True  # a driver, SQLAlchemy, asyncio or Python itself complains
     if said.startswith(_OF_SOURCES):

@@ -38,19 +38,22 @@ class DriverCalls:
             DeadlineExceededError: no answer in time; whether it committed is unknown.
             DatabaseError: the database failed it.
         """
+        held: PoolProxiedConnection | None = None
         try:
             async with asyncio.timeout(self._deadline_sec):
                 held = await self._pool.take()
-                try:
-                    with translated(), self._pool.doubted_when_slow():
-                        rows = await _fetch(held, statement, arguments)
-                except BaseException as error:
-                    await to_the_end(self._pool.give_back(held, error))
-                    raise
-                await self._pool.give_back(held)
-                return rows
-        except TimeoutError:
+                with translated(), self._pool.doubted_when_slow():
+                    rows = await _fetch(held, statement, arguments)
+        except BaseException as error:
+            if held is not None:
+                await to_the_end(self._pool.give_back(held, error))
+            if not isinstance(error, TimeoutError):
+                raise
+            if held is None:
+                raise DeadlineExceededError.nothing_done(self._deadline_sec, None) from None
             raise DeadlineExceededError.of(self._deadline_sec) from None
+        await self._pool.give_back(held)
+        return rows
 
 
 async def _fetch(
