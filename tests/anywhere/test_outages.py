@@ -141,6 +141,7 @@ async def test_one_interrupt_among_500_workers_wakes_one(
     server: PostgresServer, own_workplace: Workplace
 ) -> None:
     repository = own_workplace.repository
+    await own_workplace.manager.shutdown()  # it would reap the crowd, which gives no heartbeats
     connection = await connect(server.url())
     await connection.execute(CROWD)
     found = await connection.fetch(
