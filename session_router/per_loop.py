@@ -21,17 +21,19 @@ class PerLoop(Generic[T]):
     Args:
         make: makes one; it may open nothing yet.
         abandon: lets go of one whose loop is over; it must neither wait nor talk to anybody.
+            Returns what it has let go of.
         what: how errors call it.
     """
 
-    def __init__(self, make: Callable[[], T], abandon: Callable[[T], None], what: str) -> None:
+    def __init__(self, make: Callable[[], T], abandon: Callable[[T], object], what: str) -> None:
         self._make = make
         self._abandon = abandon
         self._what = what
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Never collected in a child: that could close what the parent still uses.
-        self._of_parents: list[T] = []
+        # Never collected in a child: a driver that is collected takes its connection out of the
+        # loop, whose epoll a child shares with its parent.
+        self._of_parents: list[tuple[T, object]] = []
         self._made = make()
 
     def peek(self) -> T:
@@ -66,6 +68,5 @@ class PerLoop(Generic[T]):
 
     def _begin_anew(self) -> None:
         """This process was forked off the one that has made it."""
-        self._of_parents.append(self._made)
-        self._abandon(self._made)
+        self._of_parents.append((self._made, self._abandon(self._made)))
         self._pid, self._loop, self._made = os.getpid(), None, self._make()

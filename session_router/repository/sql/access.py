@@ -80,11 +80,12 @@ class Access:
         if self.listening is not None:
             await self.listening.dispose()
 
-    def abandon(self) -> None:
-        """Leave the connections behind: they belong to another process or event loop."""
-        if self._reserved is not None:
-            self._reserved.abandon()
+    def abandon(self) -> object:
+        """Leave behind, and return, connections that are another process's or loop's."""
+        reserved = self._reserved.abandon() if self._reserved is not None else None
+        pool = self._engine.sync_engine.pool
         self._engine.sync_engine.dispose(close=False)
+        return pool, reserved
 
 
 def _listening_engine(url: str | URL) -> AsyncEngine:

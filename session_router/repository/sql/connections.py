@@ -106,12 +106,15 @@ class ReservedConnection:
         async with self._in_use:
             await self._drop()
 
-    def abandon(self) -> None:
-        """Leave the connection to the end of what refers to it, without a word to anybody."""
+    def abandon(self) -> object:
+        """Leave the connection to the end of what refers to it, without a word; returns it."""
         conn, self._conn = self._conn, None
         sync = conn.sync_connection if conn is not None else None
-        if sync is not None and not (sync.closed or sync.invalidated):
-            sync.detach()
+        if sync is None or sync.closed or sync.invalidated:
+            return None
+        driver = sync.connection.driver_connection
+        sync.detach()
+        return driver
 
     async def _opened(self) -> AsyncConnection:
         with translated(nothing_written=True):
