@@ -25,6 +25,13 @@ _KNOWN_GOOD: Final = "session_router_known_good"
 _SUSPICIOUS_SEC: Final = 2.0
 _ANSWER_SEC: Final = 1.0
 _ROLLBACK_SEC: Final = 2.0
+_NO_ANSWER: Final = (
+    TimeoutError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class Pool:
@@ -134,7 +141,7 @@ class Pool:
         try:
             async with asyncio.timeout(_ANSWER_SEC):
                 await driver.execute("SELECT 1")
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _NO_ANSWER:
             self.flush()
             return False
         except BaseException:
@@ -200,12 +207,12 @@ async def _rolled_back(driver: "Driver") -> bool:
     try:
         async with asyncio.timeout(_ROLLBACK_SEC):
             await driver.execute("ROLLBACK")
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except _NO_ANSWER:
         return False
     return not driver.is_closed()
 
 
 def _cut(driver: "Driver") -> None:
     """Close a connection at once: one that is silent would keep a polite goodbye waiting."""
-    with suppress(OSError, asyncpg.InterfaceError):
+    with suppress(*_NO_ANSWER):
         driver.terminate()
