@@ -10,18 +10,19 @@ from session_router.database.migrate import Target
 from tests.support.databases import PostgresDatabases
 from tests.support.sql import connected, query, run_script
 
-SETTINGS = [
-    "plpgsql.extra_errors = 'all'",
-    "quote_all_identifiers = on",
-    "default_transaction_isolation = 'serializable'",
-    "check_function_bodies = off",
-    "standard_conforming_strings = off",
-    "lock_timeout = '1ms'",
-    "IntervalStyle = 'sql_standard'",
-    "DateStyle = 'SQL, DMY'",
-    "search_path = ''",
-    "search_path = hostile, pg_catalog",
-]
+SETTINGS = {
+    "strict": ["plpgsql.extra_errors = 'all'"],
+    "quoting": ["quote_all_identifiers = on", "standard_conforming_strings = off"],
+    "transactions": [
+        "default_transaction_isolation = 'serializable'",
+        "lock_timeout = '1ms'",
+        "check_function_bodies = off",
+        "IntervalStyle = 'sql_standard'",
+        "DateStyle = 'SQL, DMY'",
+    ],
+    "no path": ["search_path = ''"],
+    "a hostile path": ["search_path = hostile, pg_catalog"],
+}
 # Each is what a function or a default of ours would call, were it looked for by the caller's path.
 HOSTILE = """
 CREATE SCHEMA hostile;
@@ -66,10 +67,11 @@ async def set_for_all(url: str, setting: str) -> None:
     )
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-async def test_revisions_run_and_the_check_finds_nothing(url: str, setting: str) -> None:
+@pytest.mark.parametrize("kind", SETTINGS)
+async def test_revisions_run_and_the_check_finds_nothing(url: str, kind: str) -> None:
     run_script(url, HOSTILE)
-    await set_for_all(url, setting)
+    for setting in SETTINGS[kind]:
+        await set_for_all(url, setting)
     target = Target(url)
     await migrate.upgrade(target)
     assert await migrate.check(target) == []

@@ -23,7 +23,7 @@ from tests.support.databases import PostgresDatabases
 from tests.support.sql import query, run_script
 
 URL = "postgresql://nobody@127.0.0.1:1/nowhere"
-OURS = ["sessions", "events", "session", "s", "report_live", "refuse_change", "ids"]
+OURS = ["sessions", "s", "report_live", "refuse_change"]
 TOO_LONG = "a" * 64
 
 
@@ -34,7 +34,7 @@ def url(postgres: PostgresDatabases) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("schema", [*OURS, "_", "public", "a" * 63, "mode", "a1_"])
+@pytest.mark.parametrize("schema", [*OURS, "_", "a" * 63])
 async def test_any_name_that_is_accepted_does(url: str, schema: str) -> None:
     target = Target(url, schema)
     await migrate.upgrade(target)
@@ -48,7 +48,7 @@ async def test_any_name_that_is_accepted_does(url: str, schema: str) -> None:
     assert await migrate.current(target) is None
 
 
-@pytest.mark.parametrize("schema", ["sessions", "s", "a" * 63])
+@pytest.mark.parametrize("schema", ["s", "a" * 63])
 async def test_so_does_the_sql_that_is_printed(url: str, schema: str) -> None:
     target = Target(url, schema)
     run_script(url, await migrate.sql(target))

@@ -297,27 +297,31 @@ async def test_cancelled_callers_leave_no_more_work_than_there_are_connections(
     await engine.dispose()
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
+SETTINGS = {
+    "limits": [
         "lock_timeout = '20ms'",
         "statement_timeout = '5s'",
-        "default_transaction_isolation = 'serializable'",
-        "default_transaction_isolation = 'repeatable read'",
-        "search_path = hostile, pg_catalog",
-        "quote_all_identifiers = on",
-        "plpgsql.extra_errors = 'all'",
         "idle_in_transaction_session_timeout = '2s'",
         "timezone = 'Asia/Kathmandu'",
         "datestyle = 'German, DMY'",
         "intervalstyle = 'sql_standard'",
         "bytea_output = 'escape'",
-        "standard_conforming_strings = off",
         "row_security = off",
     ],
-)
+    "strict": [
+        "quote_all_identifiers = on",
+        "plpgsql.extra_errors = 'all'",
+        "standard_conforming_strings = off",
+    ],
+    "serializable": ["default_transaction_isolation = 'serializable'"],
+    "repeatable read": ["default_transaction_isolation = 'repeatable read'"],
+    "a hostile path": ["search_path = hostile, pg_catalog"],
+}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
 async def test_what_a_role_has_set_for_itself_changes_nothing_of_ours(
-    role: Role, setting: str
+    role: Role, kind: str
 ) -> None:
     async with connected(role.admin_url) as admin:
         await admin.execute("CREATE SCHEMA hostile")
@@ -326,7 +330,8 @@ async def test_what_a_role_has_set_for_itself_changes_nothing_of_ours(
             "$$ BEGIN RAISE EXCEPTION 'code of somebody else runs'; END $$"
         )
         await admin.execute(f"GRANT USAGE ON SCHEMA hostile TO {role.name}")
-        await admin.execute(f"ALTER ROLE {role.name} SET {setting}")
+        for setting in SETTINGS[kind]:
+            await admin.execute(f"ALTER ROLE {role.name} SET {setting}")
     async with managed(role.url) as manager:
         for operation in OPERATIONS.values():
             await operation(manager)
