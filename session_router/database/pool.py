@@ -50,6 +50,12 @@ class Pool:
         """Have every connection that is open now replaced before it is used again."""
         self._flushes += 1
 
+    def flush_after(self, error: BaseException) -> bool:
+        """Flush where an error, met on whichever connection, condemns all; returns whether."""
+        if is_condemned := condemns_connections(error):
+            self.flush()
+        return is_condemned
+
     def doubt(self) -> None:
         """Have every connection that is open now asked for an answer before it is used again."""
         self._doubts += 1
@@ -159,8 +165,7 @@ class Pool:
 
     async def _survives(self, held: PoolProxiedConnection, error: BaseException | None) -> bool:
         """Whether a connection is of use after an error, with no transaction open."""
-        if error is not None and condemns_connections(error):
-            self.flush()
+        if error is not None and self.flush_after(error):
             return False
         if isinstance(error, asyncio.CancelledError | TimeoutError):
             return False  # in the middle of a query it is of no use to anybody

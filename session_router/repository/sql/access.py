@@ -69,7 +69,6 @@ class Access:
             self.transactions = self.reserved = Transactions(connections, deadline_sec)
             on_sqlite = HotOnSqlite(self.transactions, connections, tables)
             self.hot = HotOperations(on_sqlite, self.transactions, tables, deadline_sec, lanes=1)
-
         self.events = Events(self.transactions, tables)
 
     async def close(self) -> None:

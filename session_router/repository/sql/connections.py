@@ -96,7 +96,8 @@ class ReservedConnection:
                 conn = await self._opened()
                 with self._pool.doubted_when_slow():
                     yield conn
-            except BaseException:
+            except BaseException as error:
+                self._pool.flush_after(error)
                 await to_the_end(self._drop())
                 raise
 
