@@ -56,12 +56,14 @@ def server() -> Iterator[PostgresServer]:
 async def own_workplace(server: PostgresServer) -> AsyncIterator[Workplace]:
     """A workplace on a server that the test may stop."""
     repository = SQLAlchemySessionRepository.from_url(server.url())
-    async with AsyncExitStack() as stack:
-        manager = SessionManager(repository, tuning=Tuning(**TUNING))
-        await stack.enter_async_context(manager)
-        yield Workplace(server.url(), None, stack, repository, manager)
-        assert await violations(repository) == []
-    await repository.close()
+    try:
+        async with AsyncExitStack() as stack:
+            manager = SessionManager(repository, tuning=Tuning(**TUNING))
+            await stack.enter_async_context(manager)
+            yield Workplace(server.url(), None, stack, repository, manager)
+            assert await violations(repository) == []
+    finally:
+        await repository.close()
 
 
 async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":

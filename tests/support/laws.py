@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from session_router import InMemorySessionRepository, SessionRepository, SQLAlchemySessionRepository
+from session_router.database.pool import apart_from_pool
 from session_router.events import SIGNALLED_OUTCOMES, EventName, SessionEvent
 
 _SESSION_ENDS = {
@@ -43,9 +44,14 @@ async def contents(repository: SessionRepository) -> Contents:
     assert isinstance(repository, SQLAlchemySessionRepository)
     if repository.engine.dialect.name == "sqlite":
         return await repository._transactions.read(lambda conn: _read(conn, repository._tables))
-    one_moment = repository.engine.execution_options(isolation_level="REPEATABLE READ")
-    async with one_moment.connect() as conn:
-        return await _read(conn, repository._tables)
+    # On a connection of its own: the pool may still hold what an outage has cut.
+    apart = apart_from_pool(repository.engine)
+    one_moment = apart.execution_options(isolation_level="REPEATABLE READ")
+    try:
+        async with one_moment.connect() as conn:
+            return await _read(conn, repository._tables)
+    finally:
+        await apart.dispose()
 
 
 async def _read(conn: Any, t: Any) -> Contents:
