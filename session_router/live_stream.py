@@ -1,7 +1,7 @@
 """A stream of `stream()` while it lives: registered, read, ended, unregistered."""
 
 import asyncio
-from collections.abc import AsyncIterable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
@@ -13,7 +13,8 @@ from session_router.logs import explain
 from session_router.maintenance.supervisor import retry_pause
 from session_router.signals.endings import Ending
 from session_router.signals.local_streams import Stop
-from session_router.source import SourceReader
+from session_router.source import Source
+from session_router.source_reader import SourceReader
 from session_router.text import clip
 
 T = TypeVar("T")
@@ -68,16 +69,23 @@ class LiveStream(Generic[T]):
 
     def __init__(
         self,
-        source: AsyncIterable[T],
+        source: Source[T],
+        on_stop: Callable[[], object] | None,
         keeper: StreamKeeper,
         touch_every_sec: float,
         close_limit_sec: float,
     ) -> None:
         self.stream_id = uuid4()
-        self._reader = SourceReader(source, self.stream_id, self._hand_over, self._source_ended)
+        self._reader = SourceReader(
+            source,
+            self.stream_id,
+            self._hand_over,
+            self._source_ended,
+            on_stop,
+            close_limit_sec,
+        )
         self._keeper = keeper
         self._touch_every_sec = touch_every_sec
-        self._close_limit_sec = close_limit_sec
         self._loop: asyncio.AbstractEventLoop | None = None
         self._touched_at = 0.0
         self._answer: asyncio.Future[T] | None = None
@@ -85,6 +93,7 @@ class LiveStream(Generic[T]):
         self._ending: Ending | None = None
         self._unseen: BaseException | None = None
         self._written: StreamOutcome | None = None
+        self._has_begun = asyncio.Event()
         self._ended = asyncio.Event()
         self._closed = asyncio.Event()
         self._tried = asyncio.Event()
@@ -98,6 +107,18 @@ class LiveStream(Generic[T]):
         return self._written or (self._end.outcome if self._end else None)
 
     # The consumer's side
+
+    async def start(self) -> None:
+        self._start()
+        try:
+            await self._has_begun.wait()
+            if not self._is_registered:
+                await self._over()
+        except asyncio.CancelledError:
+            await self.abandon()
+            raise
+        if not self._is_registered and self._unseen is not None:
+            raise self._last_word(StopAsyncIteration())
 
     async def next_item(self) -> T:
         if self._answer is not None:
@@ -122,8 +143,7 @@ class LiveStream(Generic[T]):
     async def abandon(self) -> None:
         self._finish(_End(StreamOutcome.ABANDONED))
         self._start()  # where it was never iterated, to have its source closed
-        await self._closed.wait()
-        await self._tried.wait()
+        await self._over()
 
     def drop(self) -> None:
         if self._loop is not None and self._end is None and not self._loop.is_closed():
@@ -143,12 +163,14 @@ class LiveStream(Generic[T]):
             self._cede()
             # The consumer need not wait for a source that takes its time.
             self._release()
-        await self._reader.closed(self._close_limit_sec)
+        await self._reader.closed()
         return self._reader.fault
 
     # The source's side
 
     def _hand_over(self, item: T) -> None:
+        if self._end is not None:
+            return  # what a source still yields while it is being stopped
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(item)
         now = asyncio.get_running_loop().time()
@@ -178,6 +200,7 @@ class LiveStream(Generic[T]):
         try:
             self._reader.start()
             may_be_listed = self._end is None and await self._register()
+            self._has_begun.set()
             await self._ended.wait()
             # A source that is slow to close keeps no row; the row's removal keeps no source.
             async with asyncio.TaskGroup() as beside:
@@ -196,6 +219,7 @@ class LiveStream(Generic[T]):
         finally:
             # Then, too, nobody waits for ever.
             self._finish(_End(StreamOutcome.INTERRUPTED))
+            self._has_begun.set()
             self._closed.set()
             self._note_tried()
 
@@ -209,11 +233,12 @@ class LiveStream(Generic[T]):
                 return not error.nothing_written
             return False
         self._is_registered = True
-        self._reader.ask()
+        if self._answer is not None:
+            self._reader.ask()
         return True
 
     async def _close(self) -> None:
-        await self._reader.closed(self._close_limit_sec)
+        await self._reader.closed()
         self._closed.set()
         self._release_when_over()
 
@@ -250,6 +275,11 @@ class LiveStream(Generic[T]):
         if self._is_ordered:
             self._written = StreamOutcome.INTERRUPTED
         self._keeper.cede(self.stream_id)
+
+    async def _over(self) -> None:
+        """Wait until the source is closed and the unregistration has been tried."""
+        await self._closed.wait()
+        await self._tried.wait()
 
     def _note_tried(self) -> None:
         self._tried.set()

@@ -1,6 +1,6 @@
 """SessionManager: the use cases."""
 
-from collections.abc import AsyncIterable, Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Self, TypeVar, overload
 from uuid import UUID, uuid4
@@ -23,6 +23,7 @@ from session_router.settings import (
 )
 from session_router.signals.listener import WakeUps
 from session_router.signals.receipts import receipts
+from session_router.source import Source
 from session_router.stream import AgentStream
 from session_router.text import check_free_text
 
@@ -275,7 +276,12 @@ class SessionManager:
         )
 
     def stream(
-        self, session_id: str, agent_id: AgentIdLike, source: AsyncIterable[T]
+        self,
+        session_id: str,
+        agent_id: AgentIdLike,
+        source: Source[T],
+        *,
+        on_stop: Callable[[], object] | None = None,
     ) -> AgentStream[T]:
         """Make any agent stoppable: iterate `source` through this, and it is a stream.
 
@@ -285,18 +291,29 @@ class SessionManager:
 
         A source that is left before its end, wherever it stands, is cancelled at its innermost
         wait; see `AgentStream`. One that did not close within `cancel_timeout_sec` fails the
-        signal that was to stop it.
+        signal that was to stop it. Threads that it has started run on.
 
         Args:
             source: any async iterable. It is iterated in one task and, whatever its end, closed
                 there with its iterator: by `aclose()`, or by `close()` where it has no other.
+                Or a callable without arguments that opens it, called in that task after the
+                registration: it returns an async iterable, an awaitable of one, or an async
+                context manager that gives one, which is then left in that task, too, with the
+                error or cancellation that ended the iteration; what it returns at that is not
+                looked at.
+            on_stop: called, and awaited where it is a coroutine function, whenever an opened
+                source is left before its end, before it is cancelled: for what is behind the
+                source and has a way of its own to be stopped. It has half of
+                `cancel_timeout_sec`; taking longer, or raising, fails the signal.
 
         Returns:
-            An async iterator of the source's items, with `stream_id`, `aclose()` and `outcome`.
+            An async iterator of the source's items, with `start()`, `aclose()`, `stream_id` and
+            `outcome`.
         """
         AgentId.of(agent_id)
         return AgentStream(
             source,
+            on_stop,
             BoundKeeper(
                 self._processes.get, self.repository, check_session_id(session_id), agent_id
             ),
