@@ -31,7 +31,7 @@ class WorkerProcess:
         self._process = process
         self._heard: list[dict[str, Any]] = []
 
-    async def hears(self, event: str, *, within: float = 20, **fields: Any) -> dict[str, Any]:
+    async def hears(self, event: str, *, within: float = 60, **fields: Any) -> dict[str, Any]:
         """Wait until it says this; what it says meanwhile is kept for later."""
         wanted = {"event": event, **fields}
         async with asyncio.timeout(within):

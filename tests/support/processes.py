@@ -53,7 +53,7 @@ class PythonProcess:
         self._process.stdin.write(f"{line}\n".encode())
         await self._process.stdin.drain()
 
-    async def line(self, *, within: float = 20) -> str:
+    async def line(self, *, within: float = 60) -> str:
         """The next line that it prints."""
         assert self._process.stdout is not None
         async with asyncio.timeout(within):
