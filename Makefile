@@ -8,13 +8,20 @@ LOCK_FLAGS ?=
 FAULTS_FLAGS ?=
 # `make bench BENCH_FLAGS='interrupts --json results.json'` measures one subject.
 BENCH_FLAGS ?=
+# `make frameworks FRAMEWORKS='langgraph pydantic_ai'` tries these only.
+FRAMEWORKS ?= openai_client openai_agents langgraph pydantic_ai google_adk agno autogen \
+	autogen_team agent_framework crewai ray
 
 BIN := .venv/bin
 READY := .venv/ready
+LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+# A team needs what an agent needs.
+ENVIRONMENTS := $(sort $(FRAMEWORKS:autogen_team=autogen))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test traffic faults bench docs lint format lock clean
+.PHONY: help run test traffic faults frameworks bench docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -31,6 +38,10 @@ traffic: $(READY) ## test every report and audit on a million events, on both da
 
 faults: $(READY) ## test under load while servers, workers and connections are killed; three minutes
 	@$(BIN)/python -m tests.faults $(FAULTS_FLAGS)
+
+frameworks: $(READY) $(ENVIRONMENTS:%=build/frameworks/%/ready) ## stop agents of real frameworks in every situation; some minutes
+	@SESSION_ROUTER_TEST_FRAMEWORKS='$(FRAMEWORKS)' $(BIN)/python -m pytest -n 2 \
+		tests/frameworks/matrix.py
 
 bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
@@ -51,11 +62,10 @@ format: $(READY) ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-lock: build/uv/bin/uv ## write requirements.lock anew from pyproject.toml
-	@build/uv/bin/uv pip compile --quiet pyproject.toml --all-extras --group dev \
-		--universal --python-version 3.11 --generate-hashes $(LOCK_FLAGS) \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--output-file requirements.lock
+lock: build/uv/bin/uv ## write requirements.lock and the frameworks' locks anew
+	@$(LOCK) $(LOCK_FLAGS) pyproject.toml --all-extras --group dev --output-file requirements.lock
+	@for wanted in tests/frameworks/requirements/*.in; do \
+		$(LOCK) $(LOCK_FLAGS) pyproject.toml $$wanted --output-file $${wanted%.in}.txt || exit 1; done
 
 clean: ## remove whatever these targets made, databases excepted
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -80,6 +90,14 @@ build/adk/ready: benchmarks/peers/adk.txt
 	@$(PYTHON) -m venv --clear build/adk && build/adk/bin/python -m pip --quiet \
 		--disable-pip-version-check install -r benchmarks/peers/adk.txt && touch $@ || echo \
 		'google-adk could not be installed: what is compared with it will not be measured.' >&2
+
+# The frameworks' packages, each in an environment of its own, which finds this checkout by a path.
+build/frameworks/%/ready: tests/frameworks/requirements/%.txt | build/uv/bin/uv
+	@echo 'Installing the pinned packages of $* into $(@D) (this is done once) ...'
+	@build/uv/bin/uv venv --quiet --clear --python $(PYTHON) $(@D)
+	@build/uv/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@echo '$(CURDIR)' >"$$($(@D)/bin/python -c 'import site; print(*site.getsitepackages())')/checkout.pth"
+	@touch $@
 
 build/uv/bin/uv:
 	$(call require-python)

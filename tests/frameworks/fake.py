@@ -7,7 +7,7 @@ frameworks are asked the same, and whoever streams on after a stop is counted at
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,21 +45,26 @@ class Model:
     """A fake model, which says what the situation needs, and the last words in the turn after it.
 
     Attributes:
-        tokens: how many it has given so far, whether anybody took them or not.
+        token_times: when it gave each token, on the monotonic clock.
         is_waiting: set while it waits for a token that does not come.
     """
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
         self._is_next_turn = False
-        self.tokens = 0
+        self.token_times: list[float] = []
         self.is_waiting = asyncio.Event()
+
+    @property
+    def tokens(self) -> int:
+        """How many it has given so far, whether anybody took them or not."""
+        return len(self.token_times)
 
     def begin_next_turn(self) -> None:
         """From now on it answers with the last words."""
         self._is_next_turn = True
 
-    async def reply(self) -> AsyncIterator[str | ToolCall]:
+    async def reply(self) -> AsyncGenerator[str | ToolCall, None]:
         """Answer once; a framework calls this each time that its agent asks the model."""
         if self._is_next_turn:
             yield LAST_WORDS
@@ -73,7 +78,7 @@ class Model:
 
     async def _flow(self) -> AsyncIterator[str]:
         while True:
-            self.tokens += 1
+            self.token_times.append(time.monotonic())
             yield f"token{self.tokens} "
             await asyncio.sleep(TOKEN_SEC)
             if self._situation is Situation.WAITING_IN_MODEL and self.tokens == 3:
@@ -86,26 +91,29 @@ class Tools:
 
     Attributes:
         entered: set when either has begun.
-        steps: how far the tool has got, a step each `TOKEN_SEC`.
+        has_ended: set when the one that ends has ended.
+        step_times: when the tool made each step, one each `TOKEN_SEC`, on the monotonic clock.
     """
 
     def __init__(self) -> None:
         self.entered = threading.Event()
-        self.steps = 0
+        self.has_ended = threading.Event()
+        self.step_times: list[float] = []
 
     async def wait_async(self) -> str:
         """Wait for something that takes long."""
         self.entered.set()
         while True:
-            self.steps += 1
+            self.step_times.append(time.monotonic())
             await asyncio.sleep(TOKEN_SEC)
 
     def wait_sync(self) -> str:
         """Wait for something that takes long."""
         self.entered.set()
         for _ in range(int(LONGEST_TOOL_SEC / TOKEN_SEC)):
-            self.steps += 1
+            self.step_times.append(time.monotonic())
             time.sleep(TOKEN_SEC)
+        self.has_ended.set()
         return "It is done."
 
 

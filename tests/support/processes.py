@@ -59,16 +59,23 @@ class PythonProcess:
         async with asyncio.timeout(within):
             line = await self._process.stdout.readline()
         if not line:
-            raise AssertionError(f"the process ended: {self._said()}")
+            raise AssertionError(f"the process ended: {self.said()}")
         return line.decode().rstrip("\n")
+
+    async def beginning(self, *, within: float = 20) -> str:
+        """The next that it prints, be the line complete or not."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(within):
+            return (await self._process.stdout.read(1)).decode()
 
     async def result(self, *, within: float = 60) -> str:
         """What it prints to its end, which must be a good one."""
         async with asyncio.timeout(within):
             out, _ = await self._process.communicate()
-        assert self._process.returncode == 0, self._said()
+        assert self._process.returncode == 0, self.said()
         return out.decode()
 
-    def _said(self) -> str:
+    def said(self) -> str:
+        """What it has written to its standard error."""
         self._errors.seek(0)
         return self._errors.read().decode()
