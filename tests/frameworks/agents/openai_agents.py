@@ -1,0 +1,39 @@
+"""An agent of the OpenAI Agents SDK, which keeps its conversation in a session of the SDK's own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import agents
+from openai import AsyncOpenAI
+
+from tests.frameworks.fake import Model, Tools, Turn
+from tests.frameworks.openai_server import OpenAIServer
+
+agents.set_tracing_disabled(True)
+
+
+class Agent:
+    def __init__(self, model: Model, tools: Tools) -> None:
+        client = AsyncOpenAI(base_url=OpenAIServer(model).base_url, api_key="none", max_retries=0)
+        self._agent = agents.Agent(
+            "assistant",
+            model=agents.OpenAIChatCompletionsModel("fake", client),
+            tools=[agents.function_tool(tools.wait_async), agents.function_tool(tools.wait_sync)],
+        )
+        self._session = agents.SQLiteSession("chat-1")
+
+    def turn(self, prompt: str) -> Turn:
+        return Turn(self._answer(prompt))
+
+    async def history(self) -> list[str]:
+        return [_line(item) for item in await self._session.get_items()]
+
+    async def _answer(self, prompt: str) -> AsyncIterator[Any]:
+        result = agents.Runner.run_streamed(self._agent, prompt, session=self._session)
+        async for event in result.stream_events():
+            yield event
+
+
+def _line(item: Any) -> str:
+    return str(item)
