@@ -102,9 +102,7 @@ class Host:
 
     def _stream(self, prompt: str) -> AgentStream[Any]:
         turn = self._agent.turn(prompt)
-        how: dict[str, Any] = {} if turn.on_stop is None else {"on_stop": turn.on_stop}
-        source: Any = turn.source
-        return self._manager.stream(SESSION, AGENT, source, **how)
+        return self._manager.stream(SESSION, AGENT, turn.source, on_stop=turn.on_stop)
 
     async def _arrive(self, consumer: Consumer, situation: Situation) -> None:
         """Return when all are where the situation wants them, and say so."""

@@ -1,7 +1,5 @@
 """An agent of the OpenAI Agents SDK, which keeps its conversation in a session of the SDK's own."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import agents
@@ -24,15 +22,11 @@ class Agent:
         self._session = agents.SQLiteSession("chat-1")
 
     def turn(self, prompt: str) -> Turn:
-        return Turn(self._answer(prompt))
+        run = agents.Runner.run_streamed
+        return Turn(lambda: run(self._agent, prompt, session=self._session).stream_events())
 
     async def history(self) -> list[str]:
         return [_line(item) for item in await self._session.get_items()]
-
-    async def _answer(self, prompt: str) -> AsyncIterator[Any]:
-        result = agents.Runner.run_streamed(self._agent, prompt, session=self._session)
-        async for event in result.stream_events():
-            yield event
 
 
 def _line(item: Any) -> str:
