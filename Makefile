@@ -25,7 +25,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
-		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
 
 run: $(READY) ## serve with a live demo, on an SQLite file
 	@$(BIN)/session-router serve --demo

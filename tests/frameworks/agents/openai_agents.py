@@ -30,4 +30,8 @@ class Agent:
 
 
 def _line(item: Any) -> str:
-    return str(item)
+    if "role" not in item:
+        return f"{item['type']}: {item.get('name', item.get('output'))}"
+    content = item["content"]
+    text = content if isinstance(content, str) else "".join(part["text"] for part in content)
+    return f"{item['role']}: {text}"

@@ -1,0 +1,49 @@
+"""What is told of frameworks covers all of them; the matrix itself runs by `make frameworks`."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.frameworks.catalogue import CHECKOUT, EXAMPLES, FRAMEWORKS, REQUIREMENTS
+from tests.frameworks.table import PAGE, title
+
+ADAPTERS = sorted((CHECKOUT / "tests/frameworks/agents").glob("[a-z]*.py"))
+OLDER = {"autogen_stop.py"}
+"""Shows how an agent of AutoGen's own runtime registers, which takes more."""
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.stem)
+def test_the_page_has_a_row_for_each_framework_that_the_matrix_asks(adapter: Path) -> None:
+    known = {framework.name: framework for framework in FRAMEWORKS if framework.has_agent}
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    assert any(row.startswith(title(known[adapter.stem])) for row in rows), (
+        "run 'make frameworks', then 'python -m tests.frameworks.table'"
+    )
+
+
+def test_make_runs_all_that_there_are() -> None:
+    told = re.search(
+        r"^FRAMEWORKS \?= ((?:.*\\\n)*.*)", (CHECKOUT / "Makefile").read_text(), re.MULTILINE
+    )
+    assert told is not None
+    assert told[1].replace("\\", "").split() == [framework.name for framework in FRAMEWORKS]
+
+
+@pytest.mark.parametrize("wanted", sorted(REQUIREMENTS.glob("*.in")), ids=lambda path: path.stem)
+def test_a_lock_pins_what_is_wanted_with_hashes_and_names_no_registry(wanted: Path) -> None:
+    lock = wanted.with_suffix(".txt").read_text()
+    packages = re.split(r"\n(?=\S)", lock.strip())
+    assert [package for package in packages if "--hash=sha256:" not in package] == []
+    assert "://" not in lock
+    pinned = {package.split()[0] for package in packages}
+    assert {re.sub(r"\[.*\]", "", line) for line in wanted.read_text().split()} <= pinned
+
+
+@pytest.mark.parametrize(
+    "example",
+    [path for path in sorted(EXAMPLES.glob("*.py")) if path.name not in OLDER],
+    ids=lambda path: path.name,
+)
+def test_an_example_is_at_most_forty_lines(example: Path) -> None:
+    assert len(example.read_text().splitlines()) <= 40
