@@ -44,10 +44,10 @@ async def test_what_runs_is_stopped_or_the_limit_is_known(
         receipt = await stop(process, situation, database_url)
         report = Report(**json.loads(await process.line(within=60)))
         assert await process.result() == ""
-    keep(Cell(framework.name, situation, is_sqlite(database_url), receipt, report))
     assert report.behaviour(receipt) == report.expected, json.dumps(asdict(report), indent=2)
     assert await outcome_in_trail(database_url) == report.outcome
     assert report.tool_has_ended == (situation is Situation.SYNC_TOOL)
+    keep(Cell(framework.name, situation, is_sqlite(database_url), receipt, report))
 
 
 async def stop(process: PythonProcess, situation: Situation, database_url: str) -> str | None:

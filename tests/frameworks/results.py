@@ -1,4 +1,4 @@
-"""What the matrix has measured, kept in a file for each cell; a later run overwrites it."""
+"""What the matrix has measured, a file for each cell that was as it is to be."""
 
 import json
 from dataclasses import asdict, dataclass
