@@ -132,7 +132,7 @@ class Turn:
 class Agent(Protocol):
     """What each module of `agents/` has by this name: one agent with one conversation.
 
-    It is made anew for each situation, in a process of its own, in a running event loop.
+    It is made anew for each situation and database, in a running event loop of its own.
     """
 
     def __init__(self, model: Model, tools: Tools) -> None: ...

@@ -1,8 +1,9 @@
 """The process that an agent runs in, with the packages of its framework and no others.
 
-`python -m tests.frameworks.host NAME SITUATION DATABASE_URL` prints a line when the agent is
+`python -m tests.frameworks.host NAME SITUATION DATABASE_URL ...` prints a line when the agent is
 where the situation wants it. Where another process is to stop it, that one then answers by a line
-of JSON: when it asked for that, and when it had the receipt. Last the host prints a `Report`.
+of JSON: when it asked for that, and when it had the receipt. Last the host prints a `Report`. On
+the next database it begins anew, in a loop of its own: most of its time a process takes to start.
 """
 
 import asyncio
@@ -180,5 +181,7 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     os.dup2(2, 1)  # what frameworks print is no answer
-    report = asyncio.run(main(sys.argv[1], Situation(sys.argv[2]), sys.argv[3]))
-    _say(json.dumps(asdict(report)))
+    name, situation, *databases = sys.argv[1:]
+    for database_url in databases:
+        report = asyncio.run(main(name, Situation(situation), database_url))
+        _say(json.dumps(asdict(report)))

@@ -20,7 +20,6 @@ from tests.frameworks.fake import Situation
 from tests.frameworks.host import AGENT, SESSION
 from tests.frameworks.results import Cell, keep
 from tests.support.processes import PythonProcess
-from tests.support.sql import is_sqlite
 from tests.support.trail import events
 
 CHOSEN = chosen(os.environ.get("SESSION_ROUTER_TEST_FRAMEWORKS", ""))
@@ -36,18 +35,25 @@ def framework(request: pytest.FixtureRequest) -> Framework:
 
 @pytest.mark.parametrize("situation", Situation, ids=lambda situation: situation.name.lower())
 async def test_what_runs_is_stopped_or_the_limit_is_known(
-    framework: Framework, situation: Situation, database_url: str
+    framework: Framework,
+    situation: Situation,
+    postgres_url: str,
+    sqlite_url: str,
+    subtests: pytest.Subtests,
 ) -> None:
-    host = ("-m", "tests.frameworks.host", framework.name, situation, database_url)
+    databases = {"postgresql": postgres_url, "sqlite": sqlite_url}
+    host = ("-m", "tests.frameworks.host", framework.name, situation, *databases.values())
     async with PythonProcess.started(*host, python=framework.python) as process:
-        assert await process.line(within=90) == "ready"
-        receipt = await stop(process, situation, database_url)
-        report = Report(**json.loads(await process.line(within=60)))
+        for database, url in databases.items():
+            assert await process.line(within=90) == "ready"
+            receipt = await stop(process, situation, url)
+            report = Report(**json.loads(await process.line(within=60)))
+            with subtests.test(database):
+                assert report.behaviour(receipt) == report.expected, told(report)
+                assert await outcome_in_trail(url) == report.outcome
+                assert report.tool_has_ended == (situation is Situation.SYNC_TOOL)
+                keep(Cell(framework.name, situation, database, receipt, report))
         assert await process.result() == ""
-    assert report.behaviour(receipt) == report.expected, json.dumps(asdict(report), indent=2)
-    assert await outcome_in_trail(database_url) == report.outcome
-    assert report.tool_has_ended == (situation is Situation.SYNC_TOOL)
-    keep(Cell(framework.name, situation, is_sqlite(database_url), receipt, report))
 
 
 async def stop(process: PythonProcess, situation: Situation, database_url: str) -> str | None:
@@ -66,6 +72,10 @@ async def stop(process: PythonProcess, situation: Situation, database_url: str) 
         await process.tell(json.dumps([asked_at, time.monotonic()]))
     await repository.close()
     return receipts[AGENT]
+
+
+def told(report: Report) -> str:
+    return json.dumps(asdict(report), indent=2)
 
 
 async def outcome_in_trail(database_url: str) -> str | None:

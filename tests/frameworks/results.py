@@ -14,15 +14,14 @@ class Cell:
 
     framework: str
     situation: Situation
-    is_on_sqlite: bool
+    database: str
     receipt: str | None
     report: Report
 
 
 def keep(cell: Cell) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
-    database = "sqlite" if cell.is_on_sqlite else "postgresql"
-    path = RESULTS / f"{cell.framework}-{cell.situation.name.lower()}-{database}.json"
+    path = RESULTS / f"{cell.framework}-{cell.situation.name.lower()}-{cell.database}.json"
     path.write_text(json.dumps(asdict(cell), indent=2) + "\n")
 
 

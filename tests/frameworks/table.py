@@ -54,7 +54,7 @@ def _rows(framework: Framework, cells: list[Cell], old: str) -> list[str]:
 
 def _is_told(cell: Cell, framework: Framework) -> bool:
     """On SQLite all is the same, but for the time until a worker looks for its signals."""
-    return cell.framework == framework.name and not cell.is_on_sqlite
+    return cell.framework == framework.name and cell.database == "postgresql"
 
 
 def _told(cell: Cell) -> tuple[str, ...]:
