@@ -21,7 +21,7 @@ HEAD: Final = """\
 BEGIN: Final = "<!-- made by tests.frameworks.table -->\n"
 END: Final = "<!-- end -->\n"
 
-_BOUNDS_SEC: Final = (0.2, 1, 5, 10)
+_BOUNDS_SEC: Final = (0.5, 2, 5, 10)
 _LONGEST_LINE: Final = 60
 
 
