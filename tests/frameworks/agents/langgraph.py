@@ -30,8 +30,9 @@ class Agent:
         return [_line(message) for message in await self._messages()]
 
     async def _answer(self, prompt: str) -> AsyncIterator[Any]:
-        thread = await self._messages()
-        question: Any = {"messages": [*thread, *_stopped_tools(thread), ("user", prompt)]}
+        said = await self._messages()
+        prompted = [*said, *_stopped_tools(said), {"role": "user", "content": prompt}]
+        question: Any = {"messages": prompted}
         return self._agent.astream(question, _THREAD, stream_mode="messages")
 
     async def _messages(self) -> list[BaseMessage]:
@@ -40,11 +41,11 @@ class Agent:
         return messages
 
 
-def _stopped_tools(thread: list[BaseMessage]) -> list[ToolMessage]:
+def _stopped_tools(said: list[BaseMessage]) -> list[dict[str, str]]:
     """What a stop in a tool has left out: models refuse a call without an answer."""
-    calls = {call["id"] for message in thread for call in getattr(message, "tool_calls", [])}
-    calls -= {message.tool_call_id for message in thread if isinstance(message, ToolMessage)}
-    return [ToolMessage("Stopped by the user.", tool_call_id=call) for call in calls]
+    calls = {call["id"] for message in said for call in getattr(message, "tool_calls", [])}
+    calls -= {getattr(message, "tool_call_id", None) for message in said}
+    return [{"role": "tool", "tool_call_id": call, "content": "Stopped."} for call in calls]
 
 
 def _line(message: BaseMessage) -> str:
