@@ -47,7 +47,7 @@ class Agent:
         )
 
     def turn(self, prompt: str) -> Turn:
-        return Turn(lambda: self._agent.arun(prompt, session_id="chat-1", stream=True))
+        return Turn(self._agent.arun(prompt, session_id="chat-1", stream=True))
 
     async def history(self) -> list[str]:
         session = await self._agent.aget_session("chat-1")
