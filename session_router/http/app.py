@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from session_router.http import agents, docs, handlers, health, problems, sessions
+from session_router import problems
+from session_router.http import agents, docs, handlers, health, sessions
 from session_router.http.bounds import Bounds
 from session_router.http.guard import Guard
 from session_router.http.origins import ANY_HOST, Hosts, Origins

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from session_router.http import problems
+from session_router import problems
 
 HEADER_BYTES: Final = 65_536
 """Room for two ids, an actor and a reason of the longest kind, percent-encoded."""

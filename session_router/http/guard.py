@@ -6,9 +6,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from session_router import logs
-from session_router.http import problems
-from session_router.http.handlers import INTERNAL_DETAIL
+from session_router import logs, problems
 
 _CUT_OFF_DETAIL: Final = (
     "the service shut down before this request was done; whether the change happened is unknown."
@@ -49,5 +47,5 @@ class Guard:
             logs.request_crashed(scope["method"], scope["path"], error)
             if has_begun:
                 raise
-            response = problems.problem_response(problems.INTERNAL_ERROR, INTERNAL_DETAIL)
+            response = problems.problem_response(problems.INTERNAL_ERROR, problems.INTERNAL_DETAIL)
             await response(scope, receive, send)

@@ -10,73 +10,19 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from session_router import logs
-from session_router.errors import (
-    ContentionError,
-    DatabaseUnavailableError,
-    DeadlineExceededError,
-    InvalidValueError,
-    OverloadedError,
-    RefusedError,
-    SchemaError,
-    SessionRouterError,
-    WorkerGoneError,
-)
-from session_router.http import problems
-from session_router.http.problems import Fault, ProblemError, ProblemKind, problem_response
+from session_router import problems
+from session_router.errors import InvalidValueError, SessionRouterError
+from session_router.problems import Fault, ProblemError, ProblemKind, problem_response
 
-INTERNAL_DETAIL: Final = (
-    "the service failed on this request; whether the change happened is unknown. "
-    "The cause is in the service's log."
-)
-_UNAVAILABLE_DETAIL: Final = (
-    "the database cannot be reached or gave up; a change that was being committed may or may not "
-    "have happened. Try again."
-)
-_NOT_BEGUN_DETAIL: Final = "the database cannot be reached; nothing was written. Try again."
-_CONTENTION_DETAIL: Final = "another change was in the way; nothing was written. Try again."
-_REFUSED_DETAIL: Final = (
-    "the database does not take these values; nothing was written. The cause is in the service's "
-    "log; send other values."
-)
-_SCHEMA_DETAIL: Final = (
-    "the database's tables are not those of this version; whoever runs the service mends that "
-    "with 'session-router db upgrade'."
-)
 _METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
-
-# What drivers say can name hosts, users and tables: it goes to the log, and not to the client.
-_ANSWERS: Final[Mapping[type[SessionRouterError], tuple[ProblemKind, str | None]]] = {
-    InvalidValueError: (problems.INVALID_VALUE, None),
-    DeadlineExceededError: (problems.DEADLINE_EXCEEDED, None),
-    DatabaseUnavailableError: (problems.DATABASE_UNAVAILABLE, _UNAVAILABLE_DETAIL),
-    OverloadedError: (problems.OVERLOADED, None),
-    WorkerGoneError: (problems.WORKER_GONE, None),
-    ContentionError: (problems.CONTENTION, _CONTENTION_DETAIL),
-    RefusedError: (problems.REFUSED, _REFUSED_DETAIL),
-    SchemaError: (problems.WRONG_SCHEMA, _SCHEMA_DETAIL),
-    SessionRouterError: (problems.INTERNAL_ERROR, INTERNAL_DETAIL),
-}
 
 
 def install(app: FastAPI) -> None:
     """Make the app answer errors with problem documents; `Guard` does so for all others."""
-    app.add_exception_handler(SessionRouterError, _on_our_error)
+    app.add_exception_handler(SessionRouterError, problems.on_our_error)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
-
-
-async def _on_our_error(request: Request, error: Exception) -> JSONResponse:
-    answered = next(kind for kind in type(error).__mro__ if kind in _ANSWERS)
-    kind, detail = _ANSWERS[answered]
-    if isinstance(error, DatabaseUnavailableError) and error.nothing_written:
-        detail = _NOT_BEGUN_DETAIL
-    if isinstance(error, DeadlineExceededError) and error.nothing_written:
-        kind, detail = problems.CONTENTION, _CONTENTION_DETAIL
-    if kind.status >= 500 or kind is problems.REFUSED:
-        logs.request_failed(request.method, request.scope["path"], kind.status, error)
-    return problem_response(kind, detail or str(error))
 
 
 async def _on_problem(_: Request, error: Exception) -> JSONResponse:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from session_router import logs
 from session_router.errors import SessionRouterError
 from session_router.http.inputs import Manager
-from session_router.http.problems import (
+from session_router.problems import (
     DATABASE_UNAVAILABLE,
     SHUTTING_DOWN,
     ProblemError,

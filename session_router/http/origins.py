@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from session_router import problems
 from session_router.errors import InvalidSettingError
-from session_router.http import problems
 
 _AUTHORITY: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9._-]+", re.ASCII)

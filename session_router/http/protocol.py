@@ -9,7 +9,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from session_router.http import problems
+from session_router import problems
 from session_router.http.connections import Connections
 
 HEADER_SEC: Final = 10.0

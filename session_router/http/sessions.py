@@ -18,7 +18,8 @@ from session_router.http.inputs import (
     Reason,
     SessionId,
 )
-from session_router.http.problems import (
+from session_router.http.raw_path import encode_segment
+from session_router.problems import (
     INVALID_VALUE,
     MALFORMED_BODY,
     SESSION_NOT_FOUND,
@@ -26,7 +27,6 @@ from session_router.http.problems import (
     documented,
     session_not_found,
 )
-from session_router.http.raw_path import encode_segment
 from session_router.session import Session, check_session_id
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])

@@ -1,11 +1,25 @@
-"""Problem documents (RFC 9457): what every error of the service looks like."""
+"""Problem documents (RFC 9457): what every error looks like over HTTP. It needs Starlette only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from session_router import logs
+from session_router.errors import (
+    ContentionError,
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    InvalidValueError,
+    OverloadedError,
+    RefusedError,
+    SchemaError,
+    SessionRouterError,
+    WorkerGoneError,
+)
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -61,6 +75,38 @@ DEADLINE_EXCEEDED: Final = ProblemKind("deadline-exceeded", 504, "The database w
 
 _RETRY_AFTER_SEC: Final = {503: "1"}
 
+INTERNAL_DETAIL: Final = (
+    "the service failed on this request; whether the change happened is unknown. "
+    "The cause is in the service's log."
+)
+_UNAVAILABLE_DETAIL: Final = (
+    "the database cannot be reached or gave up; a change that was being committed may or may not "
+    "have happened. Try again."
+)
+_NOT_BEGUN_DETAIL: Final = "the database cannot be reached; nothing was written. Try again."
+_CONTENTION_DETAIL: Final = "another change was in the way; nothing was written. Try again."
+_REFUSED_DETAIL: Final = (
+    "the database does not take these values; nothing was written. The cause is in the service's "
+    "log; send other values."
+)
+_SCHEMA_DETAIL: Final = (
+    "the database's tables are not those of this version; whoever runs the service mends that "
+    "with 'session-router db upgrade'."
+)
+
+# What drivers say can name hosts, users and tables: it goes to the log, and not to the client.
+_ANSWERS: Final[Mapping[type[SessionRouterError], tuple[ProblemKind, str | None]]] = {
+    InvalidValueError: (INVALID_VALUE, None),
+    DeadlineExceededError: (DEADLINE_EXCEEDED, None),
+    DatabaseUnavailableError: (DATABASE_UNAVAILABLE, _UNAVAILABLE_DETAIL),
+    OverloadedError: (OVERLOADED, None),
+    WorkerGoneError: (WORKER_GONE, None),
+    ContentionError: (CONTENTION, _CONTENTION_DETAIL),
+    RefusedError: (REFUSED, _REFUSED_DETAIL),
+    SchemaError: (WRONG_SCHEMA, _SCHEMA_DETAIL),
+    SessionRouterError: (INTERNAL_ERROR, INTERNAL_DETAIL),
+}
+
 
 class Fault(BaseModel):
     """One value that was refused."""
@@ -109,6 +155,19 @@ def problem_response(
         headers={**({"Retry-After": retry} if retry else {}), **(headers or {})},
         media_type=MEDIA_TYPE,
     )
+
+
+async def on_our_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer one of this package's errors: what handles `SessionRouterError` in an application."""
+    answered = next(kind for kind in type(error).__mro__ if kind in _ANSWERS)
+    kind, detail = _ANSWERS[answered]
+    if isinstance(error, DatabaseUnavailableError) and error.nothing_written:
+        detail = _NOT_BEGUN_DETAIL
+    if isinstance(error, DeadlineExceededError) and error.nothing_written:
+        kind, detail = CONTENTION, _CONTENTION_DETAIL
+    if kind.status >= 500 or kind is REFUSED:
+        logs.request_failed(request.method, request.scope["path"], kind.status, error)
+    return problem_response(kind, detail or str(error))
 
 
 def session_not_found(session_id: str) -> ProblemError:
