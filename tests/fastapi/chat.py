@@ -48,6 +48,15 @@ async def silent() -> AsyncIterator[str]:
         tell("the silent source has closed")
 
 
+async def slow_to_close() -> AsyncIterator[str]:
+    try:
+        yield str(os.getpid())
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(3)
+        tell("the slow source has closed")
+
+
 async def short() -> AsyncIterator[str]:
     yield "done"
 
@@ -58,7 +67,7 @@ async def failing() -> AsyncIterator[str]:
 
 
 AGENTS: Final[dict[str, Callable[[], AsyncIterator[str]]]] = {
-    agent.__name__: agent for agent in (flowing, silent, short, failing)
+    agent.__name__: agent for agent in (flowing, silent, slow_to_close, short, failing)
 }
 
 
