@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.frameworks.catalogue import CHECKOUT, EXAMPLES, FRAMEWORKS, REQUIREMENTS
-from tests.frameworks.table import PAGE, title
+from tests.frameworks.fake import Situation
+from tests.frameworks.table import PAGE, title, written
 
 ADAPTERS = sorted((CHECKOUT / "tests/frameworks/agents").glob("[a-z]*.py"))
 OLDER = {"autogen_stop.py"}
@@ -14,12 +15,22 @@ OLDER = {"autogen_stop.py"}
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.stem)
-def test_the_page_has_a_row_for_each_framework_that_the_matrix_asks(adapter: Path) -> None:
+def test_the_page_tells_every_situation_of_each_framework_that_the_matrix_asks(
+    adapter: Path,
+) -> None:
     known = {framework.name: framework for framework in FRAMEWORKS if framework.has_agent}
-    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
-    assert any(row.startswith(title(known[adapter.stem])) for row in rows), (
+    rows = [
+        row for row in PAGE.read_text().splitlines() if row.startswith(title(known[adapter.stem]))
+    ]
+    told = [place for row in rows for place in row.split(" | ")[1].split(", ")]
+    assert sorted(told) == sorted(Situation), (
         "run 'make frameworks', then 'python -m tests.frameworks.table'"
     )
+
+
+def test_rows_of_what_was_not_measured_stay_as_they_are() -> None:
+    page = PAGE.read_text()
+    assert written(page, []) == page
 
 
 def test_make_runs_all_that_there_are() -> None:
