@@ -18,6 +18,7 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 # A team needs what an agent needs.
 ENVIRONMENTS := $(sort $(FRAMEWORKS:autogen_team=autogen))
+RAY_TESTS := $(if $(filter ray,$(FRAMEWORKS)),tests/frameworks/ray_cluster.py)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -41,7 +42,7 @@ faults: $(READY) ## test under load while servers, workers and connections are k
 
 frameworks: $(READY) $(ENVIRONMENTS:%=build/frameworks/%/ready) ## stop agents of real frameworks in every situation; some minutes
 	@SESSION_ROUTER_TEST_FRAMEWORKS='$(FRAMEWORKS)' $(BIN)/python -m pytest -n 2 \
-		tests/frameworks/matrix.py
+		tests/frameworks/matrix.py $(RAY_TESTS)
 
 bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)

@@ -5,23 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.frameworks.catalogue import CHECKOUT, EXAMPLES, FRAMEWORKS, REQUIREMENTS
+from tests.frameworks.catalogue import CHECKOUT, EXAMPLES, FRAMEWORKS, REQUIREMENTS, Framework
 from tests.frameworks.fake import Situation
 from tests.frameworks.table import PAGE, title, written
 
-ADAPTERS = sorted((CHECKOUT / "tests/frameworks/agents").glob("[a-z]*.py"))
 OLDER = {"autogen_stop.py"}
 """Shows how an agent of AutoGen's own runtime registers, which takes more."""
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("framework", [f for f in FRAMEWORKS if f.has_agent], ids=lambda f: f.name)
 def test_the_page_tells_every_situation_of_each_framework_that_the_matrix_asks(
-    adapter: Path,
+    framework: Framework,
 ) -> None:
-    known = {framework.name: framework for framework in FRAMEWORKS if framework.has_agent}
-    rows = [
-        row for row in PAGE.read_text().splitlines() if row.startswith(title(known[adapter.stem]))
-    ]
+    rows = [row for row in PAGE.read_text().splitlines() if row.startswith(title(framework))]
     told = [place for row in rows for place in row.split(" | ")[1].split(", ")]
     assert sorted(told) == sorted(Situation), (
         "run 'make frameworks', then 'python -m tests.frameworks.table'"
