@@ -8,9 +8,9 @@ LOCK_FLAGS ?=
 FAULTS_FLAGS ?=
 # `make bench BENCH_FLAGS='interrupts --json results.json'` measures one subject.
 BENCH_FLAGS ?=
-# `make frameworks FRAMEWORKS='langgraph pydantic_ai'` tries these only.
+# `make frameworks FRAMEWORKS='langgraph pydantic_ai'` tries these only; `servers` are web servers.
 FRAMEWORKS ?= openai_client openai_agents langgraph pydantic_ai google_adk agno autogen \
-	autogen_team agent_framework crewai ray
+	autogen_team agent_framework crewai ray servers
 
 BIN := .venv/bin
 READY := .venv/ready
@@ -18,7 +18,9 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 # A team needs what an agent needs.
 ENVIRONMENTS := $(sort $(FRAMEWORKS:autogen_team=autogen))
-RAY_TESTS := $(if $(filter ray,$(FRAMEWORKS)),tests/frameworks/ray_cluster.py)
+AGENTS := $(filter-out servers,$(FRAMEWORKS))
+FRAMEWORK_TESTS := $(if $(AGENTS),matrix.py) $(if $(filter ray,$(FRAMEWORKS)),ray_cluster.py) \
+	$(if $(filter servers,$(FRAMEWORKS)),servers.py)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -41,8 +43,8 @@ faults: $(READY) ## test under load while servers, workers and connections are k
 	@$(BIN)/python -m tests.faults $(FAULTS_FLAGS)
 
 frameworks: $(READY) $(ENVIRONMENTS:%=build/frameworks/%/ready) ## stop agents of real frameworks in every situation; some minutes
-	@SESSION_ROUTER_TEST_FRAMEWORKS='$(FRAMEWORKS)' $(BIN)/python -m pytest -n 2 \
-		tests/frameworks/matrix.py $(RAY_TESTS)
+	@SESSION_ROUTER_TEST_FRAMEWORKS='$(AGENTS)' $(BIN)/python -m pytest -n 2 \
+		$(FRAMEWORK_TESTS:%=tests/frameworks/%)
 
 bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)

@@ -21,6 +21,12 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from tests.frameworks.fake import Model, ToolCall, Tools, Turn
 
+ROLES: Final = {
+    "SystemMessage": "system",
+    "UserMessage": "user",
+    "AssistantMessage": "assistant",
+    "FunctionExecutionResultMessage": "tool",
+}
 USAGE: Final = RequestUsage(prompt_tokens=0, completion_tokens=0)
 ABILITIES: Final = ModelInfo(
     vision=False,
@@ -96,7 +102,17 @@ async def settle_open_calls(context: ChatCompletionContext) -> None:
 
 
 def lines(messages: Sequence[LLMMessage]) -> list[str]:
-    return [f"{message.type}: {message.content}" for message in messages]
+    """What a person reads of a conversation: who said what, and which tools were called."""
+    return [f"{ROLES[message.type]}: {_said(message)}" for message in messages]
+
+
+def _said(message: LLMMessage) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return ", ".join(
+        f"call {part.name}" if isinstance(part, FunctionCall) else str(getattr(part, "content", ""))
+        for part in message.content
+    )
 
 
 class Agent:
