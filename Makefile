@@ -9,15 +9,15 @@ FAULTS_FLAGS ?=
 # `make bench BENCH_FLAGS='interrupts --json results.json'` measures one subject.
 BENCH_FLAGS ?=
 # `make frameworks FRAMEWORKS='langgraph pydantic_ai'` tries these only; `servers` are web servers.
-FRAMEWORKS ?= openai_client openai_agents langgraph pydantic_ai google_adk agno autogen \
-	autogen_team agent_framework crewai ray servers
+FRAMEWORKS ?= openai_client openai_agents langgraph pydantic_ai google_adk \
+	google_adk_default agno autogen autogen_team agent_framework crewai ray servers
 
 BIN := .venv/bin
 READY := .venv/ready
 LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
-# A team needs what an agent needs.
-ENVIRONMENTS := $(sort $(FRAMEWORKS:autogen_team=autogen))
+# Two of them need what another one needs.
+ENVIRONMENTS := $(sort $(patsubst autogen_team,autogen,$(FRAMEWORKS:google_adk_default=google_adk)))
 AGENTS := $(filter-out servers,$(FRAMEWORKS))
 FRAMEWORK_TESTS := $(if $(AGENTS),matrix.py) $(if $(filter ray,$(FRAMEWORKS)),ray_cluster.py) \
 	$(if $(filter servers,$(FRAMEWORKS)),servers.py)

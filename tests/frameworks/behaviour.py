@@ -73,7 +73,8 @@ class Report:
         tokens_after: how many the model gave after the receipt, or after the stream was left.
         steps_after: likewise the tool.
         tasks_left: the names of tasks that were left over.
-        longest_gap_sec: the longest time that the event loop did not turn in, meanwhile.
+        longest_gap_sec: the longest time that the event loop did not turn in, since the agent
+            was where the situation wants it.
         left_within_sec: from the order to the receipt, or from the leaving to its end.
         history: what the framework had kept then, before the next turn.
         next_turn: how that ended: "completed", or otherwise.

@@ -41,6 +41,7 @@ FRAMEWORKS: Final = (
     Framework("langgraph", "LangGraph", "langgraph", "langgraph_agent.py"),
     Framework("pydantic_ai", "Pydantic AI", "pydantic_ai", "pydantic_ai_agent.py"),
     Framework("google_adk", "Google ADK", "google_adk", "google_adk_agent.py"),
+    Framework("google_adk_default", "Google ADK, no pool for tools", "google_adk", None),
     Framework("agno", "Agno", "agno", "agno_agent.py"),
     Framework("autogen", "AutoGen, an agent", "autogen", "autogen_agent.py"),
     Framework("autogen_team", "AutoGen, a team", "autogen", None),

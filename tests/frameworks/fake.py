@@ -34,6 +34,9 @@ class Situation(StrEnum):
     SYNC_TOOL = "sync tool"
 
 
+TOOLS: Final = {Situation.ASYNC_TOOL: "wait_async", Situation.SYNC_TOOL: "wait_sync"}
+
+
 @dataclass(frozen=True)
 class ToolCall:
     """The model wants this tool of `Tools` called, without arguments."""
@@ -52,6 +55,7 @@ class Model:
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
         self._is_next_turn = False
+        self._has_called = False
         self.token_times: list[float] = []
         self.is_waiting = asyncio.Event()
 
@@ -68,10 +72,11 @@ class Model:
         """Answer once; a framework calls this each time that its agent asks the model."""
         if self._is_next_turn:
             yield LAST_WORDS
-        elif self._situation is Situation.ASYNC_TOOL:
-            yield ToolCall("wait_async")
-        elif self._situation is Situation.SYNC_TOOL:
-            yield ToolCall("wait_sync")
+        elif self._situation in TOOLS and not self._has_called:
+            self._has_called = True
+            yield ToolCall(TOOLS[self._situation])
+        elif self._situation in TOOLS:  # the tool has ended before the stop came
+            await asyncio.Event().wait()
         else:
             async for token in self._flow():
                 yield token

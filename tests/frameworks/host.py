@@ -75,6 +75,7 @@ class Host:
         self._model = model
         self._tools = tools
         self._ticker = ticker
+        self._arrived_at = 0.0
 
     async def report(self, situation: Situation, limits: Limits) -> Report:
         before = asyncio.all_tasks()
@@ -93,7 +94,7 @@ class Host:
             tokens_after=_number_after(told_at, self._model.token_times),
             steps_after=_number_after(told_at, self._tools.step_times),
             tasks_left=sorted(_described(task) for task in tasks_left),
-            longest_gap_sec=self._ticker.longest_gap_sec(asked_at),
+            longest_gap_sec=self._ticker.longest_gap_sec(self._arrived_at),
             left_within_sec=told_at - asked_at,
             history=await self._agent.history(),
             next_turn=await self._next_turn(),
@@ -121,11 +122,15 @@ class Host:
         if not place.done():
             await consumer.task  # which may raise why
             raise RuntimeError(f"the stream ended before this: {situation}")
-        _say("ready")
+        self._say_ready()
 
     def _say_when_in_tool(self) -> None:
         if self._tools.entered.wait(_ARRIVAL_SEC):
-            _say("ready")
+            self._say_ready()
+
+    def _say_ready(self) -> None:
+        self._arrived_at = time.monotonic()
+        _say("ready")
 
     async def _leave(self, consumer: Consumer, situation: Situation) -> tuple[float, float]:
         """Have the stream left; returns when that was asked for, and when it was said done."""

@@ -16,10 +16,6 @@ from google.genai import types
 
 from tests.frameworks.fake import Model, ToolCall, Tools, Turn
 
-CONFIG: Final = RunConfig(
-    streaming_mode=StreamingMode.SSE,
-    tool_thread_pool_config=ToolThreadPoolConfig(),  # else a `def` tool runs on the event loop
-)
 USAGE: Final = types.GenerateContentResponseUsageMetadata(
     prompt_token_count=1, candidates_token_count=1
 )
@@ -45,6 +41,11 @@ class FakeLlm(BaseLlm):
 
 
 class Agent:
+    # Without the pool, a `def` tool runs on the event loop.
+    config = RunConfig(
+        streaming_mode=StreamingMode.SSE, tool_thread_pool_config=ToolThreadPoolConfig()
+    )
+
     def __init__(self, model: Model, tools: Tools) -> None:
         self._sessions = InMemorySessionService()
         self._runner = Runner(
@@ -64,7 +65,7 @@ class Agent:
             user_id="ann",
             session_id="chat-1",
             new_message=types.UserContent(prompt),
-            run_config=CONFIG,
+            run_config=self.config,
             abort_signal=abort,
         )
         return Turn(events, on_stop=abort.set)
