@@ -246,7 +246,7 @@ async def test_an_operation_that_gave_up_leaves_no_server_process_waiting(
 async def test_rows_that_somebody_holds_delay_only_their_own_callers(
     postgres_url: str, held: int
 ) -> None:
-    repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=20)
+    repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=60)
     async with SessionManager(repository, tuning=TUNING) as manager:
         ids = [f"held-{number}" for number in range(held)]
         await asyncio.gather(*(manager.start_session(each) for each in ids))

@@ -68,7 +68,7 @@ class PythonProcess:
         async with asyncio.timeout(within):
             return (await self._process.stdout.read(1)).decode()
 
-    async def result(self, *, within: float = 60) -> str:
+    async def result(self, *, within: float = 180) -> str:
         """What it prints to its end, which must be a good one."""
         async with asyncio.timeout(within):
             out, _ = await self._process.communicate()

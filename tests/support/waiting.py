@@ -29,7 +29,7 @@ class Gate:
 async def eventually(condition: Callable[[], Awaitable[T]], within: float = ...) -> T: ...
 @overload
 async def eventually(condition: Callable[[], T], within: float = ...) -> T: ...
-async def eventually(condition: Callable[[], Any], within: float = 10) -> Any:
+async def eventually(condition: Callable[[], Any], within: float = 30) -> Any:
     """Try `condition` until it holds; returns what it gave.
 
     Args:
