@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
 from session_router.fastapi import PROBLEM_HANDLERS, AgentStreamResponse, lifespan, session_manager
-from tests.fastapi.server import DATABASE, IS_UP
+from tests.fastapi.agreed import DATABASE, IS_UP
 
 manager = SessionManager(SQLAlchemySessionRepository.from_url(os.environ[DATABASE]))
 

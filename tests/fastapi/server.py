@@ -13,12 +13,11 @@ from typing import Final, Self
 
 import httpx
 
+from tests.fastapi.agreed import DATABASE, IS_UP
 from tests.fastapi.events import Events
 from tests.support.postgres import free_port
 from tests.support.waiting import eventually
 
-DATABASE: Final = "CHAT_DATABASE_URL"
-IS_UP: Final = "the chat is up"
 _ROOT: Final = Path(__file__).parent.parent.parent
 
 

@@ -94,7 +94,7 @@ async def test_an_example_goes_on_until_another_process_stops_it(
     async with PythonProcess.started(
         str(EXAMPLES / example.example), cwd=tmp_path, python=example.python
     ) as streaming:
-        assert await streaming.beginning(within=60)
+        assert await streaming.beginning(within=180)
         stopping = PythonProcess.started(str(EXAMPLES / "stream_stop.py"), "stop", cwd=tmp_path)
         async with stopping as other:
             assert (await other.result()).endswith(" delivered\n")
