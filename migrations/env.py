@@ -4,8 +4,8 @@ import asyncio
 
 from alembic import context
 
-from session_router.database.environment import configure_offline, migrate_online
-from session_router.database.target import Target
+from session_router.database.migration.environment import configure_offline, migrate_online
+from session_router.database.migration.target import Target
 from session_router.settings import Settings
 
 

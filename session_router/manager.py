@@ -8,11 +8,9 @@ from uuid import UUID, uuid4
 from session_router.agent_id import AgentId, AgentIdLike
 from session_router.errors import InvalidValueError
 from session_router.events import SignalOutcome, StreamOutcome
-from session_router.maintenance.sweeper import SweepCounts, sweep
 from session_router.per_loop import PerLoop
-from session_router.process import BoundKeeper, WorkerProcess
 from session_router.repository.base import SessionRepository
-from session_router.repository.records import Asker
+from session_router.repository.records import Requester
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session, check_session_id
 from session_router.settings import (
@@ -21,11 +19,13 @@ from session_router.settings import (
     check_positive,
     check_resolution,
 )
-from session_router.signals.listener import WakeUps
-from session_router.signals.receipts import receipts
-from session_router.source import Source
-from session_router.stream import AgentStream
 from session_router.text import check_free_text
+from session_router.worker.listener import WakeUps
+from session_router.worker.receipts import receipts
+from session_router.worker.source import Source
+from session_router.worker.stream import AgentStream
+from session_router.worker.sweeper import SweepCounts, sweep
+from session_router.worker.worker import BoundKeeper, Worker
 
 T = TypeVar("T")
 
@@ -68,8 +68,8 @@ class SessionManager:
         self._touch_resolution = timedelta(seconds=self._tuning.touch_resolution_sec)
         self._idle_for = self._timeout + self._touch_resolution
         interval = check_positive(cleanup_interval_sec, "cleanup_interval_sec")
-        self._processes = PerLoop(
-            lambda: WorkerProcess(
+        self._workers = PerLoop(
+            lambda: Worker(
                 repository,
                 self.agent_runtime,
                 self.expire_old_sessions,
@@ -77,23 +77,23 @@ class SessionManager:
                 self._idle_for.total_seconds(),
                 self._tuning,
             ),
-            lambda process: None,
+            lambda worker: None,
             "manager",
         )
 
     @property
-    def _process(self) -> WorkerProcess:
-        return self._processes.get()
+    def _worker(self) -> Worker:
+        return self._workers.get()
 
     @property
     def worker_id(self) -> UUID:
-        """This process's present incarnation; another one in a forked child or another loop."""
-        return self._processes.peek().worker.worker_id
+        """This worker's present incarnation; another one in a forked child or another loop."""
+        return self._workers.peek().incarnation.worker_id
 
     @property
     def wake_ups(self) -> WakeUps:
         """How this worker learns of its signals at the moment: listening, or polling and why."""
-        return self._processes.peek().wake_ups
+        return self._workers.peek().wake_ups
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -108,7 +108,7 @@ class SessionManager:
         Raises:
             DatabaseError: the database cannot be reached, or its tables are not this version's.
         """
-        await self._process.start()
+        await self._worker.start()
 
     async def shutdown(self) -> None:
         """Stop the jobs, end this worker's streams, settle its signals, and give up its row.
@@ -116,7 +116,7 @@ class SessionManager:
         Bounded by `shutdown_timeout_sec`; what could not be done then is in the log, and for the
         other workers to clear. `start()` works again afterwards, as a new worker.
         """
-        await self._process.shutdown()
+        await self._worker.shutdown()
 
     async def start_session(self, session_id: str) -> Session:
         """Get or create a session, and touch it.
@@ -129,16 +129,16 @@ class SessionManager:
         """
         return await self.repository.start_session(
             check_session_id(session_id),
-            self._process.worker.asker(),
+            self._worker.incarnation.requester(),
             resolution=self._touch_resolution,
         )
 
     async def start_new_session(self, session_id: str) -> Session:
         """Create a fresh session; a live one of that id is replaced, its streams stopped."""
         session, request = await self.repository.replace_session(
-            check_session_id(session_id), self._process.worker.asker()
+            check_session_id(session_id), self._worker.incarnation.requester()
         )
-        await self._process.deliver(request.signals)
+        await self._worker.deliver(request.signals)
         return session
 
     async def get_session(self, session_id: str) -> Session | None:
@@ -160,7 +160,7 @@ class SessionManager:
             The `stream_id`, which ends exactly this stream.
         """
         AgentId.of(agent_id)
-        return await self._process.register(
+        return await self._worker.register(
             check_session_id(session_id), agent_id, uuid4(), renew=False
         )
 
@@ -173,7 +173,7 @@ class SessionManager:
             stream_id: ends exactly that stream, from any worker; left out, this worker's own
                 stream of the agent.
         """
-        await self._process.worker.finish(
+        await self._worker.incarnation.finish(
             check_session_id(session_id),
             AgentId.of(agent_id),
             StreamOutcome.COMPLETED,
@@ -230,14 +230,14 @@ class SessionManager:
         if wait is not None:
             check_positive(wait, "wait")
         request = await self.repository.interrupt_streams(
-            check_session_id(session_id), named, self._asker(actor, reason)
+            check_session_id(session_id), named, self._requester(actor, reason)
         )
         if request is None:
             return [] if wait is None else {}
         if wait is None:
-            await self._process.deliver(request.signals)
+            await self._worker.deliver(request.signals)
             return request.agents
-        self._process.begin(request.signals)
+        self._worker.begin(request.signals)
         return await receipts(self.repository, session_id, request, wait)
 
     async def end_session(
@@ -252,11 +252,11 @@ class SessionManager:
             Whether there was such a session.
         """
         request = await self.repository.end_session(
-            check_session_id(session_id), self._asker(actor, reason)
+            check_session_id(session_id), self._requester(actor, reason)
         )
         if request is None:
             return False
-        await self._process.deliver(request.signals)
+        await self._worker.deliver(request.signals)
         return True
 
     async def expire_old_sessions(self) -> SweepCounts:
@@ -269,10 +269,10 @@ class SessionManager:
         """
         return await sweep(
             self.repository,
-            self._idle_for + await self._process.clock_step(),
-            self._process.worker.asker(),
+            self._idle_for + await self._worker.clock_step(),
+            self._worker.incarnation.requester(),
             self._tuning.sweep_batch_size,
-            self._process.begin,
+            self._worker.begin,
         )
 
     def stream(
@@ -314,15 +314,13 @@ class SessionManager:
         return AgentStream(
             source,
             on_stop,
-            BoundKeeper(
-                self._processes.get, self.repository, check_session_id(session_id), agent_id
-            ),
+            BoundKeeper(self._workers.get, self.repository, check_session_id(session_id), agent_id),
             touch_every_sec=self._timeout.total_seconds() / 4,
             close_limit_sec=self._tuning.cancel_timeout_sec,
         )
 
-    def _asker(self, actor: str | None, reason: str | None) -> Asker:
-        return self._process.worker.asker(
+    def _requester(self, actor: str | None, reason: str | None) -> Requester:
+        return self._worker.incarnation.requester(
             check_free_text(actor, "actor"), check_free_text(reason, "reason")
         )
 

@@ -17,7 +17,7 @@ from session_router import (
     SessionRouterError,
     WorkerGoneError,
 )
-from session_router.group_commit import GroupCommit, Postponed
+from session_router.repository.sql.batches.group_commit import GroupCommit, Retry
 
 
 class Database:
@@ -26,13 +26,13 @@ class Database:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.alone: list[int] = []
-        self.answers: Callable[[int], int | Postponed] = lambda item: item * 10
+        self.answers: Callable[[int], int | Retry] = lambda item: item * 10
         self.may_commit = asyncio.Event()
         self.may_commit.set()
         self.has_begun = asyncio.Event()
         self.under_way: list[int] = []
 
-    async def commit(self, items: Sequence[int]) -> list[int | Postponed]:
+    async def commit(self, items: Sequence[int]) -> list[int | Retry]:
         assert not set(items) & set(self.under_way), "one key, two batches"
         self.batches.append(list(items))
         self.under_way += items
@@ -103,7 +103,7 @@ async def test_a_batch_takes_no_more_than_its_limit() -> None:
 
 async def test_what_a_batch_leaves_out_goes_alone_and_delays_nobody() -> None:
     database = Database()
-    database.answers = lambda item: Postponed.ALONE if item == 2 else item * 10
+    database.answers = lambda item: Retry.IN_OWN_TRANSACTION if item == 2 else item * 10
     commits = group(database)
     assert await asyncio.gather(*map(commits.submit, (1, 2, 3))) == [10, 200, 30]
     assert database.alone == [2]
@@ -111,7 +111,7 @@ async def test_what_a_batch_leaves_out_goes_alone_and_delays_nobody() -> None:
 
 async def test_one_who_waits_alone_holds_up_no_later_batch() -> None:
     database, may_go_on = Database(), asyncio.Event()
-    database.answers = lambda item: Postponed.ALONE if item == 2 else item * 10
+    database.answers = lambda item: Retry.IN_OWN_TRANSACTION if item == 2 else item * 10
 
     async def alone(item: int, deadline: float) -> int:
         await may_go_on.wait()
@@ -128,7 +128,7 @@ async def test_one_who_waits_alone_holds_up_no_later_batch() -> None:
 
 @pytest.mark.parametrize("refusal", [RefusedError("no such value"), WorkerGoneError("reaped")])
 async def test_an_item_that_is_refused_fails_alone(refusal: SessionRouterError) -> None:
-    async def commit(items: Sequence[int]) -> list[int | Postponed]:
+    async def commit(items: Sequence[int]) -> list[int | Retry]:
         if 2 in items:
             raise refusal
         return list(items)
@@ -145,7 +145,7 @@ async def test_a_batch_of_one_that_was_refused_is_tried_alone() -> None:
     """A batch gives up where an item alone waits."""
     database = Database()
 
-    async def commit(_: Sequence[int]) -> list[int | Postponed]:
+    async def commit(_: Sequence[int]) -> list[int | Retry]:
         raise RefusedError("somebody holds it")
 
     commits = GroupCommit(commit, database.carry_out_alone, lambda item: item, 5.0)
@@ -165,7 +165,7 @@ async def test_what_is_no_fault_of_one_item_is_told_to_all_and_not_repeated(
 ) -> None:
     database = Database()
 
-    async def commit(_: Sequence[int]) -> list[int | Postponed]:
+    async def commit(_: Sequence[int]) -> list[int | Retry]:
         raise error
 
     commits = GroupCommit(commit, database.carry_out_alone, lambda item: item, 5.0, lanes=1)
@@ -239,7 +239,7 @@ async def test_a_caller_waits_no_longer_than_its_deadline() -> None:
 
 async def test_closing_waits_for_all_that_was_submitted() -> None:
     database = Database()
-    database.answers = lambda item: Postponed.ALONE if item == 2 else item
+    database.answers = lambda item: Retry.IN_OWN_TRANSACTION if item == 2 else item
     commits = group(database)
     tasks = [await begun(commits, database, 1), *await waiting(commits, 2, 3)]
     closing = asyncio.create_task(commits.close())
@@ -289,12 +289,12 @@ def test_every_caller_gets_its_own_result_whenever_it_comes(
     arrivals: list[tuple[int, int]], lanes: int
 ) -> None:
     async def run() -> None:
-        async def commit(items: Sequence[int]) -> list[int | Postponed]:
+        async def commit(items: Sequence[int]) -> list[int | Retry]:
             assert not under_way.intersection(items)
             under_way.update(items)
             await asyncio.sleep(0)
             under_way.difference_update(items)
-            return [Postponed.ALONE if item % 5 == 4 else item * 10 for item in items]
+            return [Retry.IN_OWN_TRANSACTION if item % 5 == 4 else item * 10 for item in items]
 
         async def alone(item: int, deadline: float) -> int:
             await asyncio.sleep(0)

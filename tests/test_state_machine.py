@@ -21,7 +21,7 @@ from session_router import (
     SQLAlchemySessionRepository,
 )
 from session_router.settings import Tuning
-from session_router.stream import AgentStream
+from session_router.worker.stream import AgentStream
 from tests.support.emptying import empty
 from tests.support.laws import contents, violations
 from tests.support.runtimes import Runtime
@@ -207,7 +207,7 @@ class Workers(RuleBasedStateMachine):
     @rule(worker=workers)
     def deliver(self, worker: int) -> None:
         manager = self._managers[worker]
-        self._run(manager._processes.peek().dispatch_once())
+        self._run(manager._workers.peek().dispatch_once())
         assert self._run(self._repository.unsettled_signals(manager.worker_id)) == []
 
     @rule(worker=workers)

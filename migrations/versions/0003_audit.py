@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-from session_router.database.concurrently import replace_check
 from session_router.database.definitions.audit_0003 import (
     ERASE_ARGUMENTS,
     PRUNE_ARGUMENTS,
     made_by_0003,
 )
 from session_router.database.definitions.definition import Definition
+from session_router.database.migration.online import replace_check
 from session_router.database.types import UtcDateTime, UuidText, clock
 
 revision = "0003"

@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
-from session_router.database.concurrently import create_index, drop_index
 from session_router.database.definitions import Definition
 from session_router.database.definitions.reports_0004 import reports
+from session_router.database.migration.online import create_index, drop_index
 
 revision = "0004"
 down_revision = "0003"

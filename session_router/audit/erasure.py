@@ -15,7 +15,7 @@ from session_router.database.schema import Tables
 from session_router.errors import DatabaseError
 from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
-from session_router.repository.records import Asker
+from session_router.repository.records import Requester
 from session_router.repository.sql import endings, rows
 
 _BATCH: Final = 1_000
@@ -60,7 +60,7 @@ async def erase(
     t, request_id = trail.tables, uuid4()
     async with trail.changing() as conn:
         await chain(trail, conn, key)  # with another key than the seals' they would be broken
-        ended = await endings.end(conn, t, session_id, Asker(actor=actor))
+        ended = await endings.end(conn, t, session_id, Requester(actor=actor))
         # Whoever settles a signal holds its row: once we have it, their events are there to see.
         signals = await _erase_signals(conn, t, session_id, key)
         events = await _erase_events(conn, t, session_id, key, request_id, actor)

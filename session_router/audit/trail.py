@@ -8,12 +8,12 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, ColumnElement, Row, func, literal, select, text, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from session_router.database.connections import PooledConnections
 from session_router.database.engine import create_engine, supported
 from session_router.database.faults import translated
 from session_router.database.schema import Tables, build_tables
 from session_router.database.trail_writers import TRAIL_WRITERS
 from session_router.errors import DatabaseError, DatabaseUnavailableError
-from session_router.repository.sql.connections import PooledConnections
 from session_router.schema_name import check_schema
 from session_router.settings import DEFAULT_SCHEMA
 

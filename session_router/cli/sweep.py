@@ -5,8 +5,8 @@ import asyncio
 from session_router.cli import output
 from session_router.cli.connection import opened
 from session_router.cli.options import DatabaseUrl, Json, settings_of
-from session_router.maintenance.sweeper import SweepCounts
 from session_router.settings import Settings
+from session_router.worker.sweeper import SweepCounts
 
 
 def sweep(database_url: DatabaseUrl = None, as_json: Json = False) -> None:

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from session_router.database.asyncpg_options import asyncpg_options
-from session_router.database.connecting import notice_silence
 from session_router.database.hosts import OneOf
+from session_router.database.keepalive import notice_silence
 from session_router.database.sqlite_file import (
     notice_another_file,
     open_as_its_file,

@@ -14,13 +14,13 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.database import discarding
-from session_router.database.migration_turns import patiently, take_turn
+from session_router.database.migration import discarding
+from session_router.database.migration.compare import differences, left_out
+from session_router.database.migration.lock import patiently, take_migration_lock
+from session_router.database.migration.target import Target
 from session_router.database.privileges import open_to_everybody
 from session_router.database.schema import VERSION_TABLE, oldest_code_table
-from session_router.database.shape import differences, left_out
 from session_router.database.sqlite_file import no_such_file
-from session_router.database.target import Target
 from session_router.errors import DatabaseError, SchemaError
 
 __all__ = [
@@ -219,7 +219,7 @@ async def _migrate(
             await conn.run_sync(run)
             return
         await _refuse_read_only(conn)
-        await take_turn(conn, f"{target.schema_name}.{VERSION_TABLE}")
+        await take_migration_lock(conn, f"{target.schema_name}.{VERSION_TABLE}")
         await _create_schema(conn, target.schema_name)
         await conn.run_sync(prepare, config)
         await patiently(lambda: conn.run_sync(run), conn, target.schema_name)

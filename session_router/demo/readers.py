@@ -10,8 +10,8 @@ from session_router.agent_id import AgentId
 from session_router.demo.texts import MOBY_DICK, PRIDE_AND_PREJUDICE, TWO_CITIES
 from session_router.events import StreamOutcome
 from session_router.logs import explain
-from session_router.maintenance.supervisor import retry_pause
 from session_router.manager import SessionManager
+from session_router.worker.supervisor import retry_pause
 
 WORD_SEC: Final = 0.25
 """The pause before each word: some 190 words make a stream of about 47 s."""

@@ -13,9 +13,9 @@ from session_router.bootstrap import manager_of, repository_of
 from session_router.database import migrate
 from session_router.errors import SchemaError
 from session_router.http.app import create_app
-from session_router.http.listening import listening, url_of
 from session_router.http.origins import Hosts
 from session_router.http.serving import serving
+from session_router.http.sockets import listening, url_of
 from session_router.http.stopping import Stopping
 from session_router.manager import SessionManager
 from session_router.repository import SessionRepository

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp
 
 from session_router.http.bounds import HEADER_BYTES
 from session_router.http.connections import ACCEPTED_AT_ONCE, Connections, limit_of_this_process
-from session_router.http.listening import BACKLOG
 from session_router.http.protocol import HEADER_SEC, Protocol
+from session_router.http.sockets import BACKLOG
 
 
 @asynccontextmanager

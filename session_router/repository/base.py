@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
-from session_router.repository.records import Asker, Settlement, Signal, StreamRow, WorkerRow
+from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
 from session_router.session import Session
 
 SIGNALS_READ: Final = 1_000
@@ -77,15 +77,15 @@ class SweepBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Cleared:
+class Leftovers:
     """What workers left behind and was cleared: streams finished, signals settled."""
 
     streams: int = 0
     signals: int = 0
     workers: int = 0
 
-    def __add__(self, other: "Cleared") -> "Cleared":
-        return Cleared(
+    def __add__(self, other: "Leftovers") -> "Leftovers":
+        return Leftovers(
             self.streams + other.streams,
             self.signals + other.signals,
             self.workers + other.workers,
@@ -187,23 +187,25 @@ class SessionRepository(ABC):
 
     @abstractmethod
     async def start_session(
-        self, session_id: str, asker: Asker, *, resolution: timedelta = timedelta(0)
+        self, session_id: str, requester: Requester, *, resolution: timedelta = timedelta(0)
     ) -> Session:
         """Get or create a session, and touch it; `resolution` as in `touch_session`."""
 
     @abstractmethod
-    async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:
+    async def replace_session(
+        self, session_id: str, requester: Requester
+    ) -> tuple[Session, StopRequest]:
         """Create a fresh session; a live one of that id is replaced, its streams stopped."""
 
     @abstractmethod
-    async def end_session(self, session_id: str, asker: Asker) -> StopRequest | None:
+    async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
         """End a session and stop its streams; None when it does not live."""
 
     @abstractmethod
     async def expire_sessions(
         self,
         idle_for: timedelta,
-        asker: Asker,
+        requester: Requester,
         *,
         limit: int,
         after: SweepPosition | None = None,
@@ -249,7 +251,7 @@ class SessionRepository(ABC):
 
     @abstractmethod
     async def interrupt_streams(
-        self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
+        self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
     ) -> StopRequest | None:
         """Stop a session's streams (or the named agents'); None when it does not live."""
 
@@ -276,11 +278,11 @@ class SessionRepository(ABC):
         """Read which streams a worker has; None when the worker has no row."""
 
     @abstractmethod
-    async def remove_worker(self, worker_id: UUID) -> Cleared:
+    async def remove_worker(self, worker_id: UUID) -> Leftovers:
         """Take a worker out: its streams finish `worker_stopped`, its signals settle `failed`."""
 
     @abstractmethod
-    async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Cleared:
+    async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Leftovers:
         """Take out workers that have fallen silent, then clear what the dead left.
 
         That is all streams and signals whose worker has no row, whoever took the row:

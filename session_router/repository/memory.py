@@ -14,7 +14,7 @@ from session_router.events import EventName, SessionEvent, SignalOutcome, Stream
 from session_router.repository import records
 from session_router.repository.base import (
     SIGNALS_READ,
-    Cleared,
+    Leftovers,
     Registration,
     SessionRepository,
     StopRequest,
@@ -24,8 +24,8 @@ from session_router.repository.base import (
 )
 from session_router.repository.records import (
     NO_WORKER,
-    Asker,
     EventRow,
+    Requester,
     SessionRow,
     Settlement,
     Signal,
@@ -35,7 +35,7 @@ from session_router.repository.records import (
 from session_router.session import Session, check_session_id, checked
 
 _EVENTS_KEPT: Final = 10_000
-_BY_HAND: Final = Asker()
+_BY_HAND: Final = Requester()
 
 
 class InMemorySessionRepository(SessionRepository):
@@ -131,28 +131,30 @@ class InMemorySessionRepository(SessionRepository):
         return self._snapshot(self._sessions[session_id])
 
     async def start_session(
-        self, session_id: str, asker: Asker, *, resolution: timedelta = timedelta(0)
+        self, session_id: str, requester: Requester, *, resolution: timedelta = timedelta(0)
     ) -> Session:
         session = await self.touch_session(session_id, resolution=resolution)
-        return session or self._snapshot(self._create(session_id, self._now(), asker))
+        return session or self._snapshot(self._create(session_id, self._now(), requester))
 
-    async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:
+    async def replace_session(
+        self, session_id: str, requester: Requester
+    ) -> tuple[Session, StopRequest]:
         now, request = self._now(), StopRequest(uuid4())
         row = self._sessions.get(session_id)
         if row is not None:
-            request = self._remove(row, now, EventName.SESSION_REPLACED, asker)
-        return self._snapshot(self._create(session_id, now, asker)), request
+            request = self._remove(row, now, EventName.SESSION_REPLACED, requester)
+        return self._snapshot(self._create(session_id, now, requester)), request
 
-    async def end_session(self, session_id: str, asker: Asker) -> StopRequest | None:
+    async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
         row = self._sessions.get(session_id)
         if row is None:
             return None
-        return self._remove(row, self._now(), EventName.SESSION_ENDED, asker)
+        return self._remove(row, self._now(), EventName.SESSION_ENDED, requester)
 
     async def expire_sessions(
         self,
         idle_for: timedelta,
-        asker: Asker,
+        requester: Requester,
         *,
         limit: int,
         after: SweepPosition | None = None,
@@ -168,7 +170,7 @@ class InMemorySessionRepository(SessionRepository):
         )
         batch = [p for p in idle if after is None or _sweep_order(p) > _sweep_order(after)][:limit]
         requests = [
-            self._remove(self._sessions[p.session_id], now, EventName.SESSION_EXPIRED, asker)
+            self._remove(self._sessions[p.session_id], now, EventName.SESSION_EXPIRED, requester)
             for p in batch
         ]
         return SweepBatch(
@@ -185,7 +187,7 @@ class InMemorySessionRepository(SessionRepository):
     ) -> Registration:
         if worker_id not in self._workers:
             raise WorkerGoneError(f"worker {worker_id} is not registered; start it anew.")
-        await self.start_session(session_id, Asker(worker_id))
+        await self.start_session(session_id, Requester(worker_id))
         now = self._now()
         current = self._streams_of(session_id).get(agent_id)
         if current and current.worker_id == worker_id and not renew:
@@ -219,13 +221,13 @@ class InMemorySessionRepository(SessionRepository):
         return None
 
     async def interrupt_streams(
-        self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
+        self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
     ) -> StopRequest | None:
         row = self._sessions.get(session_id)
         if row is None:
             return None
         now, request_id = self._now(), uuid4()
-        self._record([records.interrupt_requested(row, now, asker, request_id)])
+        self._record([records.interrupt_requested(row, now, requester, request_id)])
         streams = [
             stream
             for stream in await self.list_streams(session_id)
@@ -269,19 +271,19 @@ class InMemorySessionRepository(SessionRepository):
             signalled={s.stream_id for s in self._signals.values() if s.worker_id == worker_id},
         )
 
-    async def remove_worker(self, worker_id: UUID) -> Cleared:
-        row = Cleared(workers=1 if self._workers.pop(worker_id, None) else 0)
+    async def remove_worker(self, worker_id: UUID) -> Leftovers:
+        row = Leftovers(workers=1 if self._workers.pop(worker_id, None) else 0)
         left = self._clear({worker_id}, StreamOutcome.WORKER_STOPPED, SignalOutcome.FAILED)
         return row + left
 
-    async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Cleared:
+    async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Leftovers:
         beats = await self.heartbeats()
         dead = {worker_id for worker_id, seen in silent.items() if beats.get(worker_id) == seen}
         for worker_id in dead:
             del self._workers[worker_id]
         # Nothing is left of a worker but in the step that takes it out: see `remove_worker`.
         left = self._clear(dead, StreamOutcome.WORKER_LOST, SignalOutcome.LOST)
-        return Cleared(workers=len(dead)) + left
+        return Leftovers(workers=len(dead)) + left
 
     async def unsettled_signals(self, worker_id: UUID) -> list[Signal]:
         mine = (signal for signal in self._signals.values() if signal.worker_id == worker_id)
@@ -302,20 +304,20 @@ class InMemorySessionRepository(SessionRepository):
 
     # The steps that the operations are made of
 
-    def _create(self, session_id: str, now: datetime, asker: Asker) -> SessionRow:
+    def _create(self, session_id: str, now: datetime, requester: Requester) -> SessionRow:
         row = SessionRow(session_id, uuid4(), now, now)
         self._sessions[session_id] = row
-        self._record([records.session_started(row, now, asker.worker_id)])
+        self._record([records.session_started(row, now, requester.worker_id)])
         return row
 
     def _remove(
-        self, row: SessionRow, now: datetime, event: EventName, asker: Asker
+        self, row: SessionRow, now: datetime, event: EventName, requester: Requester
     ) -> StopRequest:
         request_id = uuid4()
         streams = [stream for _, stream in sorted(self._streams_of(row.session_id).items())]
         signals = self._stop(streams, now, StreamOutcome(event), request_id)
         del self._sessions[row.session_id]
-        self._record([records.session_finished(row, now, event, asker, request_id)])
+        self._record([records.session_finished(row, now, event, requester, request_id)])
         return StopRequest(request_id, streams, signals)
 
     def _stop(
@@ -340,14 +342,16 @@ class InMemorySessionRepository(SessionRepository):
         self._close(stream)
         self._record([records.stream_finished(stream, uid, now, outcome, detail=detail)])
 
-    def _clear(self, workers: set[UUID], streams: StreamOutcome, signals: SignalOutcome) -> Cleared:
+    def _clear(
+        self, workers: set[UUID], streams: StreamOutcome, signals: SignalOutcome
+    ) -> Leftovers:
         left = [stream for stream in self._all_streams() if stream.worker_id in workers]
         for stream in left:
             self._finish(stream, self._now(), streams)
         detail = records.DETAIL_OF_CLEARED[signals]
         unsettled = [s.signal_id for s in self._signals.values() if s.worker_id in workers]
         settled = self._settle([Settlement(i, signals, detail) for i in unsettled])
-        return Cleared(len(left), settled)
+        return Leftovers(len(left), settled)
 
     def _settle(self, settlements: Sequence[Settlement]) -> int:
         settled = 0

@@ -79,7 +79,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Requester:
     """Who asks for a change: the acting worker, and the actor and reason that its caller gave."""
 
     worker_id: UUID | None = None
@@ -125,7 +125,7 @@ def session_finished(
     session: SessionRow,
     now: datetime,
     event: EventName,
-    asker: Asker,
+    requester: Requester,
     request_id: UUID | None = None,
 ) -> EventRow:
     """The terminal event of a session: ended, expired or replaced."""
@@ -134,26 +134,26 @@ def session_finished(
         session.session_id,
         session.session_uid,
         event,
-        worker_id=asker.worker_id,
+        worker_id=requester.worker_id,
         request_id=request_id,
         started_at=session.start_time,
-        actor=asker.actor,
-        detail=asker.reason,
+        actor=requester.actor,
+        detail=requester.reason,
     )
 
 
 def interrupt_requested(
-    session: SessionRow, now: datetime, asker: Asker, request_id: UUID
+    session: SessionRow, now: datetime, requester: Requester, request_id: UUID
 ) -> EventRow:
     return EventRow(
         now,
         session.session_id,
         session.session_uid,
         EventName.INTERRUPT_REQUESTED,
-        worker_id=asker.worker_id,
+        worker_id=requester.worker_id,
         request_id=request_id,
-        actor=asker.actor,
-        detail=asker.reason,
+        actor=requester.actor,
+        detail=requester.reason,
     )
 
 

@@ -13,7 +13,7 @@ from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
 from session_router.database.doorbell import APPLICATION_NAME, channel
 from session_router.database.migrate import Target, upgrade
 from session_router.events import EventName, SignalOutcome
-from session_router.repository.records import Asker
+from session_router.repository.records import Requester
 from session_router.settings import Tuning
 from tests.anywhere.conftest import LEASE_SEC, TUNING, Workplace
 from tests.support.databases import run
@@ -154,7 +154,7 @@ async def test_one_interrupt_among_500_workers_wakes_one(
     listeners = [await connect(server.url()) for _ in workers]
     for listener, worker_id in zip(listeners, workers, strict=True):
         await listener.add_listener(channel(worker_id), lambda *heard: rung.append(heard[2]))
-    request = await repository.interrupt_streams("chat7", None, Asker())
+    request = await repository.interrupt_streams("chat7", None, Requester())
     assert request is not None
     assert len(request.signals) == 20
     await eventually(lambda: bool(rung))

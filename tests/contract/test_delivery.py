@@ -237,10 +237,10 @@ async def test_another_workers_signals_wait_in_the_outbox_for_their_owner(
     await repository.add_worker(owner, "elsewhere", 1)
     await repository.register_stream("s", A, owner, stream_id, renew=False)
     runtime = Runtime()
-    asker = managers(runtime)
-    await register(asker, B)
-    assert await asker.interrupt_streaming_agents("s") == [A, B]
-    await asker.shutdown()
+    requester = managers(runtime)
+    await register(requester, B)
+    assert await requester.interrupt_streaming_agents("s") == [A, B]
+    await requester.shutdown()
     assert await settlements(repository) == {"writer/b": ("delivered", None)}
     [waiting] = await repository.unsettled_signals(owner)
     assert (waiting.agent_id, waiting.stream_id, waiting.action) == (A, stream_id, "cancel")
@@ -251,10 +251,10 @@ async def test_the_owner_delivers_what_others_left_exactly_once(
     managers: Managers, repository: SessionRepository
 ) -> None:
     runtime = Runtime()
-    owner, asker = managers(runtime), managers()
+    owner, requester = managers(runtime), managers()
     for key in "abcde":
         await owner.register_agent("s", AgentId("writer", key))
-    signalled = await asker.interrupt_streaming_agents("s")
+    signalled = await requester.interrupt_streaming_agents("s")
     await eventually(lambda: _all_settled(repository, len(signalled)))
     await owner.shutdown()  # looks into the outbox once more
     assert [runtime.cancels(key) for key in "abcde"] == [1] * 5
@@ -273,13 +273,13 @@ async def test_a_signal_that_is_slow_to_deliver_is_not_delivered_again_by_the_ne
         await release.wait()
 
     runtime = Runtime(a=wait)
-    owner, asker = managers(runtime, poll_interval_sec=0.005), managers()
+    owner, requester = managers(runtime, poll_interval_sec=0.005), managers()
     await register(owner, A)
-    await asker.interrupt_streaming_agents("s")
+    await requester.interrupt_streaming_agents("s")
     await eventually(lambda: runtime.cancels("a"))
     # The next signal is found by a later poll, which sees the first one still unsettled.
     await register(owner, B)
-    await asker.interrupt_streaming_agents("s")
+    await requester.interrupt_streaming_agents("s")
     await eventually(lambda: runtime.cancels("b"))
     release.set()
     await eventually(lambda: _all_settled(repository, 2))

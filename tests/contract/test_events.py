@@ -71,14 +71,14 @@ async def test_other_ends_of_a_session_tell_when_it_started_too(
 async def test_session_events_name_the_worker_that_acted(
     managers: Managers, repository: SessionRepository
 ) -> None:
-    starter, asker, ender = managers(), managers(), managers()
+    starter, requester, ender = managers(), managers(), managers()
     await starter.start_session("s")
-    await asker.interrupt_streaming_agents("s")
+    await requester.interrupt_streaming_agents("s")
     await ender.end_session("s")
     acted = {event.event: event.worker_id for event in await events(repository)}
     assert acted == {
         "session_started": starter.worker_id,
-        "interrupt_requested": asker.worker_id,
+        "interrupt_requested": requester.worker_id,
         "session_ended": ender.worker_id,
     }
 

@@ -80,13 +80,13 @@ async def test_an_interrupt_stays_within_its_session(
 async def test_the_trail_says_who_asked_and_why_and_joins_the_request_up(
     managers: Managers, repository: SessionRepository
 ) -> None:
-    owner, asker = managers(Runtime()), managers()
+    owner, requester = managers(Runtime()), managers()
     await register(owner, A)
-    await asker.interrupt_streaming_agents("s", actor="alice", reason="wrong question")
+    await requester.interrupt_streaming_agents("s", actor="alice", reason="wrong question")
     [requested] = await events(repository, "interrupt_requested")
     [finished] = await events(repository, "stream_finished")
     assert (requested.actor, requested.detail) == ("alice", "wrong question")
-    assert requested.worker_id == asker.worker_id
+    assert requested.worker_id == requester.worker_id
     assert (requested.outcome, requested.started_at, requested.stream_id) == (None,) * 3
     assert finished.worker_id == owner.worker_id
     assert finished.request_id == requested.request_id is not None
@@ -128,7 +128,7 @@ async def test_two_interrupts_at_once_stop_each_stream_once(
     manager, other = managers(runtime), managers()
     await register(manager, A, B)
     answers = await asyncio.gather(
-        *(asker.interrupt_streaming_agents("s") for asker in (manager, other, manager))
+        *(requester.interrupt_streaming_agents("s") for requester in (manager, other, manager))
     )
     assert sorted(agent for answer in answers for agent in answer) == [A, B]
     assert len(await events(repository, "stream_finished")) == 2

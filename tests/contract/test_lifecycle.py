@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from session_router import AgentId, SessionManager, SessionRepository
-from session_router.repository.base import Cleared
+from session_router.repository.base import Leftovers
 from tests.contract.conftest import Managers
 from tests.support.laws import contents
 from tests.support.runtimes import Runtime
@@ -95,12 +95,12 @@ async def test_the_jobs_run_again_after_a_restart(
     managers: Managers, repository: SessionRepository
 ) -> None:
     runtime = Runtime()
-    owner, asker = managers(runtime), managers()
+    owner, requester = managers(runtime), managers()
     await owner.start()
     await owner.shutdown()
     await owner.start()
     await owner.register_agent("s", A)
-    await asker.interrupt_streaming_agents("s")
+    await requester.interrupt_streaming_agents("s")
     await eventually(lambda: events(repository, "signal_settled"))
     assert runtime.cancels("a") == 1
 
@@ -154,10 +154,10 @@ async def test_shutting_down_settles_the_workers_signals(
     managers: Managers, repository: SessionRepository
 ) -> None:
     runtime = Runtime()
-    owner, asker = managers(runtime), managers()
+    owner, requester = managers(runtime), managers()
     await owner.register_agent("s", A)
     await owner.register_agent("s", B)
-    await asker.interrupt_streaming_agents("s")
+    await requester.interrupt_streaming_agents("s")
     gone = owner.worker_id
     await owner.shutdown()
     assert await repository.unsettled_signals(gone) == []
@@ -174,9 +174,9 @@ async def test_shutting_down_is_not_held_up_by_an_agent_that_hangs(
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    owner, asker = managers(Runtime(a=hang), cancel_timeout_sec=0.1), managers()
+    owner, requester = managers(Runtime(a=hang), cancel_timeout_sec=0.1), managers()
     await owner.register_agent("s", A)
-    await asker.interrupt_streaming_agents("s")
+    await requester.interrupt_streaming_agents("s")
     await owner.shutdown()
     assert (await settlements(repository))["writer/a"][0] == "failed"
 
@@ -229,8 +229,8 @@ async def test_a_worker_that_left_leaves_no_signals_behind(
     await repository.register_stream("s", A, gone, uuid4(), renew=False)
     await manager.interrupt_streaming_agents("s")
     await repository.register_stream("s", B, gone, uuid4(), renew=False)
-    assert await repository.remove_worker(gone) == Cleared(streams=1, signals=1, workers=1)
-    assert await repository.remove_worker(gone) == Cleared()
+    assert await repository.remove_worker(gone) == Leftovers(streams=1, signals=1, workers=1)
+    assert await repository.remove_worker(gone) == Leftovers()
     assert await repository.list_streams("s") == []
     outcome, detail = (await settlements(repository))["writer/a"]
     assert outcome == "failed"
@@ -242,9 +242,9 @@ async def test_registering_works_without_a_start(
     managers: Managers, repository: SessionRepository
 ) -> None:
     runtime = Runtime()
-    owner, asker = managers(runtime), managers()
+    owner, requester = managers(runtime), managers()
     await owner.register_agent("s", A)
-    await asker.interrupt_streaming_agents("s")
+    await requester.interrupt_streaming_agents("s")
     await eventually(lambda: events(repository, "signal_settled"))
     assert await settlements(repository) == {"writer/a": ("delivered", None)}
 

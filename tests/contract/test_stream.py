@@ -164,10 +164,10 @@ async def test_a_consumer_that_runs_out_of_time_abandons_the_stream(
     await ended_as(repository, "abandoned")
 
 
-@pytest.mark.parametrize("asker", ["this manager", "another manager"])
+@pytest.mark.parametrize("requester", ["this manager", "another manager"])
 @pytest.mark.parametrize("then", [hang, ignore_one_cancellation])
 async def test_an_interrupt_ends_the_stream_though_its_source_hangs(
-    managers: Managers, repository: SessionRepository, asker: str, then: object
+    managers: Managers, repository: SessionRepository, requester: str, then: object
 ) -> None:
     runtime = Runtime()
     manager = managers(runtime)
@@ -176,7 +176,7 @@ async def test_an_interrupt_ends_the_stream_though_its_source_hangs(
     assert await anext(stream) == "one"
     consumer = asyncio.create_task(anext(stream, "end"))
     await source.is_at_end.wait()
-    interrupting = manager if asker == "this manager" else managers()
+    interrupting = manager if requester == "this manager" else managers()
     assert await interrupting.interrupt_streaming_agents("s") == [A]
     assert await consumer == "end"
     assert stream.outcome == "interrupted"

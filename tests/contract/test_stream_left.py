@@ -13,7 +13,7 @@ import pytest
 
 from session_router import AgentId, InMemorySessionRepository, SessionManager
 from session_router.settings import Tuning
-from session_router.stream import AgentStream
+from session_router.worker.stream import AgentStream
 from tests.support.answers import (
     ANSWERS,
     Connection,

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from session_router import AgentId, DeadlineExceededError, SessionManager
-from session_router.repository.records import Asker
+from session_router.repository.records import Requester
 from session_router.settings import Tuning
-from session_router.stream import AgentStream
+from session_router.worker.stream import AgentStream
 from tests.support.laws import violations
 from tests.support.repositories import HostsRepository
 from tests.support.sources import Source, end, fail_with, hang
@@ -18,7 +18,7 @@ from tests.support.trail import events, story
 from tests.support.waiting import Gate, eventually
 
 A = AgentId("writer", "a")
-ELSEWHERE = Asker()
+ELSEWHERE = Requester()
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_an_interrupt_that_takes_the_row_first_is_on_the_handle_too(
     assert isinstance(consumer.exception(), OSError) == (then not in (end, hang))
     assert stream.outcome == "interrupted"
     assert await ended_in_trail(repository) == ["interrupted"]
-    await manager._process.dispatch_once()
+    await manager._worker.dispatch_once()
     assert (await story(repository))[-1] == "signal_settled delivered writer/a"
 
 

@@ -13,7 +13,7 @@ from session_router import (
     SessionRepository,
     SQLAlchemySessionRepository,
 )
-from session_router.stream import AgentStream
+from session_router.worker.stream import AgentStream
 from tests.support.locks import session_held, somebody_waits
 from tests.support.repositories import HostsRepository
 from tests.support.sources import Source, fail_with

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from session_router import AgentId, Session, SessionManager, SessionRepository
-from session_router.maintenance.sweeper import SweepCounts
+from session_router.worker.sweeper import SweepCounts
 from tests.contract.conftest import Managers
 from tests.support.runtimes import Runtime
 from tests.support.trail import events, settlements, story

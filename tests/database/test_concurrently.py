@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 
 from session_router import AgentId, SQLAlchemySessionRepository
 from session_router.database import migrate
-from session_router.repository.records import Asker
+from session_router.repository.records import Requester
 from tests.support.releases import Release, to_come
 from tests.support.revisions import CHECK, INDEX
 from tests.support.sql import connected, is_sqlite, query
@@ -38,7 +38,7 @@ async def fill(url: str) -> None:
     worker_id = uuid4()
     await repository.add_worker(worker_id, "elsewhere", 1)
     await repository.register_stream("s", AgentId("writer", "a"), worker_id, uuid4(), renew=False)
-    await repository.interrupt_streams("s", None, Asker())
+    await repository.interrupt_streams("s", None, Requester())
     await repository.close()
 
 

@@ -15,7 +15,7 @@ from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
 from session_router.database.types import one_of
 from session_router.events import StreamOutcome
-from session_router.repository.records import Asker
+from session_router.repository.records import Requester
 from session_router.repository.sql import streams as streams_of_sessions
 from session_router.repository.sql import workers
 from session_router.repository.sql.sessions import with_agents
@@ -191,7 +191,7 @@ async def test_no_batch_ever_reads_a_whole_table_or_all_that_is_idle(postgres_ur
                 for a in agents
             )
         )
-        await asyncio.gather(*(repository.start_session(f"s{n}", Asker()) for n in range(30)))
+        await asyncio.gather(*(repository.start_session(f"s{n}", Requester()) for n in range(30)))
         await asyncio.gather(*(repository.touch_session(f"s{n}") for n in range(40)))
         await asyncio.gather(
             *(
@@ -243,7 +243,7 @@ async def test_a_sweep_reads_what_is_idle_and_no_whole_table(postgres_url: str) 
             await repository.save_session(
                 Session(session_id=name, last_updated=long_ago, agents_streaming={agent_id})
             )
-        batch = await repository.expire_sessions(timedelta(hours=1), Asker(), limit=10)
+        batch = await repository.expire_sessions(timedelta(hours=1), Requester(), limit=10)
         assert (batch.sessions, batch.streams, len(batch.signals)) == (2, 2, 2)
     await repository.close()
     engine = create_engine(postgres_url)

@@ -54,7 +54,7 @@ async def test_a_signal_whose_detail_cannot_be_stored_holds_up_no_other(
     for agent in (A, B, C):
         await owner.register_agent("s", agent)
     if at_shutdown:
-        await in_latin1.interrupt_streams("s", None, owner._process.worker.asker())
+        await in_latin1.interrupt_streams("s", None, owner._worker.incarnation.requester())
     else:
         await owner.interrupt_streaming_agents("s")
     await owner.shutdown()
@@ -87,6 +87,6 @@ async def test_an_agent_whose_cancel_raises_an_error_without_text_is_cancelled_o
         assert await manager.interrupt_streaming_agents("s", wait=10) == {A: "failed"}
         # A later signal is found by a later poll, which would see the first one if it were left.
         await manager.register_agent("s", B)
-        await repository.interrupt_streams("s", None, manager._process.worker.asker())
+        await repository.interrupt_streams("s", None, manager._worker.incarnation.requester())
         await eventually(lambda: runtime.cancels("b"))
     assert (runtime.cancels("a"), runtime.cancels("b")) == (1, 1)

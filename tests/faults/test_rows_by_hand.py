@@ -14,7 +14,7 @@ from session_router import (
     SQLAlchemySessionRepository,
 )
 from session_router.events import SignalOutcome, StreamOutcome
-from session_router.repository.records import Asker
+from session_router.repository.records import Requester
 from tests.support.by_hand import execute
 from tests.support.trail import events
 from tests.support.waiting import eventually
@@ -23,7 +23,7 @@ ALICE = AgentId("writer", "alice")
 ODD: Final = [("two words", "é"), ("", "k"), ("writer", ""), ("a/b", "x" * 300)]
 ODD_AGENTS: Final = {AgentId.stored(*parts) for parts in ODD}
 NOW: Final = "'2020-01-01 00:00:00.000000'"  # is UTC on the tests' servers, too
-BY_TEST = Asker()
+BY_TEST = Requester()
 AN_HOUR = timedelta(hours=1)
 
 

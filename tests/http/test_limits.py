@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from session_router import InMemorySessionRepository, SessionManager
 from session_router.http import create_app
 from session_router.http.bounds import Bounds
-from session_router.http.listening import listening
 from session_router.http.serving import serving
+from session_router.http.sockets import listening
 from tests.http.conftest import client_of
 from tests.http.service import Answer, Service, parse
 from tests.http.test_problems import assert_problem

@@ -21,7 +21,7 @@ from session_router import (
 from session_router.database.migrate import Target, upgrade
 from session_router.errors import ServeError
 from session_router.http import serve
-from session_router.http.listening import listening, url_of
+from session_router.http.sockets import listening, url_of
 from session_router.settings import Settings
 from tests.http.service import Answer, Service, parse
 from tests.support.databases import PostgresDatabases, run

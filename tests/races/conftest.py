@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from session_router import AgentId, SQLAlchemySessionRepository
 from session_router.database.schema import Tables, build_tables
-from session_router.repository.records import Asker
+from session_router.repository.records import Requester
 from tests.support.laws import violations
 
 T = TypeVar("T")
 
 WRITER = AgentId("writer", "alice")
-BY_TEST = Asker()
+BY_TEST = Requester()
 
 
 class Race:

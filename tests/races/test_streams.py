@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from session_router import WorkerGoneError
 from session_router.events import EventName, SignalOutcome, StreamOutcome
-from session_router.repository.base import Cleared
+from session_router.repository.base import Leftovers
 from session_router.repository.records import Settlement
 from session_router.repository.sql import signals, streams, workers
 from tests.races.conftest import BY_TEST, WRITER, Race, within
@@ -95,7 +95,7 @@ async def test_a_workers_removal_waits_for_its_registration_and_ends_it(race: Ra
     async with race.held() as conn:
         await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
         removing = await race.blocked(race.repository.remove_worker(worker_id))
-    assert await within(removing) == Cleared(streams=1, workers=1)
+    assert await within(removing) == Leftovers(streams=1, workers=1)
     assert await race.repository.list_streams("s") == []
 
 
@@ -105,7 +105,7 @@ async def test_a_workers_removal_settles_the_signal_that_was_being_written(race:
     async with race.held() as conn:
         await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
         removing = await race.blocked(race.repository.remove_worker(worker_id))
-    assert await within(removing) == Cleared(signals=1, workers=1)
+    assert await within(removing) == Leftovers(signals=1, workers=1)
 
 
 async def test_a_signal_that_two_settle_is_settled_once(race: Race) -> None:

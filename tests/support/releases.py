@@ -16,7 +16,7 @@ _REVISION: Final = '''"""A revision to come."""
 import sqlalchemy as sa
 from alembic import op
 
-from session_router.database.concurrently import create_index, drop_index, replace_check
+from session_router.database.migration.online import create_index, drop_index, replace_check
 
 revision = "{revision}"
 down_revision = "{down_revision}"

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from session_router import InMemorySessionRepository, SessionManager
-from session_router.maintenance.clock_steps import ClockSteps
-from session_router.maintenance.heartbeat import Heartbeat
-from session_router.maintenance.sweeper import SweepCounts
+from session_router.worker.clock_steps import ClockSteps
+from session_router.worker.heartbeat import Heartbeat
+from session_router.worker.sweeper import SweepCounts
 from tests.support.waiting import eventually
 
 HOUR = timedelta(hours=1)

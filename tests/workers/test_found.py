@@ -17,11 +17,11 @@ from session_router import (
     WorkerGoneError,
 )
 from session_router.events import StreamOutcome
-from session_router.repository.base import Cleared
-from session_router.repository.records import Asker
+from session_router.repository.base import Leftovers
+from session_router.repository.records import Requester
 from session_router.settings import Tuning
-from session_router.signals.local_streams import LocalStreams
-from session_router.worker import Worker
+from session_router.worker.incarnation import Incarnation
+from session_router.worker.local_streams import LocalStreams
 from tests.support.laws import contents, violations
 from tests.support.waiting import eventually
 
@@ -52,7 +52,7 @@ class Slow:
 async def test_a_stream_that_nobody_here_knows_is_finished_as_abandoned(
     repository: SessionRepository,
 ) -> None:
-    worker = Worker(repository, LocalStreams(), lambda lost: None)
+    worker = Incarnation(repository, LocalStreams(), lambda lost: None)
     worker_id = await worker.enter()
     await worker.register("kept", ALICE, uuid4(), renew=False)
     # As after a registration that committed when its caller had been told it is unknown.
@@ -150,9 +150,9 @@ async def test_a_held_session_does_not_hold_up_the_clearing_of_others(postgres_u
             text("SELECT 1 FROM session_router.sessions WHERE session_id = 'held' FOR UPDATE")
         )
         silent = await repository.heartbeats()
-        assert await repository.reap_workers(silent) == Cleared(streams=2, workers=1)
+        assert await repository.reap_workers(silent) == Leftovers(streams=2, workers=1)
         assert await repository.touch_session("free") is not None
-    assert await repository.reap_workers({}) == Cleared(streams=1)
+    assert await repository.reap_workers({}) == Leftovers(streams=1)
     assert await violations(repository) == []
     await repository.close()
 
@@ -164,7 +164,7 @@ async def test_one_sweep_can_signal_thousands_of_workers(postgres_url: str) -> N
     async with repository.engine.begin() as conn:
         for statement in MANY_IDLE.split(";"):
             await conn.execute(text(statement))
-    batch = await repository.expire_sessions(timedelta(hours=1), Asker(), limit=2_000)
+    batch = await repository.expire_sessions(timedelta(hours=1), Requester(), limit=2_000)
     assert (batch.sessions, batch.streams) == (1_700, 1_700)
     assert len((await contents(repository)).signalled_stream_ids) == 1_700
     await repository.close()

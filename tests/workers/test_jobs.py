@@ -10,7 +10,7 @@ from session_router import (
     SessionManager,
     SessionRepository,
 )
-from session_router.maintenance.supervisor import Job, Supervisor
+from session_router.worker.supervisor import Job, Supervisor
 from tests.support.sources import Source, hang
 from tests.support.waiting import eventually
 

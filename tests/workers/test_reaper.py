@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from session_router import AgentId, SessionRepository, SQLAlchemySessionRepository
-from session_router.maintenance.heartbeat import Heartbeat
-from session_router.maintenance.reaper import Reaper
-from session_router.repository.base import Cleared
+from session_router.repository.base import Leftovers
+from session_router.worker.heartbeat import Heartbeat
+from session_router.worker.reaper import Reaper
 from tests.support.by_hand import execute
 
 ALICE = AgentId("writer", "alice")
@@ -30,11 +30,11 @@ class Watch:
         await self.repository.add_worker(self.worker_id, "host", 1)
         await self._heartbeat.beat(self.worker_id)
 
-    async def passes(self, count: int, *alive: UUID) -> list[Cleared]:
+    async def passes(self, count: int, *alive: UUID) -> list[Leftovers]:
         """So many passes of the reaper, before each of which all that live beat."""
         return [await self._pass(*alive) for _ in range(count)]
 
-    async def _pass(self, *alive: UUID) -> Cleared:
+    async def _pass(self, *alive: UUID) -> Leftovers:
         self.now += PASS_SEC
         for worker_id in alive:
             await self.repository.beat(worker_id)
@@ -67,7 +67,7 @@ async def test_a_worker_that_has_died_is_cleared_within_two_leases(
     alive, dead = await with_a_stream(repository), await with_a_stream(repository)
     await watch.passes(3, alive, dead)  # until it has been steady for a lease
     cleared = await watch.passes(5, alive)
-    assert sum(cleared, Cleared()) == Cleared(streams=1, workers=1)
+    assert sum(cleared, Leftovers()) == Leftovers(streams=1, workers=1)
     assert await repository.list_streams(str(dead)) == []
     assert set(await repository.heartbeats()) == {watch.worker_id, alive}
 
@@ -76,7 +76,7 @@ async def test_those_that_died_before_the_reaper_came_are_cleared_within_two_lea
     watch: Watch, repository: SessionRepository
 ) -> None:
     await with_a_stream(repository)
-    assert sum(await watch.passes(5), Cleared()) == Cleared(streams=1, workers=1)
+    assert sum(await watch.passes(5), Leftovers()) == Leftovers(streams=1, workers=1)
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=1), -timedelta(hours=1)])
@@ -90,10 +90,10 @@ async def test_a_step_of_the_databases_clock_kills_nobody_and_keeps_no_dead_one_
     await watch.passes(6, alive, dead)
     # All heartbeats are an hour away from the clock at once, as they are after it was set.
     await execute(database_url, moved(database_url, step))
-    assert await watch.passes(1) == [Cleared()]
+    assert await watch.passes(1) == [Leftovers()]
     cleared = await watch.passes(4, alive)
-    assert sum(cleared, Cleared()) == Cleared(streams=1, workers=1)
-    assert await watch.passes(12, alive) == [Cleared()] * 12
+    assert sum(cleared, Leftovers()) == Leftovers(streams=1, workers=1)
+    assert await watch.passes(12, alive) == [Leftovers()] * 12
     assert set(await repository.heartbeats()) == {watch.worker_id, alive}
     await repository.close()
 
@@ -104,8 +104,8 @@ async def test_a_worker_that_beats_in_the_moment_in_which_it_is_reaped_lives(
     worker_id = await with_a_stream(repository)
     seen = await repository.heartbeats()
     earlier = {worker_id: seen[worker_id] - timedelta(milliseconds=1)}
-    assert await repository.reap_workers(earlier) == Cleared()
-    assert await repository.reap_workers(seen) == Cleared(streams=1, workers=1)
+    assert await repository.reap_workers(earlier) == Leftovers()
+    assert await repository.reap_workers(seen) == Leftovers(streams=1, workers=1)
 
 
 async def test_a_reaper_that_was_blind_begins_to_watch_anew(
@@ -114,9 +114,9 @@ async def test_a_reaper_that_was_blind_begins_to_watch_anew(
     other = await with_a_stream(repository)
     await watch.passes(6, other)
     watch.now += 20 * LEASE_SEC  # as when this machine stood still, or no answer came
-    assert await watch.passes(3) == [Cleared()] * 3
-    assert await watch.passes(3, other) == [Cleared()] * 3
-    assert sum(await watch.passes(4), Cleared()) == Cleared(streams=1, workers=1)
+    assert await watch.passes(3) == [Leftovers()] * 3
+    assert await watch.passes(3, other) == [Leftovers()] * 3
+    assert sum(await watch.passes(4), Leftovers()) == Leftovers(streams=1, workers=1)
 
 
 def moved(url: str, step: timedelta) -> str:

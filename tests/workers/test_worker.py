@@ -16,9 +16,9 @@ from session_router import (
 from session_router.errors import RefusedError
 from session_router.events import SignalOutcome, StreamOutcome
 from session_router.repository.base import SIGNALS_READ
-from session_router.signals.endings import Ending
-from session_router.signals.local_streams import LocalStreams
-from session_router.worker import Worker
+from session_router.worker.endings import Ending
+from session_router.worker.incarnation import Incarnation
+from session_router.worker.local_streams import LocalStreams
 from tests.support.repositories import HostsRepository
 from tests.support.trail import events
 from tests.support.waiting import Gate
@@ -36,8 +36,8 @@ async def test_streams_that_were_ended_elsewhere_are_forgotten(
     repository: SessionRepository,
 ) -> None:
     here, elsewhere = LocalStreams(), LocalStreams()
-    worker = Worker(repository, here, lambda lost: None)
-    other = Worker(repository, elsewhere, lambda lost: None)
+    worker = Incarnation(repository, here, lambda lost: None)
+    other = Incarnation(repository, elsewhere, lambda lost: None)
     ended = await worker.register("chat", ALICE, uuid4(), renew=False)
     kept = await worker.register("chat", BOB, uuid4(), renew=False)
     await SessionManager(repository).unmark_agent_streaming("chat", ALICE, ended.stream_id)
@@ -50,7 +50,7 @@ async def test_a_stream_whose_signal_is_on_its_way_is_not_forgotten(
     repository: SessionRepository,
 ) -> None:
     streams = LocalStreams()
-    worker = Worker(repository, streams, lambda lost: None)
+    worker = Incarnation(repository, streams, lambda lost: None)
     registration = await worker.register("chat", ALICE, uuid4(), renew=False)
     await SessionManager(repository).interrupt_streaming_agents("chat")
     await worker.reconcile()
@@ -73,7 +73,7 @@ async def test_a_worker_that_finds_itself_gone_hands_over_what_it_lost(
 ) -> None:
     lost: list[AgentId] = []
     streams = LocalStreams()
-    worker = Worker(repository, streams, lambda found: lost.extend(s.agent_id for s in found))
+    worker = Incarnation(repository, streams, lambda found: lost.extend(s.agent_id for s in found))
     before = (await worker.register("chat", ALICE, uuid4(), renew=False), worker.worker_id)[1]
     await repository.remove_worker(before)
     await worker.register("chat", BOB, uuid4(), renew=False)
@@ -95,7 +95,7 @@ UNTOLD = ("abandoned", "registered, but its caller could not be told in time")
 
 async def test_a_registration_of_unknown_outcome_is_finished_whenever_it_commits() -> None:
     repository = HostsRepository()
-    worker = Worker(repository, LocalStreams(), lambda lost: None)
+    worker = Incarnation(repository, LocalStreams(), lambda lost: None)
     repository.before_registering = fail
     stream_id = uuid4()
     with pytest.raises(DeadlineExceededError):
@@ -110,7 +110,7 @@ async def test_a_registration_of_unknown_outcome_is_finished_whenever_it_commits
 
 async def test_a_doubt_outlives_a_reconciliation_that_fails() -> None:
     repository = HostsRepository()
-    worker = Worker(repository, LocalStreams(), lambda lost: None)
+    worker = Incarnation(repository, LocalStreams(), lambda lost: None)
     repository.after_registering = fail
     with pytest.raises(DeadlineExceededError):
         await worker.register("chat", ALICE, uuid4(), renew=False)
@@ -124,7 +124,7 @@ async def test_a_doubt_outlives_a_reconciliation_that_fails() -> None:
 
 async def test_a_worker_that_registers_all_the_time_is_reconciled_too() -> None:
     repository, streams = HostsRepository(), LocalStreams()
-    worker = Worker(repository, streams, lambda lost: None)
+    worker = Incarnation(repository, streams, lambda lost: None)
     repository.after_registering = fail
     with pytest.raises(DeadlineExceededError):
         await worker.register("chat", ALICE, uuid4(), renew=False)
@@ -142,7 +142,7 @@ async def test_a_worker_that_registers_all_the_time_is_reconciled_too() -> None:
 
 async def test_a_row_that_a_registration_under_way_may_be_given_is_left() -> None:
     repository, streams = HostsRepository(), LocalStreams()
-    worker = Worker(repository, streams, lambda lost: None)
+    worker = Incarnation(repository, streams, lambda lost: None)
     repository.after_registering = fail
     with pytest.raises(DeadlineExceededError):
         await worker.register("chat", ALICE, uuid4(), renew=False)
@@ -159,7 +159,7 @@ async def test_a_row_that_a_registration_under_way_may_be_given_is_left() -> Non
 
 async def test_a_registration_waits_for_the_row_that_is_being_finished() -> None:
     repository = HostsRepository()
-    worker = Worker(repository, LocalStreams(), lambda lost: None)
+    worker = Incarnation(repository, LocalStreams(), lambda lost: None)
     repository.after_registering = fail
     with pytest.raises(DeadlineExceededError):
         await worker.register("chat", ALICE, uuid4(), renew=False)
@@ -180,7 +180,7 @@ async def test_a_registration_waits_for_the_row_that_is_being_finished() -> None
 
 async def test_a_stream_that_ended_here_is_finished_with_the_outcome_that_it_had() -> None:
     repository, streams = HostsRepository(), LocalStreams()
-    worker = Worker(repository, streams, lambda lost: None)
+    worker = Incarnation(repository, streams, lambda lost: None)
     for number, agent_id in enumerate((ALICE, BOB)):
         made = await worker.register("chat", agent_id, uuid4(), renew=False)
         ending = Ending("chat", agent_id, made.stream_id, StreamOutcome.FAILED, f"error {number}")
@@ -192,7 +192,7 @@ async def test_a_stream_that_ended_here_is_finished_with_the_outcome_that_it_had
 
 async def test_a_row_that_cannot_be_finished_holds_up_no_other() -> None:
     repository = HostsRepository()
-    worker = Worker(repository, LocalStreams(), lambda lost: None)
+    worker = Incarnation(repository, LocalStreams(), lambda lost: None)
     for agent_id in (ALICE, BOB):
         made = await worker.register("chat", agent_id, uuid4(), renew=False)
         worker.endings.add(Ending("chat", agent_id, made.stream_id, StreamOutcome.FAILED))
@@ -211,7 +211,7 @@ async def test_a_row_that_cannot_be_finished_holds_up_no_other() -> None:
 
 async def test_what_was_read_of_an_earlier_incarnation_is_no_matter() -> None:
     repository, streams = HostsRepository(), LocalStreams()
-    worker = Worker(repository, streams, lambda lost: None)
+    worker = Incarnation(repository, streams, lambda lost: None)
     await worker.register("chat", ALICE, uuid4(), renew=False)
     gate = Gate()
     repository.after_reading = gate

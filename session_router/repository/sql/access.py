@@ -5,21 +5,21 @@ from typing import Final
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from session_router.database.engine import create_engine
-from session_router.database.pool import Pool, apart_from_pool
-from session_router.database.schema import Tables
-from session_router.errors import InvalidDatabaseUrlError
-from session_router.repository.sql.connections import (
+from session_router.database.asyncpg_calls import AsyncpgCalls
+from session_router.database.connections import (
     PooledConnections,
     PostgresqlConnections,
     ReservedConnection,
 )
-from session_router.repository.sql.driver_calls import DriverCalls
+from session_router.database.engine import create_engine
+from session_router.database.pool import Pool, apart_from_pool
+from session_router.database.schema import Tables
+from session_router.database.transactions import Transactions
+from session_router.errors import InvalidDatabaseUrlError
+from session_router.repository.sql.batches.operations import BatchedOperations
+from session_router.repository.sql.batches.postgresql import PostgresqlBatches
+from session_router.repository.sql.batches.sqlite import SqliteBatches
 from session_router.repository.sql.events import Events
-from session_router.repository.sql.hot_on_postgresql import HotOnPostgresql
-from session_router.repository.sql.hot_on_sqlite import HotOnSqlite
-from session_router.repository.sql.hot_operations import HotOperations
-from session_router.repository.sql.transactions import Transactions
 
 _RESERVED_DEADLINE_SEC: Final = 3.0
 """Well below a lease, so that a connection that has gone silent costs no worker its row."""
@@ -60,15 +60,19 @@ class Access:
             self._reserved = ReservedConnection(apart, pool)
             limit_sec = min(deadline_sec, _RESERVED_DEADLINE_SEC)
             self.reserved = Transactions(self._reserved, limit_sec)
-            batches = HotOnPostgresql(DriverCalls(pool, deadline_sec), str(tables.sessions.schema))
-            self.hot = HotOperations(batches, self.transactions, tables, deadline_sec, lanes=2)
+            batches = PostgresqlBatches(
+                AsyncpgCalls(pool, deadline_sec), str(tables.sessions.schema)
+            )
+            self.hot = BatchedOperations(batches, self.transactions, tables, deadline_sec, lanes=2)
         else:
             connections = PooledConnections(engine)
             # SQLite makes its connections at will, and has one writer at a time, for whom one
             # long queue is better than two.
             self.transactions = self.reserved = Transactions(connections, deadline_sec)
-            on_sqlite = HotOnSqlite(self.transactions, connections, tables)
-            self.hot = HotOperations(on_sqlite, self.transactions, tables, deadline_sec, lanes=1)
+            on_sqlite = SqliteBatches(self.transactions, connections, tables)
+            self.hot = BatchedOperations(
+                on_sqlite, self.transactions, tables, deadline_sec, lanes=1
+            )
         self.events = Events(self.transactions, tables)
 
     async def close(self) -> None:

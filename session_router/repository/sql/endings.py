@@ -12,29 +12,29 @@ from session_router.database.types import clock, one_of
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import StopRequest, SweepBatch, SweepPosition
-from session_router.repository.records import Asker, SessionRow, Signal, StreamRow
+from session_router.repository.records import Requester, SessionRow, Signal, StreamRow
 from session_router.repository.sql import rows, sessions, streams
 
 
 async def end(
-    conn: AsyncConnection, t: Tables, session_id: str, asker: Asker
+    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
 ) -> StopRequest | None:
     session = await sessions.lock(conn, t, session_id)
     if session is None:
         return None
-    request = await _finish_one(conn, t, session, EventName.SESSION_ENDED, asker)
+    request = await _finish_one(conn, t, session, EventName.SESSION_ENDED, requester)
     await conn.execute(delete(t.sessions).where(t.sessions.c.session_id == session_id))
     return request
 
 
 async def replace(
-    conn: AsyncConnection, t: Tables, session_id: str, asker: Asker
+    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
 ) -> tuple[SessionRow, StopRequest]:
     """Finish a live session and begin its next life in the same row, which stays locked."""
-    session, is_new = await sessions.lock_or_create(conn, t, session_id, asker)
+    session, is_new = await sessions.lock_or_create(conn, t, session_id, requester)
     if is_new:
         return session, StopRequest(uuid4())
-    request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, asker)
+    request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, requester)
     statement = (
         update(t.sessions)
         .values(session_uid=uuid4(), start_time=clock(), last_updated=clock())
@@ -42,7 +42,7 @@ async def replace(
         .returning(t.sessions)
     )
     fresh = rows.session_row((await conn.execute(statement)).one())
-    started = records.session_started(fresh, fresh.start_time, asker.worker_id)
+    started = records.session_started(fresh, fresh.start_time, requester.worker_id)
     await rows.record(conn, t, [started])
     return fresh, request
 
@@ -51,7 +51,7 @@ async def expire(
     conn: AsyncConnection,
     t: Tables,
     idle_for: timedelta,
-    asker: Asker,
+    requester: Requester,
     limit: int,
     after: SweepPosition | None,
 ) -> SweepBatch:
@@ -64,7 +64,7 @@ async def expire(
     if not batch:
         return SweepBatch(0, 0, [], None)
     stopped, signals = await _finish(
-        conn, t, batch, EventName.SESSION_EXPIRED, asker, request_id=uuid4()
+        conn, t, batch, EventName.SESSION_EXPIRED, requester, request_id=uuid4()
     )
     await conn.execute(
         delete(t.sessions)
@@ -103,10 +103,10 @@ async def _idle(
 
 
 async def _finish_one(
-    conn: AsyncConnection, t: Tables, session: SessionRow, event: EventName, asker: Asker
+    conn: AsyncConnection, t: Tables, session: SessionRow, event: EventName, requester: Requester
 ) -> StopRequest:
     request_id = uuid4()
-    stopped, signals = await _finish(conn, t, [session], event, asker, request_id)
+    stopped, signals = await _finish(conn, t, [session], event, requester, request_id)
     return StopRequest(request_id, stopped, signals)
 
 
@@ -115,7 +115,7 @@ async def _finish(
     t: Tables,
     ending: Sequence[SessionRow],
     event: EventName,
-    asker: Asker,
+    requester: Requester,
     request_id: UUID,
 ) -> tuple[list[StreamRow], list[Signal]]:
     """Stop the streams of sessions whose rows are locked, and write the terminal events."""
@@ -123,7 +123,7 @@ async def _finish(
     stopped, now = await rows.lock_streams_at(conn, t, session_ids)
     uids = {session.session_id: session.session_uid for session in ending}
     events, signals = records.stop_streams(stopped, uids, now, StreamOutcome(event), request_id)
-    finished = [records.session_finished(s, now, event, asker, request_id) for s in ending]
+    finished = [records.session_finished(s, now, event, requester, request_id) for s in ending]
     await streams.take_out(conn, t, stopped, [*events, *finished], signals)
     await rows.delete_unreadable_streams(conn, t, session_ids)
     return stopped, signals

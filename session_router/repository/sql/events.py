@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.database.trail_writers import TRAIL_WRITERS
+from session_router.database.transactions import Transactions
 from session_router.errors import DatabaseUnavailableError
 from session_router.events import SessionEvent
 from session_router.repository.sql import rows
-from session_router.repository.sql.transactions import Transactions
 
 _PATIENCE_SEC: Final = 1.0
 _FIRST_PAUSE_SEC: Final = 0.002

@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from session_router.agent_id import AgentId
 from session_router.database.engine import create_engine, supported
 from session_router.database.schema import Tables, build_tables
+from session_router.database.transactions import Transactions
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
 from session_router.repository.base import (
     SIGNALS_READ,
-    Cleared,
+    Leftovers,
     Registration,
     SessionRepository,
     StopRequest,
@@ -25,20 +26,12 @@ from session_router.repository.base import (
     SweepPosition,
     WorkerStreams,
 )
-from session_router.repository.records import Asker, Settlement, Signal, StreamRow, WorkerRow
-from session_router.repository.sql import (
-    endings,
-    imports,
-    rows,
-    sessions,
-    signals,
-    streams,
-    workers,
-)
+from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
+from session_router.repository.sql import endings, rows, sessions, signals, streams, workers
+from session_router.repository.sql import saving as imports
 from session_router.repository.sql.access import Access
-from session_router.repository.sql.hot_operations import HotOperations
-from session_router.repository.sql.hot_requests import Finish, Register, Start, Touch
-from session_router.repository.sql.transactions import Transactions
+from session_router.repository.sql.batches.operations import BatchedOperations
+from session_router.repository.sql.batches.requests import Finish, Register, Start, Touch
 from session_router.schema_name import check_schema
 from session_router.session import Session, check_session_id, checked
 from session_router.settings import DEFAULT_DEADLINE_SEC, DEFAULT_SCHEMA, check_positive
@@ -118,7 +111,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         return self._access.get().transactions
 
     @property
-    def _hot(self) -> HotOperations:
+    def _hot(self) -> BatchedOperations:
         return self._access.get().hot
 
     @property
@@ -145,7 +138,7 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     async def delete_session(self, session_id: str) -> None:
         check_session_id(session_id)
-        await self.end_session(session_id, Asker())
+        await self.end_session(session_id, Requester())
 
     # Reads
 
@@ -196,31 +189,34 @@ class SQLAlchemySessionRepository(SessionRepository):
         return await self._hot.touch.submit(Touch(session_id, resolution))
 
     async def start_session(
-        self, session_id: str, asker: Asker, *, resolution: timedelta = timedelta(0)
+        self, session_id: str, requester: Requester, *, resolution: timedelta = timedelta(0)
     ) -> Session:
-        return await self._hot.start.submit(Start(session_id, resolution, asker))
+        return await self._hot.start.submit(Start(session_id, resolution, requester))
 
-    async def replace_session(self, session_id: str, asker: Asker) -> tuple[Session, StopRequest]:
+    async def replace_session(
+        self, session_id: str, requester: Requester
+    ) -> tuple[Session, StopRequest]:
         async def replace(conn: AsyncConnection) -> tuple[Session, StopRequest]:
-            row, request = await endings.replace(conn, self._tables, session_id, asker)
+            row, request = await endings.replace(conn, self._tables, session_id, requester)
             return await sessions.snapshot(conn, self._tables, row), request
 
         return await self._transactions.write(replace, session_id=session_id)
 
-    async def end_session(self, session_id: str, asker: Asker) -> StopRequest | None:
+    async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
         return await self._transactions.write(
-            lambda conn: endings.end(conn, self._tables, session_id, asker), session_id=session_id
+            lambda conn: endings.end(conn, self._tables, session_id, requester),
+            session_id=session_id,
         )
 
     async def expire_sessions(
         self,
         idle_for: timedelta,
-        asker: Asker,
+        requester: Requester,
         *,
         limit: int,
         after: SweepPosition | None = None,
     ) -> SweepBatch:
-        return await self._hot.expire(idle_for, asker, limit, after)
+        return await self._hot.expire(idle_for, requester, limit, after)
 
     # Streams
 
@@ -251,10 +247,10 @@ class SQLAlchemySessionRepository(SessionRepository):
         )
 
     async def interrupt_streams(
-        self, session_id: str, agents: Collection[AgentId] | None, asker: Asker
+        self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
     ) -> StopRequest | None:
         return await self._transactions.write(
-            lambda conn: streams.interrupt(conn, self._tables, session_id, agents, asker),
+            lambda conn: streams.interrupt(conn, self._tables, session_id, agents, requester),
             session_id=session_id,
         )
 
@@ -280,8 +276,8 @@ class SQLAlchemySessionRepository(SessionRepository):
             lambda conn: workers.streams_of(conn, self._tables, worker_id)
         )
 
-    async def remove_worker(self, worker_id: UUID) -> Cleared:
-        def clear_some(conn: AsyncConnection) -> Awaitable[Cleared]:
+    async def remove_worker(self, worker_id: UUID) -> Leftovers:
+        def clear_some(conn: AsyncConnection) -> Awaitable[Leftovers]:
             return workers.clear_stopped(conn, self._tables, worker_id, _BATCH)
 
         # While the row stands, nobody takes what is left for the remains of a dead worker; once
@@ -293,8 +289,8 @@ class SQLAlchemySessionRepository(SessionRepository):
         waited = await self._wait_for(worker_id)
         return before + row + waited + await self._clear_all(clear_some)
 
-    async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Cleared:
-        reaped = Cleared()
+    async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Leftovers:
+        reaped = Leftovers()
         if silent:
             reaped = await self._transactions.write(
                 lambda conn: workers.delete_silent(conn, self._tables, silent)
@@ -325,20 +321,20 @@ class SQLAlchemySessionRepository(SessionRepository):
         return self._access.peek().listening
 
     async def _clear_all(
-        self, clear_some: Callable[[AsyncConnection], Awaitable[Cleared]]
-    ) -> Cleared:
+        self, clear_some: Callable[[AsyncConnection], Awaitable[Leftovers]]
+    ) -> Leftovers:
         """Clear batch by batch, until nothing is left but what others hold at the moment."""
-        total = Cleared()
-        while (cleared := await self._transactions.write(clear_some)) != Cleared():
+        total = Leftovers()
+        while (cleared := await self._transactions.write(clear_some)) != Leftovers():
             total += cleared
         return total
 
-    async def _wait_for(self, worker_id: UUID) -> Cleared:
+    async def _wait_for(self, worker_id: UUID) -> Leftovers:
         """Clear what was passed over because others held it, each session in its turn."""
         left = await self._transactions.read(
             lambda conn: workers.sessions_of(conn, self._tables, worker_id)
         )
-        total = Cleared()
+        total = Leftovers()
         for session_id in left:
             clear = partial(workers.clear_session, self._tables, worker_id, session_id)
             total += await self._transactions.write(clear, session_id=session_id)

@@ -12,7 +12,7 @@ from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import all_pairs, clock, later_of, one_of
 from session_router.repository import records
-from session_router.repository.records import Asker, SessionRow
+from session_router.repository.records import Requester, SessionRow
 from session_router.repository.sql import rows
 from session_router.session import Session
 
@@ -91,7 +91,7 @@ async def touch(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow
 
 
 async def create(
-    conn: AsyncConnection, t: Tables, session_id: str, asker: Asker
+    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
 ) -> SessionRow | None:
     """Create a session with its event; None when another transaction did so first."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
@@ -107,30 +107,32 @@ async def create(
     if row is None:
         return None
     session = rows.session_row(row)
-    event = records.session_started(session, session.start_time, asker.worker_id)
+    event = records.session_started(session, session.start_time, requester.worker_id)
     await rows.record(conn, t, [event])
     return session
 
 
-async def start(conn: AsyncConnection, t: Tables, session_id: str, asker: Asker) -> SessionRow:
+async def start(
+    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
+) -> SessionRow:
     """Get or create, and touch; the row is locked then.
 
     Each turn of the loop means that somebody else created or ended the session in between.
     """
     while True:
-        session = await touch(conn, t, session_id) or await create(conn, t, session_id, asker)
+        session = await touch(conn, t, session_id) or await create(conn, t, session_id, requester)
         if session is not None:
             return session
 
 
 async def lock_or_create(
-    conn: AsyncConnection, t: Tables, session_id: str, asker: Asker
+    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
 ) -> tuple[SessionRow, bool]:
     """Lock a session's row, or create it; returns whether it was created."""
     while True:
         if (session := await lock(conn, t, session_id)) is not None:
             return session, False
-        if (session := await create(conn, t, session_id, asker)) is not None:
+        if (session := await create(conn, t, session_id, requester)) is not None:
             return session, True
 
 

@@ -12,7 +12,7 @@ from session_router.errors import WorkerGoneError
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import Registration, StopRequest
-from session_router.repository.records import Asker, EventRow, Signal, StreamRow
+from session_router.repository.records import EventRow, Requester, Signal, StreamRow
 from session_router.repository.sql import rows, sessions
 from session_router.repository.sql import signals as outbox
 
@@ -32,7 +32,7 @@ async def register(
     the first one made, and whoever ends the session waits, then sees this stream.
     """
     await _fence(conn, t, worker_id)
-    session = await sessions.start(conn, t, session_id, Asker(worker_id))
+    session = await sessions.start(conn, t, session_id, Requester(worker_id))
     current = await _stream_of(conn, t, session_id, agent_id)
     if current and current.worker_id == worker_id and not renew:
         return Registration(current.stream_id)
@@ -108,7 +108,7 @@ async def interrupt(
     t: Tables,
     session_id: str,
     agents: Collection[AgentId] | None,
-    asker: Asker,
+    requester: Requester,
 ) -> StopRequest | None:
     """Take a session's streams (or the named agents') out, with a signal for each."""
     session = await sessions.lock(conn, t, session_id)
@@ -117,7 +117,7 @@ async def interrupt(
     locked, now = await rows.lock_streams_at(conn, t, [session_id])
     streams = [stream for stream in locked if agents is None or stream.agent_id in agents]
     request_id = uuid4()
-    requested = records.interrupt_requested(session, now, asker, request_id)
+    requested = records.interrupt_requested(session, now, requester, request_id)
     uids = {session_id: session.session_uid}
     events, signals = records.stop_streams(
         streams, uids, now, StreamOutcome.INTERRUPTED, request_id

@@ -26,7 +26,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
 from session_router.events import SignalOutcome, StreamOutcome
-from session_router.repository.base import Cleared, WorkerStreams
+from session_router.repository.base import Leftovers, WorkerStreams
 from session_router.repository.records import DETAIL_OF_CLEARED, NO_WORKER, Settlement, WorkerRow
 from session_router.repository.sql import rows, sessions, signals, streams
 
@@ -124,15 +124,15 @@ async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Worke
     )
 
 
-async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Cleared:
+async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Leftovers:
     """From then on the worker can register nothing: what is cleared stays clear."""
     deleted = await conn.execute(delete(t.workers).where(t.workers.c.worker_id == worker_id))
-    return Cleared(workers=deleted.rowcount)
+    return Leftovers(workers=deleted.rowcount)
 
 
 async def delete_silent(
     conn: AsyncConnection, t: Tables, silent: Mapping[UUID, datetime]
-) -> Cleared:
+) -> Leftovers:
     """Delete the rows of workers that have given no heartbeat since the one that was seen.
 
     One that just registers a stream holds its row, and is passed over until the next time.
@@ -147,10 +147,10 @@ async def delete_silent(
     found = rows.readable(await conn.execute(locked), lambda row: row)
     dead = [row.worker_id for row in found if row.heartbeat_at == silent[row.worker_id]]
     await conn.execute(delete(t.workers).where(one_of(workers.worker_id, dead)))
-    return Cleared(workers=len(dead))
+    return Leftovers(workers=len(dead))
 
 
-async def clear_stopped(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> Cleared:
+async def clear_stopped(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> Leftovers:
     """Finish some of the streams, then settle some of the signals, of a worker that stops.
 
     Sessions that others hold are passed over. Nothing cleared means that nothing else is left.
@@ -181,7 +181,7 @@ async def list_lost(conn: AsyncConnection, t: Tables) -> list[UUID]:
 
 async def clear_lost(
     conn: AsyncConnection, t: Tables, worker_ids: Sequence[UUID], limit: int
-) -> Cleared:
+) -> Leftovers:
     """As `clear_stopped`, for workers that have no row."""
     streams, signals = t.agent_streams.c.worker_id, t.interrupt_signals.c.worker_id
     return await _clear(
@@ -204,7 +204,7 @@ async def sessions_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> list
 
 async def clear_session(
     t: Tables, worker_id: UUID, session_id: str, conn: AsyncConnection
-) -> Cleared:
+) -> Leftovers:
     """Finish a stopped worker's streams in one session, waiting for whoever holds it."""
     session = await sessions.lock(conn, t, session_id)
     uids = {session_id: session.session_uid} if session else {}
@@ -240,7 +240,7 @@ async def _clear(
     limit: int,
     stream_outcome: StreamOutcome,
     signal_outcome: SignalOutcome,
-) -> Cleared:
+) -> Leftovers:
     """One batch. Streams first: a signal can come only from a stream that still stands."""
     held = select(t.agent_streams.c.session_id).where(is_stream_left).limit(limit)
     session_ids = {row.session_id for row in await conn.execute(held)}
@@ -254,7 +254,7 @@ async def _clear(
     signal_ids = rows.readable(await conn.execute(left), lambda row: row.signal_id)
     detail = DETAIL_OF_CLEARED[signal_outcome]
     settlements = [Settlement(i, signal_outcome, detail) for i in signal_ids]
-    return Cleared(signals=await signals.settle(conn, t, settlements) if settlements else 0)
+    return Leftovers(signals=await signals.settle(conn, t, settlements) if settlements else 0)
 
 
 async def _finish_locked(
@@ -263,12 +263,12 @@ async def _finish_locked(
     uids: Mapping[str, UUID],
     is_left: ColumnElement[bool],
     outcome: StreamOutcome,
-) -> Cleared:
+) -> Leftovers:
     """Finish streams in sessions whose rows the caller holds, given with their uids."""
     finished = await rows.lock_streams(conn, t, uids, is_left)
     await rows.delete_streams(conn, t, finished)
     await streams.record_finished(conn, t, finished, uids, outcome)
-    return Cleared(streams=len(finished))
+    return Leftovers(streams=len(finished))
 
 
 def _stream_columns(

@@ -1,1 +1,0 @@
-"""The background jobs: one file a job, and the supervisor that owns their tasks."""

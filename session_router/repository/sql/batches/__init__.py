@@ -1,0 +1,1 @@
+"""Touch, start, register and finish, which agents do all the time: many in one transaction."""

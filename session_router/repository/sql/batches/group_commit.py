@@ -1,0 +1,221 @@
+"""Group commit: what callers ask for while a transaction is under way shares the next one.
+
+While one batch is on its way to the database, callers queue; the next batch takes all that wait.
+There is no timer: whoever comes alone is a batch of one, at once. Each caller waits for the commit
+of its own batch, and gets its own result or error.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from copy import copy
+from enum import Enum
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from session_router.errors import (
+    DeadlineExceededError,
+    OverloadedError,
+    RefusedError,
+    SessionRouterError,
+    WorkerGoneError,
+)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_LANES: Final = 2
+_BATCH_LIMIT: Final = 500
+_QUEUE_LIMIT: Final = 10_000
+_GRACE_SEC: Final = 0.25
+"""Who carries an item out has the same deadline, and can say whether anything was written."""
+
+
+class Retry(Enum):
+    """The result of an item that its batch could not carry out; nothing was written for it."""
+
+    IN_OWN_TRANSACTION = "in its own transaction"
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Commits what callers submit, in batches.
+
+    Items with the same key take the same lane, so no two batches of this object are ever after
+    the same rows at once. Two lanes keep the database busy while results are handed out.
+
+    Args:
+        commit: carries out a batch in one transaction. Returns a result for each item, in their
+            order; `Retry.IN_OWN_TRANSACTION` for one that it left out, since somebody holds its
+            rows or it is no common case. An error means that nothing of the batch was written,
+            unless it says that the outcome is unknown.
+        alone: carries out one item that its batch could not, by a time of the event loop's
+            clock; until then it may wait for others.
+        key: what an item is about.
+        deadline_sec: how long a caller waits, in seconds.
+        lanes: how many batches may be under way at once.
+        batch_limit: how many items one batch takes at the most.
+        queue_limit: how many items may wait before a caller is turned away.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Retry]]],
+        alone: Callable[[Item, float], Awaitable[Result]],
+        key: Callable[[Item], Hashable],
+        deadline_sec: float,
+        *,
+        lanes: int = _LANES,
+        batch_limit: int = _BATCH_LIMIT,
+        queue_limit: int = _QUEUE_LIMIT,
+    ) -> None:
+        self._commit = commit
+        self._alone = alone
+        self._key = key
+        self._deadline_sec = deadline_sec
+        self._batch_limit = batch_limit
+        self._queue_limit = queue_limit
+        self._lanes: list[deque[_Entry[Item, Result]]] = [deque() for _ in range(lanes)]
+        self._busy: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: Item) -> Result:
+        """Have an item carried out, and wait until it is committed.
+
+        A caller that is cancelled goes at once: its item is left out where its batch has not
+        begun, and otherwise carried out with the others.
+
+        Raises:
+            OverloadedError: too many wait already; nothing was written.
+            DeadlineExceededError: no answer in time; whether it happened is unknown.
+            DatabaseError: the database failed it.
+        """
+        number = hash(self._key(item)) % len(self._lanes)
+        lane = self._lanes[number]
+        if len(lane) * len(self._lanes) >= self._queue_limit:
+            raise OverloadedError(
+                f"{len(lane):,} operations wait for the database already, so this one was not "
+                "begun and nothing was written; try again later, or spread the load over more "
+                "workers."
+            )
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        deadline = loop.time() + self._deadline_sec
+        lane.append((item, future, deadline))
+        self._wake(number)
+        # A tenth of a touch less than with `asyncio.timeout`.
+        end = loop.call_at(deadline + _GRACE_SEC, self._give_up, future)
+        try:
+            return await future
+        finally:
+            end.cancel()
+
+    async def close(self) -> None:
+        """Wait until all that was submitted has been carried out, or has failed."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _give_up(self, future: "asyncio.Future[Result]") -> None:
+        if not future.done():
+            future.set_exception(DeadlineExceededError.of(self._deadline_sec))
+
+    def _wake(self, number: int) -> None:
+        """Have the lane drained, unless that is under way."""
+        if number not in self._busy:
+            self._busy.add(number)
+            task = self._spawn(self._drain(self._lanes[number]))
+            task.add_done_callback(partial(self._rest, number))
+
+    async def _drain(self, lane: "deque[_Entry[Item, Result]]") -> None:
+        """Commit batch after batch until nobody waits in the lane."""
+        while batch := self._take(lane):
+            await self._carry_out(batch)
+
+    def _rest(self, number: int, drained: "asyncio.Task[None]") -> None:
+        """A drain is over. Who came since is waited for by nobody yet."""
+        self._busy.discard(number)
+        lane = self._lanes[number]
+        if drained.cancelled():  # the event loop ends, and with it the hope of an answer
+            while lane:
+                lane.popleft()[1].cancel()
+        elif lane:
+            self._wake(number)
+
+    def _take(self, lane: "deque[_Entry[Item, Result]]") -> "list[_Entry[Item, Result]]":
+        """The next batch: what has waited longest, without those whose callers went away."""
+        batch: list[_Entry[Item, Result]] = []
+        while lane and len(batch) < self._batch_limit:
+            entry = lane.popleft()
+            if not entry[1].done():
+                batch.append(entry)
+        return batch
+
+    async def _carry_out(self, batch: "list[_Entry[Item, Result]]") -> None:
+        try:
+            results = await self._commit([item for item, _, _ in batch])
+        except Exception as error:  # whatever a batch meets, its callers are told
+            self._fail(batch, error)
+            return
+        except BaseException:  # this task ends, and with it the hope of an answer
+            for _, future, _ in batch:
+                future.cancel()
+            raise
+        for entry, result in zip(batch, results, strict=True):
+            if isinstance(result, Retry):
+                self._send_alone(entry)
+            elif not entry[1].done():
+                entry[1].set_result(result)
+
+    def _fail(self, batch: "list[_Entry[Item, Result]]", error: Exception) -> None:
+        """One item that the database refuses must not fail those beside it: each goes alone.
+
+        So does the item of a batch of one: a batch does not wait for what an item alone waits for.
+        """
+        for entry in batch:
+            if isinstance(error, _ABOUT_ONE_ITEM):
+                self._send_alone(entry)
+            elif not entry[1].done():
+                entry[1].set_exception(_own(error))
+
+    def _send_alone(self, entry: "_Entry[Item, Result]") -> None:
+        _, future, _ = entry
+        task = self._spawn(self._carry_out_alone(*entry))
+        # Cancelled before its first step it could not do that itself.
+        task.add_done_callback(lambda _: future.done() or future.cancel())
+        # A caller that went away, or was told that it took too long, waits for nothing more.
+        future.add_done_callback(lambda _: task.cancel())
+
+    async def _carry_out_alone(
+        self, item: Item, future: "asyncio.Future[Result]", deadline: float
+    ) -> None:
+        if future.done():
+            return
+        try:
+            result = await self._alone(item, deadline)
+        except Exception as error:
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(result)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+_Entry = tuple[Item, "asyncio.Future[Result]", float]
+
+
+_ABOUT_ONE_ITEM: Final = (RefusedError, WorkerGoneError)
+"""What may be one item's fault, and leaves nothing written."""
+
+
+def _own(error: Exception) -> Exception:
+    """An error for one caller: each adds to the traceback and the context of what it raises."""
+    if not isinstance(error, SessionRouterError):
+        return error
+    own = copy(error)
+    own.__cause__ = error
+    return own

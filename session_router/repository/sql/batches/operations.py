@@ -1,0 +1,101 @@
+"""Touch, start, register and finish, which agents do all the time, through group commit."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.database.schema import Tables
+from session_router.database.transactions import Transactions
+from session_router.repository.base import Registration, SweepBatch, SweepPosition
+from session_router.repository.records import Requester
+from session_router.repository.sql.batches.group_commit import GroupCommit, Retry
+from session_router.repository.sql.batches.requests import Finish, Register, Start, Touch
+from session_router.session import Session
+
+Result = TypeVar("Result")
+
+
+class Request(Protocol):
+    """What `hot_requests` has."""
+
+    @property
+    def session_id(self) -> str: ...
+
+
+Asked = TypeVar("Asked", bound=Request)
+
+
+class Batches(Protocol):
+    """The four on one kind of database, for many at once; see `GroupCommit`. And the sweep's."""
+
+    async def touch(self, asked: Sequence[Touch]) -> Sequence[Session | Retry | None]: ...
+
+    async def start(self, asked: Sequence[Start]) -> Sequence[Session | Retry]: ...
+
+    async def register(self, asked: Sequence[Register]) -> Sequence[Registration | Retry]: ...
+
+    async def finish(self, asked: Sequence[Finish]) -> Sequence[UUID | Retry | None]: ...
+
+    async def expire(
+        self, idle_for: timedelta, requester: Requester, limit: int, after: SweepPosition | None
+    ) -> SweepBatch: ...
+
+
+class BatchedOperations:
+    """One group commit for each of the four; the sweep comes in batches as it is.
+
+    A request that its batch could not carry out is retried in its own transaction: it waits for
+    the session's row, as long as its deadline. So a row that somebody holds delays those who want
+    it, and nobody else.
+
+    Args:
+        batches: the four on the database in use.
+        transactions: for what goes alone.
+        deadline_sec: how long a caller waits, in seconds.
+        lanes: how many batches of each may be under way at once.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        transactions: Transactions,
+        t: Tables,
+        deadline_sec: float,
+        *,
+        lanes: int,
+    ) -> None:
+        self._transactions = transactions
+        self._t = t
+        self._deadline_sec = deadline_sec
+        self._lanes = lanes
+        self.touch: GroupCommit[Touch, Session | None] = self._grouped(batches.touch, Touch.alone)
+        self.start: GroupCommit[Start, Session] = self._grouped(batches.start, Start.alone)
+        self.register: GroupCommit[Register, Registration] = self._grouped(
+            batches.register, Register.alone
+        )
+        self.finish: GroupCommit[Finish, UUID | None] = self._grouped(batches.finish, Finish.alone)
+        self.expire = batches.expire
+
+    async def close(self) -> None:
+        """Wait until all that was asked for has been carried out, or has failed."""
+        for group in (self.touch, self.start, self.register, self.finish):
+            await group.close()
+
+    def _grouped(
+        self,
+        commit: Callable[[Sequence[Asked]], Awaitable[Sequence[Result | Retry]]],
+        carry_out: Callable[[Asked, AsyncConnection, Tables], Awaitable[Result]],
+    ) -> GroupCommit[Asked, Result]:
+        async def alone(asked: Asked, deadline: float) -> Result:
+            return await self._transactions.write(
+                lambda conn: carry_out(asked, conn, self._t),
+                session_id=asked.session_id,
+                deadline=deadline,
+            )
+
+        return GroupCommit(
+            commit, alone, lambda asked: asked.session_id, self._deadline_sec, lanes=self._lanes
+        )

@@ -1,0 +1,155 @@
+"""The hot operations on PostgreSQL: one function call, and one commit, for a whole batch."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from session_router.agent_id import AgentId
+from session_router.database.asyncpg_calls import AsyncpgCalls
+from session_router.errors import InvalidAgentIdError
+from session_router.events import SignalAction
+from session_router.repository.base import Registration, SweepBatch, SweepPosition
+from session_router.repository.records import NO_WORKER, Requester, Signal
+from session_router.repository.sql.batches.group_commit import Retry
+from session_router.repository.sql.batches.requests import Finish, Register, Start, Touch
+from session_router.session import Session
+
+
+class PostgresqlBatches:
+    """Calls the functions of one schema. Each call is a transaction: it needs no BEGIN and COMMIT.
+
+    What a function leaves out is postponed; see `database/definitions/hot_operations_0002.py`.
+    """
+
+    def __init__(self, calls: AsyncpgCalls, schema: str) -> None:
+        self._calls = calls
+        self._schema = schema
+
+    async def touch(self, asked: Sequence[Touch]) -> list[Session | Retry | None]:
+        ids = list({one.session_id for one in asked})
+        resolution = min(one.resolution for one in asked)
+        found = await self._call("touch_sessions", ids, resolution)
+        rows = {row["session_id"]: row for row in found}
+        return [_session_of(rows.get(one.session_id)) for one in asked]
+
+    async def start(self, asked: Sequence[Start]) -> list[Session | Retry]:
+        askers = {one.session_id: one.requester for one in asked}
+        found = await self._call(
+            "start_sessions",
+            list(askers),
+            [uuid4() for _ in askers],
+            [requester.worker_id for requester in askers.values()],
+            min(one.resolution for one in asked),
+        )
+        rows = {row["session_id"]: row for row in found}
+        # Without a row, somebody else was creating the session.
+        return [_session_of(rows.get(one.session_id)) or Retry.IN_OWN_TRANSACTION for one in asked]
+
+    async def register(self, asked: Sequence[Register]) -> list[Registration | Retry]:
+        found = await self._call(
+            "register_streams",
+            *_agents(asked),
+            [one.stream_id for one in asked],
+            [one.worker_id for one in asked],
+            [uuid4() for _ in asked],
+        )
+        opened = {row["stream_id"] for row in found}
+        return [
+            Registration(one.stream_id) if one.stream_id in opened else Retry.IN_OWN_TRANSACTION
+            for one in asked
+        ]
+
+    async def finish(self, asked: Sequence[Finish]) -> list[UUID | Retry | None]:
+        found = await self._call(
+            "finish_streams",
+            *_agents(asked),
+            [one.stream_id for one in asked],
+            [one.worker_id for one in asked],
+            [one.outcome for one in asked],
+            [one.detail for one in asked],
+        )
+        ended: list[UUID | Retry | None] = [None] * len(asked)
+        for row in found:
+            ended[row["number"] - 1] = row["stream_id"] or Retry.IN_OWN_TRANSACTION
+        return ended
+
+    async def expire(
+        self, idle_for: timedelta, requester: Requester, limit: int, after: SweepPosition | None
+    ) -> SweepBatch:
+        """See `database/definitions/sweep_0002.py`."""
+        request_id = uuid4()
+        place = (after.last_updated, after.session_id) if after else (None, None)
+        found = await self._call(
+            "expire_sessions", idle_for, limit, *place, requester.worker_id, request_id
+        )
+        if not found:
+            return SweepBatch(0, 0, [], None)
+        [row] = found
+        last = SweepPosition(row["last_updated"], row["last_id"])
+        return SweepBatch(
+            row["sessions"],
+            len(row["stream_ids"] or ()),
+            _signals_of(row, request_id),
+            last if row["sessions"] == limit else None,
+        )
+
+    async def _call(self, function: str, *arguments: object) -> "list[asyncpg.Record]":
+        places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
+        call = f"SELECT * FROM {self._schema}.{function}({places})"  # noqa: S608 - all are ours
+        return await self._calls.fetch(call, *arguments)
+
+
+def _agents(asked: Sequence[Register] | Sequence[Finish]) -> tuple[list[str], ...]:
+    return (
+        [one.session_id for one in asked],
+        [one.agent_id.type for one in asked],
+        [one.agent_id.key for one in asked],
+    )
+
+
+def _session_of(row: "asyncpg.Record | None") -> Session | Retry | None:
+    """A snapshot of its own for each caller; the database's values need no validation."""
+    if row is None:
+        return None
+    if row["is_busy"]:
+        return Retry.IN_OWN_TRANSACTION
+    try:
+        agents = {AgentId.from_str(agent) for agent in row["agents"]}
+    except InvalidAgentIdError:  # inserted by hand: no fault of those beside it
+        return Retry.IN_OWN_TRANSACTION
+    return Session.model_construct(
+        session_id=row["session_id"],
+        start_time=row["start_time"],
+        last_updated=row["last_updated"],
+        agents_streaming=agents,
+    )
+
+
+def _signals_of(row: "asyncpg.Record", request_id: UUID) -> list[Signal]:
+    """To the owners of the streams that a sweep's batch stopped; imported ones have none."""
+    stopped = zip(
+        row["signal_ids"] or (),
+        row["workers"] or (),
+        row["session_ids"] or (),
+        row["session_uids"] or (),
+        map(AgentId.stored, row["types"] or (), row["keys"] or ()),
+        row["stream_ids"] or (),
+        strict=True,
+    )
+    return [
+        Signal(
+            signal_id=signal_id,
+            worker_id=worker_id,
+            request_id=request_id,
+            session_id=session_id,
+            session_uid=session_uid,
+            agent_id=agent_id,
+            stream_id=stream_id,
+            action=SignalAction.CANCEL_AND_REMOVE,
+            requested_at=row["moment"],
+        )
+        for signal_id, worker_id, session_id, session_uid, agent_id, stream_id in stopped
+        if worker_id != NO_WORKER
+    ]

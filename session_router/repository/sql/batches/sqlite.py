@@ -1,0 +1,134 @@
+"""The hot operations on SQLite: what many ask for, in one transaction."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+import aiosqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.agent_id import AgentId
+from session_router.database.connections import PooledConnections
+from session_router.database.schema import Tables
+from session_router.database.transactions import Transactions
+from session_router.repository.base import Registration, SweepBatch, SweepPosition
+from session_router.repository.records import Requester
+from session_router.repository.sql import endings
+from session_router.repository.sql.batches.group_commit import Retry
+from session_router.repository.sql.batches.requests import Finish, Register, Start, Touch
+from session_router.session import Session
+
+_NOW: Final = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+_SNAPSHOT: Final = """
+    session_id, start_time, last_updated, (
+        SELECT json_group_array(agent_type || '/' || agent_key) FROM agent_streams a
+        WHERE a.session_id = sessions.session_id
+    )
+"""
+# Within a transaction that goes on, SQLite copies each page that a statement changes, to be able to
+# undo that statement alone. A statement that is a transaction of its own takes half the time.
+# Since it begins with WITH, Python's sqlite3 does not begin one around it.
+_TOUCH: Final = f"""
+    WITH asked (session_id) AS (SELECT value FROM json_each(?))
+    UPDATE sessions SET last_updated = max(last_updated, {_NOW})
+    WHERE session_id IN asked
+        AND last_updated <= strftime('%Y-%m-%d %H:%M:%f000', 'now', ?)
+    RETURNING {_SNAPSHOT}
+"""  # noqa: S608 - constants
+_READ: Final = f"""
+    SELECT {_SNAPSHOT} FROM sessions WHERE session_id IN (SELECT value FROM json_each(?))
+"""  # noqa: S608 - constants
+
+
+class SqliteBatches:
+    """Each batch at its turn to write: nobody else does meanwhile, so nobody waits for a row.
+
+    An item that is refused rolls back what its batch wrote, and each is then tried alone.
+    """
+
+    def __init__(
+        self, transactions: Transactions, connections: PooledConnections, t: Tables
+    ) -> None:
+        self._transactions = transactions
+        self._connections = connections
+        self._t = t
+
+    async def touch(self, asked: Sequence[Touch]) -> list[Session | Retry | None]:
+        found = await self._touched(asked)
+        return [found[one.session_id]() if one.session_id in found else None for one in asked]
+
+    async def start(self, asked: Sequence[Start]) -> list[Session | Retry]:
+        found = await self._touched(asked)
+        missing = {one.session_id: one for one in asked if one.session_id not in found}
+
+        async def start(conn: AsyncConnection) -> dict[str, Session]:
+            return {i: await one.alone(conn, self._t) for i, one in missing.items()}
+
+        made = await self._transactions.write(start) if missing else {}
+        return [
+            found[i]() if i in found else made[i].model_copy(deep=True)
+            for i in (one.session_id for one in asked)
+        ]
+
+    async def register(self, asked: Sequence[Register]) -> list[Registration]:
+        async def register(conn: AsyncConnection) -> list[Registration]:
+            return [await one.alone(conn, self._t) for one in asked]
+
+        return await self._transactions.write(register)
+
+    async def finish(self, asked: Sequence[Finish]) -> list[UUID | None]:
+        async def finish(conn: AsyncConnection) -> list[UUID | None]:
+            return [await one.alone(conn, self._t) for one in asked]
+
+        return await self._transactions.write(finish)
+
+    async def expire(
+        self, idle_for: timedelta, requester: Requester, limit: int, after: SweepPosition | None
+    ) -> SweepBatch:
+        return await self._transactions.write(
+            lambda conn: endings.expire(conn, self._t, idle_for, requester, limit, after)
+        )
+
+    async def _touched(
+        self, asked: Sequence[Touch] | Sequence[Start]
+    ) -> dict[str, Callable[[], Session | Retry]]:
+        """Touch those sessions that live and read them; each value makes a snapshot of its own.
+
+        Where none is idle for the resolution, nothing is written, and nothing has to reach the
+        disk.
+        """
+        ids = {one.session_id for one in asked}
+        resolution = min(one.resolution for one in asked).total_seconds()
+
+        async def touch(driver: aiosqlite.Connection) -> Sequence[Any]:
+            idle_for = f"-{resolution:.3f} seconds"
+            touched = list(await driver.execute_fetchall(_TOUCH, (_json(ids), idle_for)))
+            if rest := ids.difference(row[0] for row in touched):
+                touched += await driver.execute_fetchall(_READ, (_json(rest),))
+            return touched
+
+        rows = await self._transactions.run(touch, self._connections.sqlite_driver)
+        return {row[0]: partial(_session_of, row) for row in rows}
+
+
+def _json(ids: Iterable[str]) -> str:
+    return json.dumps(list(ids))
+
+
+def _session_of(row: Sequence[str]) -> Session | Retry:
+    """The database's values need no validation."""
+    session_id, start_time, last_updated, streaming = row
+    try:
+        agents = {AgentId.from_str(agent) for agent in json.loads(streaming)}
+        times = [datetime.fromisoformat(f"{time}Z") for time in (start_time, last_updated)]
+    except ValueError:  # inserted by hand: no fault of those beside it
+        return Retry.IN_OWN_TRANSACTION
+    return Session.model_construct(
+        session_id=session_id,
+        start_time=times[0],
+        last_updated=times[1],
+        agents_streaming=agents,
+    )

@@ -1,1 +1,0 @@
-"""How a signal in the outbox reaches the stream that it is to stop."""

@@ -1,0 +1,1 @@
+"""What runs in this process and nowhere else: its streams, its signals and its jobs."""

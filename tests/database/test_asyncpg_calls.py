@@ -1,0 +1,61 @@
+"""Hot statements on the engine's pool: every connection goes back, whatever comes of it."""
+
+import asyncio
+import logging
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from session_router import DatabaseError, DatabaseUnavailableError, SQLAlchemySessionRepository
+from session_router.database.asyncpg_calls import AsyncpgCalls
+from session_router.database.pool import Pool
+from session_router.repository.records import Requester
+from tests.support.waiting import eventually
+
+
+async def test_a_small_pool_takes_back_what_it_keeps_and_closes_the_rest(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_async_engine(postgres_url, pool_size=1, max_overflow=7)
+    repository = SQLAlchemySessionRepository(engine)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(5):
+            starts = (repository.start_session(f"s{n}", Requester()) for n in range(50))
+            touches = (repository.touch_session(f"s{n}") for n in range(50))
+            await asyncio.gather(*starts, *touches)
+    assert caplog.records == []
+
+    async def is_one_left() -> bool:
+        ours = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return bool(await looker.fetchval(ours) == 1)
+
+    plain = make_url(postgres_url).set(drivername="postgresql")
+    looker = await asyncpg.connect(plain.render_as_string(hide_password=False))
+    await eventually(is_one_left)
+    await looker.close()
+    await repository.close()
+    await engine.dispose()
+
+
+async def test_a_statement_that_is_refused_costs_no_connection(postgres_url: str) -> None:
+    engine = create_async_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=5)
+    calls = AsyncpgCalls(Pool(engine), deadline_sec=10)
+    for _ in range(3):
+        with pytest.raises(DatabaseError, match="division by zero"):
+            await calls.fetch("SELECT 1 / $1::int", 0)
+    assert [tuple(row) for row in await calls.fetch("SELECT $1::int", 7)] == [(7,)]
+    await engine.dispose()
+
+
+async def test_a_connection_that_the_server_closed_is_replaced_unseen(postgres_url: str) -> None:
+    engine = create_async_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=5)
+    calls = AsyncpgCalls(Pool(engine), deadline_sec=10)
+    with pytest.raises(DatabaseUnavailableError):
+        await calls.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert len(await calls.fetch("SELECT 1")) == 1
+    await engine.dispose()
