@@ -21,19 +21,23 @@ from session_router.errors import (
     SessionRouterError,
     WorkerGoneError,
 )
-from session_router.events import SessionEvent
+from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.manager import SessionManager
 from session_router.repository import (
     InMemorySessionRepository,
     SessionRepository,
     SQLAlchemySessionRepository,
 )
-from session_router.runtime import LocalAgentRuntime
+from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session
+from session_router.settings import Tuning
+from session_router.worker.stream import AgentStream
 
 __all__ = [
     "AgentId",
     "AgentNotFoundError",
+    "AgentRuntime",
+    "AgentStream",
     "ContentionError",
     "DatabaseError",
     "DatabaseUnavailableError",
@@ -57,5 +61,8 @@ __all__ = [
     "SessionManager",
     "SessionRepository",
     "SessionRouterError",
+    "SignalOutcome",
+    "StreamOutcome",
+    "Tuning",
     "WorkerGoneError",
 ]

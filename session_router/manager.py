@@ -24,8 +24,8 @@ from session_router.worker.listener import WakeUps
 from session_router.worker.receipts import receipts
 from session_router.worker.source import Source
 from session_router.worker.stream import AgentStream
-from session_router.worker.sweeper import SweepCounts, sweep
-from session_router.worker.worker import BoundKeeper, Worker
+from session_router.worker.sweeper import SweepCounts
+from session_router.worker.worker import Worker
 
 T = TypeVar("T")
 
@@ -66,15 +66,14 @@ class SessionManager:
         check_resolution(minutes, self._tuning.touch_resolution_sec)
         self._timeout = timedelta(minutes=minutes)
         self._touch_resolution = timedelta(seconds=self._tuning.touch_resolution_sec)
-        self._idle_for = self._timeout + self._touch_resolution
+        idle_for = self._timeout + self._touch_resolution
         interval = check_positive(cleanup_interval_sec, "cleanup_interval_sec")
         self._workers = PerLoop(
             lambda: Worker(
                 repository,
                 self.agent_runtime,
-                self.expire_old_sessions,
+                idle_for,
                 interval,
-                self._idle_for.total_seconds(),
                 self._tuning,
             ),
             lambda worker: None,
@@ -138,7 +137,7 @@ class SessionManager:
         session, request = await self.repository.replace_session(
             check_session_id(session_id), self._worker.incarnation.requester()
         )
-        await self._worker.deliver(request.signals)
+        await self._worker.dispatcher.deliver(request.signals)
         return session
 
     async def get_session(self, session_id: str) -> Session | None:
@@ -160,7 +159,7 @@ class SessionManager:
             The `stream_id`, which ends exactly this stream.
         """
         AgentId.of(agent_id)
-        return await self._worker.register(
+        return await self._worker.registrar.register(
             check_session_id(session_id), agent_id, uuid4(), renew=False
         )
 
@@ -173,7 +172,7 @@ class SessionManager:
             stream_id: ends exactly that stream, from any worker; left out, this worker's own
                 stream of the agent.
         """
-        await self._worker.incarnation.finish(
+        await self._worker.reconciler.finish(
             check_session_id(session_id),
             AgentId.of(agent_id),
             StreamOutcome.COMPLETED,
@@ -235,9 +234,9 @@ class SessionManager:
         if request is None:
             return [] if wait is None else {}
         if wait is None:
-            await self._worker.deliver(request.signals)
+            await self._worker.dispatcher.deliver(request.signals)
             return request.agents
-        self._worker.begin(request.signals)
+        self._worker.dispatcher.begin(request.signals)
         return await receipts(self.repository, session_id, request, wait)
 
     async def end_session(
@@ -256,7 +255,7 @@ class SessionManager:
         )
         if request is None:
             return False
-        await self._worker.deliver(request.signals)
+        await self._worker.dispatcher.deliver(request.signals)
         return True
 
     async def expire_old_sessions(self) -> SweepCounts:
@@ -267,13 +266,7 @@ class SessionManager:
         timeout all expire by as much later. A worker that started after such a step
         cannot know of it, and goes by the database's clock.
         """
-        return await sweep(
-            self.repository,
-            self._idle_for + await self._worker.clock_step(),
-            self._worker.incarnation.requester(),
-            self._tuning.sweep_batch_size,
-            self._worker.begin,
-        )
+        return await self._worker.sweeper.run_once()
 
     def stream(
         self,
@@ -314,7 +307,9 @@ class SessionManager:
         return AgentStream(
             source,
             on_stop,
-            BoundKeeper(self._workers.get, self.repository, check_session_id(session_id), agent_id),
+            self._workers.get,
+            check_session_id(session_id),
+            agent_id,
             touch_every_sec=self._timeout.total_seconds() / 4,
             close_limit_sec=self._tuning.cancel_timeout_sec,
         )

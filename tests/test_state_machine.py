@@ -207,7 +207,7 @@ class Workers(RuleBasedStateMachine):
     @rule(worker=workers)
     def deliver(self, worker: int) -> None:
         manager = self._managers[worker]
-        self._run(manager._workers.peek().dispatch_once())
+        self._run(manager._workers.peek().dispatcher.run_once())
         assert self._run(self._repository.unsettled_signals(manager.worker_id)) == []
 
     @rule(worker=workers)

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from session_router.repository.records import Settlement
 from session_router.runtime import AgentRuntime
 from session_router.text import clip
 from session_router.worker.local_streams import LocalStream, LocalStreams
+from session_router.worker.reconciler import Reconciler
 
 SUPERSEDED_DETAIL: Final = "superseded"
 UNKNOWN_DETAIL: Final = "the stream is not known in this worker"
@@ -26,7 +27,7 @@ class Delivery:
         streams: this worker's streams.
         runtime: what hosts the agents.
         limit_sec: how long a runtime may take for one cancel, or one removal.
-        reconcile: brings `streams` up to date with what was ended by way of other workers.
+        reconciler: brings `streams` up to date with what was ended by way of other workers.
     """
 
     def __init__(
@@ -34,12 +35,12 @@ class Delivery:
         streams: LocalStreams,
         runtime: AgentRuntime,
         limit_sec: float,
-        reconcile: Callable[[], Awaitable[None]],
+        reconciler: Reconciler,
     ) -> None:
         self._streams = streams
         self._runtime = runtime
         self._limit_sec = limit_sec
-        self._reconcile = reconcile
+        self._reconciler = reconciler
         self._overdue: set[asyncio.Future[str | None]] = set()
 
     async def carry_out(self, signal_id: UUID, stream_id: UUID, action: SignalAction) -> Settlement:
@@ -67,7 +68,7 @@ class Delivery:
         if not self._streams.is_superseded(stream):
             return False
         try:
-            await self._reconcile()
+            await self._reconciler.run_once()
         except Exception as error:  # it cannot be known; then no newer stream may be hit
             logs.reconcile_failed(error)
             return True

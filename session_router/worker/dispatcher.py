@@ -12,6 +12,7 @@ from session_router.repository.base import SessionRepository
 from session_router.repository.records import Settlement, Signal
 from session_router.text import with_storable
 from session_router.worker.delivery import Delivery
+from session_router.worker.incarnation import Incarnation
 from session_router.worker.local_streams import LocalStream
 
 
@@ -24,11 +25,15 @@ class Dispatcher:
 
     Args:
         repository: where the outbox is.
+        incarnation: whose signals.
         delivery: what stops a stream here.
     """
 
-    def __init__(self, repository: SessionRepository, delivery: Delivery) -> None:
+    def __init__(
+        self, repository: SessionRepository, incarnation: Incarnation, delivery: Delivery
+    ) -> None:
         self._repository = repository
+        self._incarnation = incarnation
         self._delivery = delivery
         self._in_hand: dict[UUID, asyncio.Task[None]] = {}
         self._carried_out: dict[UUID, Settlement] = {}
@@ -37,27 +42,38 @@ class Dispatcher:
         self._settling = asyncio.Lock()
         self._cancelling: set[asyncio.Task[Settlement]] = set()
 
-    async def run_once(self, worker_id: UUID) -> int:
+    async def run_once(self) -> int:
         """Deliver and settle what is in the worker's outbox now; returns how many signals."""
-        tasks = await self.poll(worker_id)
+        tasks = await self.poll()
         if tasks:
             await asyncio.wait(tasks)
         return len(tasks)
 
-    async def poll(self, worker_id: UUID) -> list[asyncio.Task[None]]:
+    async def poll(self) -> list[asyncio.Task[None]]:
         """Begin with what is in the worker's outbox now; an agent that hangs holds up nobody."""
         async with self._reading:
             self._settled_since_read.clear()
-            read = await self._repository.unsettled_signals(worker_id)
+            read = await self._repository.unsettled_signals(self._incarnation.worker_id)
             # What was settled while the answer was on its way still stands in it.
             return self.begin(s for s in read if s.signal_id not in self._settled_since_read)
 
     def begin(self, signals: Iterable[Signal]) -> list[asyncio.Task[None]]:
-        """Begin to deliver signals of this worker; returns a task each, owned by this object."""
-        return [self._in_hand.get(s.signal_id) or self._take_in_hand(s) for s in signals]
+        """Begin to deliver those of the signals that are for this worker.
+
+        The others' are in the outbox, where their workers find them.
+
+        Returns:
+            A task for each, owned by this object.
+        """
+        own = self._incarnation.worker_id
+        return [
+            self._in_hand.get(signal.signal_id) or self._take_in_hand(signal)
+            for signal in signals
+            if signal.worker_id == own
+        ]
 
     async def deliver(self, signals: Iterable[Signal]) -> None:
-        """Deliver signals of this worker and wait until they are settled, or overdue."""
+        """The same, and wait until they are settled, or overdue."""
         if tasks := self.begin(signals):
             await asyncio.wait(tasks)
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
-from uuid import UUID
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +14,7 @@ from session_router import logs
 from session_router.database.doorbell import APPLICATION_NAME, channel
 from session_router.database.faults import translated
 from session_router.repository.base import SessionRepository
+from session_router.worker.incarnation import Incarnation
 
 _PROBE_SEC: Final = 10.0
 _ANSWER_SEC: Final = 5.0
@@ -42,18 +42,18 @@ class Listener:
 
     Args:
         repository: whose `listening_engine` its connection comes from; it keeps one.
-        worker_id: whose doorbell.
+        incarnation: whose doorbell.
         wake: called at each ring, after each LISTEN, and when the connection is lost.
     """
 
     def __init__(
         self,
         repository: SessionRepository,
-        worker_id: Callable[[], UUID],
+        incarnation: Incarnation,
         wake: Callable[[], None],
     ) -> None:
         self._repository = repository
-        self._worker_id = worker_id
+        self._incarnation = incarnation
         self._wake = wake
         self._stirred = asyncio.Event()
         self.wake_ups = WakeUps("polling", "not connected yet")
@@ -78,8 +78,9 @@ class Listener:
             raise
 
     def follow_worker(self) -> None:
-        """Listen anew: the worker has become another incarnation."""
+        """Listen anew, and look at once: the worker has become another incarnation."""
         self._stirred.set()
+        self._wake()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
@@ -108,7 +109,7 @@ class Listener:
                 self.retry_sec = _POOLER_RETRY_SEC
                 return
             driver.add_termination_listener(lambda _: self._stirred.set())
-            await driver.add_listener(channel(self._worker_id()), lambda *_: self._wake())
+            await driver.add_listener(channel(self._incarnation.worker_id), lambda *_: self._wake())
         self._announce(WakeUps("listening"))
         # What was written before the LISTEN rang for nobody.
         self._wake()

@@ -1,21 +1,22 @@
 """A stream of `stream()` while it lives: registered, read, ended, unregistered."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol, TypeVar
-from uuid import UUID, uuid4
+from typing import Final, Generic, TypeVar
+from uuid import uuid4
 
 from session_router import logs
+from session_router.agent_id import AgentId, AgentIdLike
 from session_router.errors import DatabaseUnavailableError, DeadlineExceededError
 from session_router.events import StreamOutcome
 from session_router.logs import explain
 from session_router.text import clip
 from session_router.worker.endings import Ending
-from session_router.worker.local_streams import Stop
 from session_router.worker.source import Source
 from session_router.worker.source_reader import SourceReader
 from session_router.worker.supervisor import retry_pause
+from session_router.worker.worker import Worker
 
 T = TypeVar("T")
 
@@ -24,32 +25,6 @@ _ENDS_OF_ITS_OWN: Final = {
     StreamOutcome.FAILED,
     StreamOutcome.ABANDONED,
 }
-
-
-class StreamKeeper(Protocol):
-    """What a stream needs of its manager; bound to one session and agent."""
-
-    async def register(self, stream_id: UUID, stop: Stop) -> None: ...
-
-    def ending(
-        self, stream_id: UUID, outcome: StreamOutcome, detail: str | None, tried: asyncio.Event
-    ) -> Ending:
-        """Note how it ended; `tried` is set when `finish` has been tried, or is not to come."""
-
-    def cede(self, stream_id: UUID) -> None:
-        """Note that others write, or have written, how the stream ended."""
-
-    async def finish(self, ending: Ending) -> StreamOutcome | None:
-        """Write how a stream has ended, unless that is written already.
-
-        Returns:
-            How it ended in the trail; None where it never began there.
-        """
-
-    async def touch(self) -> None: ...
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` in a task that the manager owns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +38,7 @@ class _End:
 class LiveStream(Generic[T]):
     """The stream behind the handle. It never refers to the handle, so that a drop is noticed.
 
-    A task of the manager's, `_keep`, registers, waits for the end, and unregisters, whether the
+    A task of the worker's, `_keep`, registers, waits for the end, and unregisters, whether the
     source lets itself be stopped or not: that is the business of its reader.
     """
 
@@ -71,7 +46,9 @@ class LiveStream(Generic[T]):
         self,
         source: Source[T],
         on_stop: Callable[[], object] | None,
-        keeper: StreamKeeper,
+        worker: Callable[[], Worker],
+        session_id: str,
+        agent_id: AgentIdLike,
         touch_every_sec: float,
         close_limit_sec: float,
     ) -> None:
@@ -84,7 +61,9 @@ class LiveStream(Generic[T]):
             on_stop,
             close_limit_sec,
         )
-        self._keeper = keeper
+        self._worker = worker
+        self._session_id = session_id
+        self._given_id = agent_id
         self._touch_every_sec = touch_every_sec
         self._loop: asyncio.AbstractEventLoop | None = None
         self._touched_at = 0.0
@@ -176,7 +155,7 @@ class LiveStream(Generic[T]):
         now = asyncio.get_running_loop().time()
         if now - self._touched_at >= self._touch_every_sec:
             self._touched_at = now
-            self._keeper.spawn(self._touch())
+            self._worker().spawn(self._touch())
 
     def _source_ended(self, error: BaseException | None) -> None:
         outcome = StreamOutcome.COMPLETED if error is None else StreamOutcome.FAILED
@@ -184,7 +163,7 @@ class LiveStream(Generic[T]):
 
     async def _touch(self) -> None:
         try:
-            await self._keeper.touch()
+            await self._worker().repository.touch_session(self._session_id)
         except Exception as error:  # whatever it meets: the items go on
             logs.stream_touch_failed(self.stream_id, error)
 
@@ -194,7 +173,7 @@ class LiveStream(Generic[T]):
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._touched_at = self._loop.time()
-            self._keeper.spawn(self._keep())
+            self._worker().spawn(self._keep())
 
     async def _keep(self) -> None:
         try:
@@ -226,7 +205,9 @@ class LiveStream(Generic[T]):
     async def _register(self) -> bool:
         """Register; returns whether there may be a row now. A failure is the consumer's to see."""
         try:
-            await self._keeper.register(self.stream_id, self.stop)
+            await self._worker().registrar.register(
+                self._session_id, self._given_id, self.stream_id, renew=True, stop=self.stop
+            )
         except Exception as error:
             self._finish(_End(StreamOutcome.FAILED, error))
             if isinstance(error, DatabaseUnavailableError | DeadlineExceededError):
@@ -247,7 +228,7 @@ class LiveStream(Generic[T]):
         failures = 0
         while True:
             try:
-                written = await self._keeper.finish(ending)
+                written = await self._worker().reconciler.finish_ending(ending)
             except Exception as error:  # whatever it meets, the row must go
                 failures += 1
                 pause = retry_pause(failures)
@@ -266,15 +247,25 @@ class LiveStream(Generic[T]):
             self._end, self._unseen = end, end.error
             self._reader.leave()
             if self._loop is not None and end.outcome in _ENDS_OF_ITS_OWN:
-                detail = None if end.error is None else clip(explain(end.error))
-                self._ending = self._keeper.ending(self.stream_id, end.outcome, detail, self._tried)
+                self._ending = self._ending_of(end)
+                self._worker().reconciler.endings.add(self._ending)
         self._ended.set()
+
+    def _ending_of(self, end: _End) -> Ending:
+        return Ending(
+            self._session_id,
+            AgentId.of(self._given_id),
+            self.stream_id,
+            end.outcome,
+            None if end.error is None else clip(explain(end.error)),
+            self._tried,
+        )
 
     def _cede(self) -> None:
         """Leave it to others to write how it ended, where it was registered."""
         if self._is_ordered:
             self._written = StreamOutcome.INTERRUPTED
-        self._keeper.cede(self.stream_id)
+        self._worker().reconciler.endings.remove(self.stream_id)
 
     async def _over(self) -> None:
         """Wait until the source is closed and the unregistration has been tried."""

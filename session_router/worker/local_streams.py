@@ -1,6 +1,7 @@
 """What streams in this worker: from a signal's `stream_id` to what can be stopped."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from uuid import UUID
@@ -40,6 +41,7 @@ class LocalStreams:
     def __init__(self) -> None:
         self._streams: dict[UUID, LocalStream] = {}
         self._of_agent: dict[AgentId, dict[UUID, LocalStream]] = {}
+        self._registering: dict[UUID, tuple[str, AgentId]] = {}
         self._numbers = count()
 
     def enter(
@@ -57,6 +59,22 @@ class LocalStreams:
         self._of_agent.setdefault(agent_id, {})[stream_id] = stream
         return stream
 
+    @contextmanager
+    def registering(
+        self, session_id: str, stream_id: UUID, given_id: AgentIdLike, stop: Stop | None
+    ) -> Iterator[None]:
+        """Enter a stream whose registration is under way within the block."""
+        stream = self.enter(stream_id, given_id, stop)
+        self._registering[stream_id] = (session_id, stream.agent_id)
+        try:
+            yield
+        finally:
+            del self._registering[stream_id]
+
+    def is_registering(self, session_id: str, agent_id: AgentId) -> bool:
+        """Whether a stream of this agent is being registered in the session."""
+        return (session_id, agent_id) in self._registering.values()
+
     def leave(self, stream_id: UUID) -> None:
         """Forget a stream; one that is not known is no error."""
         stream = self._streams.pop(stream_id, None)
@@ -72,6 +90,10 @@ class LocalStreams:
 
     def all(self) -> list[LocalStream]:
         return list(self._streams.values())
+
+    def registered(self) -> list[LocalStream]:
+        """All but those whose registration is under way."""
+        return [s for s in self._streams.values() if s.stream_id not in self._registering]
 
     def is_superseded(self, stream: LocalStream) -> bool:
         """Whether the agent has registered a newer stream here since.

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 from uuid import UUID
 
+from session_router.agent_id import AgentIdLike
 from session_router.events import StreamOutcome
-from session_router.worker.live_stream import LiveStream, StreamKeeper
+from session_router.worker.live_stream import LiveStream
 from session_router.worker.source import Source
+from session_router.worker.worker import Worker
 
 T = TypeVar("T")
 
@@ -29,12 +31,16 @@ class AgentStream(AsyncIterator[T]):
         self,
         source: Source[T],
         on_stop: Callable[[], object] | None,
-        keeper: StreamKeeper,
+        worker: Callable[[], Worker],
+        session_id: str,
+        agent_id: AgentIdLike,
         *,
         touch_every_sec: float,
         close_limit_sec: float,
     ) -> None:
-        self._stream = LiveStream(source, on_stop, keeper, touch_every_sec, close_limit_sec)
+        self._stream = LiveStream(
+            source, on_stop, worker, session_id, agent_id, touch_every_sec, close_limit_sec
+        )
 
     @property
     def stream_id(self) -> UUID:

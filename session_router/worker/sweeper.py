@@ -1,12 +1,13 @@
 """The sweep: one pass that deletes expired sessions."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from session_router import logs
 from session_router.repository.base import SessionRepository, SweepPosition
-from session_router.repository.records import Requester, Signal
+from session_router.worker.dispatcher import Dispatcher
+from session_router.worker.incarnation import Incarnation
+from session_router.worker.lease import Lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,30 +18,53 @@ class SweepCounts:
     streams: int
 
 
-async def sweep(
-    repository: SessionRepository,
-    idle_for: timedelta,
-    requester: Requester,
-    batch_size: int,
-    deliver: Callable[[Iterable[Signal]], object],
-) -> SweepCounts:
-    """Delete every session whose last touch is longer ago than `idle_for`, batch by batch.
+class Sweeper:
+    """Deletes the sessions that are idle for too long.
 
-    Each batch is a transaction; `deliver` gets its signals as soon as it has committed. Any
-    number of workers may sweep at once: what one holds, the others skip.
+    Args:
+        repository: where they are.
+        incarnation: who asks for it.
+        dispatcher: delivers the signals to this worker's streams.
+        lease: tells how far the database's clock was set forward of late.
+        idle_for: how long a session is idle when it expires.
+        batch_size: how many sessions one transaction deletes at the most.
     """
-    sessions = streams = 0
-    position: SweepPosition | None = None
-    while True:
-        batch = await repository.expire_sessions(
-            idle_for, requester, limit=batch_size, after=position
-        )
-        deliver(batch.signals)
-        sessions += batch.sessions
-        streams += batch.streams
-        position = batch.position
-        if position is None:
-            break
-    if sessions:
-        logs.sweep_finished(sessions, streams)
-    return SweepCounts(sessions, streams)
+
+    def __init__(
+        self,
+        repository: SessionRepository,
+        incarnation: Incarnation,
+        dispatcher: Dispatcher,
+        lease: Lease,
+        idle_for: timedelta,
+        batch_size: int,
+    ) -> None:
+        self._repository = repository
+        self._incarnation = incarnation
+        self._dispatcher = dispatcher
+        self._lease = lease
+        self._idle_for = idle_for
+        self._batch_size = batch_size
+
+    async def run_once(self) -> SweepCounts:
+        """Delete every session whose last touch is too long ago, batch by batch.
+
+        Each batch is a transaction; its signals are delivered as soon as it has committed. Any
+        number of workers may sweep at once: what one holds, the others skip.
+        """
+        idle_for = self._idle_for + await self._lease.clock_step()
+        sessions = streams = 0
+        position: SweepPosition | None = None
+        while True:
+            batch = await self._repository.expire_sessions(
+                idle_for, self._incarnation.requester(), limit=self._batch_size, after=position
+            )
+            self._dispatcher.begin(batch.signals)
+            sessions += batch.sessions
+            streams += batch.streams
+            position = batch.position
+            if position is None:
+                break
+        if sessions:
+            logs.sweep_finished(sessions, streams)
+        return SweepCounts(sessions, streams)

@@ -1,77 +1,118 @@
-"""This process as a worker: its incarnation, what streams in it, its jobs and its tasks."""
+"""This process as a worker: what it consists of, from its start to its shutdown."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
-from typing import Any
-from uuid import UUID
+from typing import Any, Final
 
 from session_router import logs
-from session_router.agent_id import AgentId, AgentIdLike
-from session_router.events import StreamOutcome
 from session_router.repository.base import SessionRepository
-from session_router.repository.records import Signal
 from session_router.runtime import AgentRuntime
 from session_router.settings import Tuning
 from session_router.worker.delivery import Delivery
 from session_router.worker.dispatcher import Dispatcher
-from session_router.worker.endings import Ending
+from session_router.worker.heartbeat import Heartbeat
 from session_router.worker.incarnation import Incarnation
 from session_router.worker.jobs import Jobs
-from session_router.worker.listener import WakeUps
-from session_router.worker.local_streams import LocalStream, LocalStreams, Stop
+from session_router.worker.lease import Lease
+from session_router.worker.listener import Listener, WakeUps
+from session_router.worker.local_streams import LocalStreams
+from session_router.worker.polling import Polling
+from session_router.worker.reaper import Reaper
+from session_router.worker.reconciler import Reconciler
+from session_router.worker.registrar import Registrar
+from session_router.worker.succession import Succession
+from session_router.worker.supervisor import Job
+from session_router.worker.sweeper import Sweeper
+
+_LONGEST_BLIND_SEC: Final = 2.0
 
 
 class Worker:
-    """The part of a manager that is here and nowhere else.
+    """The part of a manager that is in this process and this event loop, and nowhere else.
 
     Args:
         repository: where everything is kept.
         runtime: what hosts this process's agents.
-        sweep: one pass over expired sessions, to be run every `sweep_interval_sec` seconds.
-        idle_for_sec: how long a session is idle when it expires.
-        tuning: the intervals and limits.
+        idle_for: how long a session is idle when it expires.
+        sweep_interval_sec: the pause between two sweeps, in seconds.
+        tuning: the further intervals and limits.
 
     Attributes:
+        repository: as given.
         incarnation: what it is among the workers at present.
+        registrar: registers its streams.
+        dispatcher: carries out signals for this worker.
+        reconciler: ends its streams in the database.
+        sweeper: deletes expired sessions.
     """
 
     def __init__(
         self,
         repository: SessionRepository,
         runtime: AgentRuntime,
-        sweep: Callable[[], Awaitable[Any]],
+        idle_for: timedelta,
         sweep_interval_sec: float,
-        idle_for_sec: float,
         tuning: Tuning,
     ) -> None:
-        self._repository = repository
+        self.repository = repository
         self._tuning = tuning
         self._streams = LocalStreams()
-        self.incarnation = Incarnation(repository, self._streams, self._lose)
-        delivery = Delivery(
-            self._streams, runtime, tuning.cancel_timeout_sec, self.incarnation.reconcile
+        self.incarnation = Incarnation(repository)
+        self.reconciler = Reconciler(repository, self.incarnation, self._streams)
+        delivery = Delivery(self._streams, runtime, tuning.cancel_timeout_sec, self.reconciler)
+        self.dispatcher = Dispatcher(repository, self.incarnation, delivery)
+        signalled = asyncio.Event()
+        listener = None
+        if repository.listening_engine() is not None:
+            listener = Listener(repository, self.incarnation, signalled.set)
+        self._polling = Polling(self.dispatcher, listener, signalled, tuning)
+        succession = Succession(self.incarnation, self._streams, self.dispatcher, listener)
+        heartbeat = Heartbeat(repository, tuning.lease_sec, idle_for.total_seconds())
+        lease = Lease(self.incarnation, heartbeat, succession)
+        self.sweeper = Sweeper(
+            repository, self.incarnation, self.dispatcher, lease, idle_for, tuning.sweep_batch_size
         )
-        self._dispatcher = Dispatcher(repository, delivery)
-        self._jobs = Jobs(
+        reaper = Reaper(repository, heartbeat, tuning.lease_sec)
+        serving = [
+            # After an outage these two must not be the last to notice that it is over.
+            Job(
+                "heartbeat",
+                lease.renew,
+                lambda: tuning.heartbeat_interval_sec,
+                longest_retry_sec=tuning.heartbeat_interval_sec,
+            ),
+            Job(
+                "dispatch",
+                self._polling.run_once,
+                self._polling.pause_sec,
+                signalled,
+                longest_retry_sec=_LONGEST_BLIND_SEC,
+            ),
+            Job("reconcile", self.reconciler.run_once, lambda: tuning.lease_sec),
+        ]
+        if listener is not None:
+            serving.append(Job("listen", listener.run_once, lambda: listener.retry_sec))
+        cleaning = [
+            Job("sweep", self.sweeper.run_once, lambda: sweep_interval_sec),
+            Job("reap", reaper.run_once, lambda: tuning.lease_sec / 3),
+        ]
+        self._jobs = Jobs(lease, serving, cleaning)
+        self.registrar = Registrar(
             repository,
             self.incarnation,
-            self._dispatcher,
-            sweep,
-            sweep_interval_sec,
-            idle_for_sec,
-            tuning,
+            self._streams,
+            self.reconciler,
+            self.dispatcher,
+            self._jobs,
+            succession,
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def wake_ups(self) -> WakeUps:
         """How it learns of its signals at the moment."""
-        return self._jobs.wake_ups
-
-    async def clock_step(self) -> timedelta:
-        """How far the database's clock was set forward of late; see `Jobs.clock_step`."""
-        return await self._jobs.clock_step()
+        return self._polling.wake_ups
 
     async def start(self) -> None:
         """Enter the worker and run its jobs; does nothing where they run."""
@@ -95,55 +136,11 @@ class Worker:
             for stream in self._streams.all():
                 self._streams.leave(stream.stream_id)
 
-    async def register(
-        self,
-        session_id: str,
-        agent_id: AgentIdLike,
-        stream_id: UUID,
-        *,
-        renew: bool,
-        stop: Stop | None = None,
-    ) -> UUID:
-        """Register a stream; see `Incarnation.register`. Returns the one that streams now."""
-        await self.incarnation.enter()  # refuses while it leaves, when no job may begin
-        self._jobs.start_serving()
-        registration = await self.incarnation.register(
-            session_id, agent_id, stream_id, renew=renew, stop=stop
-        )
-        if registration.superseded is not None:
-            # Whoever takes a stream over does not wait for the old one to close.
-            self.begin([registration.superseded])
-        return registration.stream_id
-
-    async def dispatch_once(self) -> int:
-        """Carry out and settle what is in the outbox for this worker; returns how many signals."""
-        return await self._dispatcher.run_once(self.incarnation.worker_id)
-
-    async def deliver(self, signals: Iterable[Signal]) -> None:
-        """Carry out those of the signals that are for this worker, and settle them.
-
-        The others' are in the outbox, where their workers find them.
-        """
-        await self._dispatcher.deliver(self._own(signals))
-
-    def begin(self, signals: Iterable[Signal]) -> None:
-        """The same, without waiting for it."""
-        self._dispatcher.begin(self._own(signals))
-
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in a task that ends with this worker at the latest."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _own(self, signals: Iterable[Signal]) -> list[Signal]:
-        return [signal for signal in signals if signal.worker_id == self.incarnation.worker_id]
-
-    def _lose(self, streams: list[LocalStream]) -> None:
-        """This worker was reaped: what it streams is nobody's business any more."""
-        for stream in streams:
-            self._dispatcher.cancel(stream)
-        self._jobs.follow_worker()
 
     async def _step(self, until: float, work: Callable[[], Awaitable[None]]) -> None:
         """One step of the shutdown; what goes wrong in it is logged, and the next one is made."""
@@ -156,7 +153,7 @@ class Worker:
     async def _deliver_and_stop(self) -> None:
         """Iterators stop without the database, and whether it answers or not."""
         stops = [stream.stop() for stream in self._streams.all() if stream.stop]
-        answers = await asyncio.gather(self.dispatch_once(), *stops, return_exceptions=True)
+        answers = await asyncio.gather(self.dispatcher.run_once(), *stops, return_exceptions=True)
         for error in answers:
             if isinstance(error, Exception):
                 raise error
@@ -164,47 +161,6 @@ class Worker:
     async def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._dispatcher.close()
+        await self.dispatcher.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
-
-
-class BoundKeeper:
-    """What a stream needs of its worker, bound to its session and agent."""
-
-    def __init__(
-        self,
-        process: Callable[[], Worker],
-        repository: SessionRepository,
-        session_id: str,
-        agent_id: AgentIdLike,
-    ) -> None:
-        self._process = process
-        self._repository = repository
-        self._session_id = session_id
-        self._agent_id = agent_id
-
-    async def register(self, stream_id: UUID, stop: Stop) -> None:
-        await self._process().register(
-            self._session_id, self._agent_id, stream_id, renew=True, stop=stop
-        )
-
-    def ending(
-        self, stream_id: UUID, outcome: StreamOutcome, detail: str | None, tried: asyncio.Event
-    ) -> Ending:
-        agent_id = AgentId.of(self._agent_id)
-        ending = Ending(self._session_id, agent_id, stream_id, outcome, detail, tried)
-        self._process().incarnation.endings.add(ending)
-        return ending
-
-    def cede(self, stream_id: UUID) -> None:
-        self._process().incarnation.endings.remove(stream_id)
-
-    async def finish(self, ending: Ending) -> StreamOutcome | None:
-        return await self._process().incarnation.finish_ending(ending)
-
-    async def touch(self) -> None:
-        await self._repository.touch_session(self._session_id)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._process().spawn(work)

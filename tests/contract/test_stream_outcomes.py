@@ -72,7 +72,7 @@ async def test_an_interrupt_that_takes_the_row_first_is_on_the_handle_too(
     assert isinstance(consumer.exception(), OSError) == (then not in (end, hang))
     assert stream.outcome == "interrupted"
     assert await ended_in_trail(repository) == ["interrupted"]
-    await manager._worker.dispatch_once()
+    await manager._worker.dispatcher.run_once()
     assert (await story(repository))[-1] == "signal_settled delivered writer/a"
 
 

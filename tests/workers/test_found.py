@@ -20,10 +20,9 @@ from session_router.events import StreamOutcome
 from session_router.repository.base import Leftovers
 from session_router.repository.records import Requester
 from session_router.settings import Tuning
-from session_router.worker.incarnation import Incarnation
-from session_router.worker.local_streams import LocalStreams
 from tests.support.laws import contents, violations
 from tests.support.waiting import eventually
+from tests.support.workers import WorkerParts
 
 ALICE = AgentId("writer", "alice")
 
@@ -52,12 +51,12 @@ class Slow:
 async def test_a_stream_that_nobody_here_knows_is_finished_as_abandoned(
     repository: SessionRepository,
 ) -> None:
-    worker = Incarnation(repository, LocalStreams(), lambda lost: None)
-    worker_id = await worker.enter()
-    await worker.register("kept", ALICE, uuid4(), renew=False)
+    worker = WorkerParts(repository)
+    worker_id = await worker.incarnation.enter()
+    await worker.registrar.register("kept", ALICE, uuid4(), renew=False)
     # As after a registration that committed when its caller had been told it is unknown.
     await repository.register_stream("chat", ALICE, worker_id, uuid4(), renew=False)
-    await worker.reconcile()
+    await worker.reconciler.run_once()
     assert len(await repository.list_streams("kept")) == 1
     assert await repository.list_streams("chat") == []
     finished = (await repository.list_events("chat"))[-1]

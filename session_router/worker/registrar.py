@@ -1,0 +1,116 @@
+"""Registers streams of this worker."""
+
+from uuid import UUID
+
+from session_router.agent_id import AgentId, AgentIdLike
+from session_router.errors import WorkerGoneError
+from session_router.repository.base import Registration, SessionRepository
+from session_router.worker.dispatcher import Dispatcher
+from session_router.worker.incarnation import Incarnation
+from session_router.worker.jobs import Jobs
+from session_router.worker.local_streams import LocalStreams, Stop
+from session_router.worker.reconciler import Reconciler
+from session_router.worker.succession import Succession
+
+
+class Registrar:
+    """Keeps what streams here and what is registered in step, through a reaping as well.
+
+    Args:
+        repository: where the streams' rows are.
+        incarnation: whose streams; it is entered where it was not.
+        streams: what streams here.
+        reconciler: knows which streams have just ended here.
+        dispatcher: stops those of this worker that are taken over.
+        jobs: those that a worker with streams needs; they are started.
+        succession: goes on as a new incarnation where this one is gone.
+    """
+
+    def __init__(
+        self,
+        repository: SessionRepository,
+        incarnation: Incarnation,
+        streams: LocalStreams,
+        reconciler: Reconciler,
+        dispatcher: Dispatcher,
+        jobs: Jobs,
+        succession: Succession,
+    ) -> None:
+        self._repository = repository
+        self._incarnation = incarnation
+        self._streams = streams
+        self._reconciler = reconciler
+        self._dispatcher = dispatcher
+        self._jobs = jobs
+        self._succession = succession
+
+    async def register(
+        self,
+        session_id: str,
+        given_id: AgentIdLike,
+        stream_id: UUID,
+        *,
+        renew: bool,
+        stop: Stop | None = None,
+    ) -> UUID:
+        """Register a stream of this worker, as a new incarnation where the row is gone.
+
+        Args:
+            given_id: the id object to ask the runtime with.
+            renew: open a new stream even where this worker has one of this agent.
+            stop: what stops the stream, where it is not the runtime.
+
+        Returns:
+            The stream of the agent that streams here now.
+        """
+        agent_id = AgentId.of(given_id)
+        try:
+            with self._streams.registering(session_id, stream_id, given_id, stop):
+                registration = await self._register_beside(session_id, agent_id, stream_id, renew)
+        except BaseException:
+            self._streams.leave(stream_id)
+            self._reconciler.doubt()  # the row may be there, or come yet
+            raise
+        if registration.stream_id != stream_id:
+            self._streams.leave(stream_id)
+            self._streams.enter(registration.stream_id, given_id, stop)
+        if registration.superseded is not None:
+            # Whoever takes a stream over does not wait for the old one to close.
+            self._dispatcher.begin([registration.superseded])
+        return registration.stream_id
+
+    async def _register_beside(
+        self, session_id: str, agent_id: AgentId, stream_id: UUID, renew: bool
+    ) -> Registration:
+        """Register beside streams of the agent that have just ended here.
+
+        They must not be taken over, nor be taken for the one that is to be registered.
+        """
+        endings = self._reconciler.endings
+        is_free = await endings.wait(session_id, agent_id, besides=stream_id)
+        renew = renew or not is_free
+        registration = await self._register(session_id, agent_id, stream_id, renew)
+        found = registration.stream_id
+        if found != stream_id and endings.find(found) is not None:
+            return await self._register(session_id, agent_id, stream_id, renew=True)
+        return registration
+
+    async def _register(
+        self, session_id: str, agent_id: AgentId, stream_id: UUID, renew: bool
+    ) -> Registration:
+        while True:
+            worker_id = await self._incarnation.enter()
+            self._jobs.start_serving()
+            try:
+                registration = await self._repository.register_stream(
+                    session_id, agent_id, worker_id, stream_id, renew=renew
+                )
+            except WorkerGoneError:
+                await self._succession.begin_anew(worker_id)
+                continue
+            if worker_id != self._incarnation.worker_id:
+                raise WorkerGoneError(
+                    f"worker {worker_id} was reaped, or shut down, in the moment in which it "
+                    "registered a stream; register it again."
+                )
+            return registration

@@ -1,0 +1,44 @@
+"""How a worker that was reaped, as while it was paused, goes on as its next incarnation."""
+
+from uuid import UUID
+
+from session_router import logs
+from session_router.worker.dispatcher import Dispatcher
+from session_router.worker.incarnation import Incarnation
+from session_router.worker.listener import Listener
+from session_router.worker.local_streams import LocalStreams
+
+
+class Succession:
+    """Takes leave of what the reaped incarnation had.
+
+    Args:
+        incarnation: which is to become the next one.
+        streams: what streams here; those of the reaped incarnation are lost.
+        dispatcher: cancels them.
+        listener: listens for the new one; None where nothing rings.
+    """
+
+    def __init__(
+        self,
+        incarnation: Incarnation,
+        streams: LocalStreams,
+        dispatcher: Dispatcher,
+        listener: Listener | None,
+    ) -> None:
+        self._incarnation = incarnation
+        self._streams = streams
+        self._dispatcher = dispatcher
+        self._listener = listener
+
+    async def begin_anew(self, reaped: UUID) -> None:
+        """Go on as a new incarnation: the streams of the one that was reaped are lost."""
+        if not await self._incarnation.succeed(reaped):
+            return
+        lost = self._streams.registered()
+        logs.worker_lost_streams(reaped, len(lost))
+        for stream in lost:
+            self._dispatcher.cancel(stream)
+        if self._listener is not None:
+            self._listener.follow_worker()
+        await self._incarnation.enter()
