@@ -13,7 +13,7 @@ from benchmarks.bench import Bench, connected
 from benchmarks.report import Goal, Report, Table
 from benchmarks.samples import median
 from session_router import SessionManager, SQLAlchemySessionRepository
-from session_router.database.doorbell import APPLICATION_NAME
+from session_router.database.channel import APPLICATION_NAME
 from session_router.settings import Tuning
 from tests.support.processes import PythonProcess
 

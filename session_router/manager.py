@@ -6,6 +6,7 @@ from typing import Self, TypeVar, overload
 from uuid import UUID, uuid4
 
 from session_router.agent_id import AgentId, AgentIdLike
+from session_router.doorbell import WakeUps
 from session_router.errors import InvalidValueError
 from session_router.events import SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
@@ -20,7 +21,6 @@ from session_router.settings import (
     check_resolution,
 )
 from session_router.text import check_free_text
-from session_router.worker.listener import WakeUps
 from session_router.worker.receipts import receipts
 from session_router.worker.source import Source
 from session_router.worker.stream import AgentStream

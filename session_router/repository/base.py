@@ -1,15 +1,14 @@
 """The contract of every repository: what the manager needs, each operation one atomic change."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from session_router.agent_id import AgentId
+from session_router.doorbell import Doorbell
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
 from session_router.session import Session
@@ -304,8 +303,13 @@ class SessionRepository(ABC):
     async def signal_outcomes(self, session_id: str, request_id: UUID) -> dict[UUID, SignalOutcome]:
         """Read what became of a request's signals, by stream; unsettled ones are left out."""
 
-    def listening_engine(self) -> AsyncEngine | None:
-        """Where a worker may listen for its doorbell; None: it polls."""
+    def doorbell(self, worker_id: Callable[[], UUID], ring: Callable[[], None]) -> Doorbell | None:
+        """What wakes a worker; None: it polls.
+
+        Args:
+            worker_id: gives the present incarnation's id.
+            ring: called whenever there may be signals for it.
+        """
         return None
 
     @abstractmethod

@@ -3,39 +3,39 @@
 import asyncio
 from typing import Final
 
+from session_router.doorbell import Doorbell, WakeUps
 from session_router.repository.base import SIGNALS_READ
 from session_router.settings import Tuning
 from session_router.worker.dispatcher import Dispatcher
-from session_router.worker.listener import Listener, WakeUps
 
 _NO_NOTIFICATIONS: Final = WakeUps("polling", "this database sends no notifications")
 
 
 class Polling:
-    """Looks for signals, more seldom while a listener wakes it.
+    """Looks for signals, more seldom while a doorbell wakes it.
 
     Args:
         dispatcher: reads them and carries them out.
-        listener: None where the database sends no notifications.
+        doorbell: wakes it; None where the database sends no notifications.
         signalled: set when there may be signals for this worker.
     """
 
     def __init__(
         self,
         dispatcher: Dispatcher,
-        listener: Listener | None,
+        doorbell: Doorbell | None,
         signalled: asyncio.Event,
         tuning: Tuning,
     ) -> None:
         self._dispatcher = dispatcher
-        self._listener = listener
+        self._doorbell = doorbell
         self._signalled = signalled
         self._tuning = tuning
 
     @property
     def wake_ups(self) -> WakeUps:
         """How this worker learns of its signals at the moment."""
-        return self._listener.wake_ups if self._listener else _NO_NOTIFICATIONS
+        return self._doorbell.wake_ups if self._doorbell else _NO_NOTIFICATIONS
 
     def pause_sec(self) -> float:
         """How long to wait until the next look, unless woken."""

@@ -3,9 +3,9 @@
 from uuid import UUID
 
 from session_router import logs
+from session_router.doorbell import Doorbell
 from session_router.worker.dispatcher import Dispatcher
 from session_router.worker.incarnation import Incarnation
-from session_router.worker.listener import Listener
 from session_router.worker.local_streams import LocalStreams
 
 
@@ -16,7 +16,7 @@ class Succession:
         incarnation: which is to become the next one.
         streams: what streams here; those of the reaped incarnation are lost.
         dispatcher: cancels them.
-        listener: listens for the new one; None where nothing rings.
+        doorbell: rings for the new one from then on; None where nothing rings.
     """
 
     def __init__(
@@ -24,12 +24,12 @@ class Succession:
         incarnation: Incarnation,
         streams: LocalStreams,
         dispatcher: Dispatcher,
-        listener: Listener | None,
+        doorbell: Doorbell | None,
     ) -> None:
         self._incarnation = incarnation
         self._streams = streams
         self._dispatcher = dispatcher
-        self._listener = listener
+        self._doorbell = doorbell
 
     async def begin_anew(self, reaped: UUID) -> None:
         """Go on as a new incarnation: the streams of the one that was reaped are lost."""
@@ -39,6 +39,6 @@ class Succession:
         logs.worker_lost_streams(reaped, len(lost))
         for stream in lost:
             self._dispatcher.cancel(stream)
-        if self._listener is not None:
-            self._listener.follow_worker()
+        if self._doorbell is not None:
+            self._doorbell.follow_worker()
         await self._incarnation.enter()

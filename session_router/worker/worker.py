@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from session_router import logs
+from session_router.doorbell import WakeUps
 from session_router.repository.base import SessionRepository
 from session_router.runtime import AgentRuntime
 from session_router.settings import Tuning
@@ -15,7 +16,6 @@ from session_router.worker.heartbeat import Heartbeat
 from session_router.worker.incarnation import Incarnation
 from session_router.worker.jobs import Jobs
 from session_router.worker.lease import Lease
-from session_router.worker.listener import Listener, WakeUps
 from session_router.worker.local_streams import LocalStreams
 from session_router.worker.polling import Polling
 from session_router.worker.reaper import Reaper
@@ -63,11 +63,9 @@ class Worker:
         delivery = Delivery(self._streams, runtime, tuning.cancel_timeout_sec, self.reconciler)
         self.dispatcher = Dispatcher(repository, self.incarnation, delivery)
         signalled = asyncio.Event()
-        listener = None
-        if repository.listening_engine() is not None:
-            listener = Listener(repository, self.incarnation, signalled.set)
-        self._polling = Polling(self.dispatcher, listener, signalled, tuning)
-        succession = Succession(self.incarnation, self._streams, self.dispatcher, listener)
+        doorbell = repository.doorbell(lambda: self.incarnation.worker_id, signalled.set)
+        self._polling = Polling(self.dispatcher, doorbell, signalled, tuning)
+        succession = Succession(self.incarnation, self._streams, self.dispatcher, doorbell)
         heartbeat = Heartbeat(repository, tuning.lease_sec, idle_for.total_seconds())
         lease = Lease(self.incarnation, heartbeat, succession)
         self.sweeper = Sweeper(
@@ -91,8 +89,8 @@ class Worker:
             ),
             Job("reconcile", self.reconciler.run_once, lambda: tuning.lease_sec),
         ]
-        if listener is not None:
-            serving.append(Job("listen", listener.run_once, lambda: listener.retry_sec))
+        if doorbell is not None:
+            serving.append(Job("listen", doorbell.run_once, lambda: doorbell.retry_sec))
         cleaning = [
             Job("sweep", self.sweeper.run_once, lambda: sweep_interval_sec),
             Job("reap", reaper.run_once, lambda: tuning.lease_sec / 3),

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
-from session_router.database.doorbell import APPLICATION_NAME, channel
+from session_router.database.channel import APPLICATION_NAME, channel
 from session_router.database.migrate import Target, upgrade
 from session_router.events import EventName, SignalOutcome
 from session_router.repository.records import Requester

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router.agent_id import AgentId
 from session_router.database.engine import create_engine, supported
+from session_router.database.listener import Listener
 from session_router.database.schema import Tables, build_tables
 from session_router.database.transactions import Transactions
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
@@ -317,8 +318,15 @@ class SQLAlchemySessionRepository(SessionRepository):
             lambda conn: signals.outcomes(conn, self._tables, session_id, request_id)
         )
 
-    def listening_engine(self) -> AsyncEngine | None:
-        return self._access.peek().listening
+    def doorbell(self, worker_id: Callable[[], UUID], ring: Callable[[], None]) -> Listener | None:
+        if self._access.peek().listening is None:
+            return None
+        return Listener(self._listening_engine, worker_id, ring)
+
+    def _listening_engine(self) -> AsyncEngine:
+        engine = self._access.peek().listening
+        assert engine is not None
+        return engine
 
     async def _clear_all(
         self, clear_some: Callable[[AsyncConnection], Awaitable[Leftovers]]

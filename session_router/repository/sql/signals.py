@@ -7,7 +7,7 @@ from sqlalchemy import Text, bindparam, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.database.doorbell import channel
+from session_router.database.channel import channel
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
 from session_router.events import EventName, SignalOutcome

@@ -1,20 +1,19 @@
-"""The listener: hears the doorbell on a PostgreSQL connection of its own."""
+"""The doorbell on PostgreSQL: a LISTEN on a connection of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router import logs
-from session_router.database.doorbell import APPLICATION_NAME, channel
+from session_router.database.channel import APPLICATION_NAME, channel
 from session_router.database.faults import translated
-from session_router.repository.base import SessionRepository
-from session_router.worker.incarnation import Incarnation
+from session_router.doorbell import WakeUps
 
 _PROBE_SEC: Final = 10.0
 _ANSWER_SEC: Final = 5.0
@@ -29,31 +28,23 @@ _POOLER: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class WakeUps:
-    """How a worker learns of its signals: `listening`, or `polling` and why."""
-
-    mode: Literal["listening", "polling"]
-    reason: str | None = None
-
-
 class Listener:
     """Wakes a worker whenever its doorbell rings, and whenever it might have missed it.
 
     Args:
-        repository: whose `listening_engine` its connection comes from; it keeps one.
-        incarnation: whose doorbell.
+        engine: gives, in the running loop, where its connection comes from; it keeps one.
+        worker_id: gives whose doorbell it is at the moment.
         wake: called at each ring, after each LISTEN, and when the connection is lost.
     """
 
     def __init__(
         self,
-        repository: SessionRepository,
-        incarnation: Incarnation,
+        engine: Callable[[], AsyncEngine],
+        worker_id: Callable[[], UUID],
         wake: Callable[[], None],
     ) -> None:
-        self._repository = repository
-        self._incarnation = incarnation
+        self._engine = engine
+        self._worker_id = worker_id
         self._wake = wake
         self._stirred = asyncio.Event()
         self.wake_ups = WakeUps("polling", "not connected yet")
@@ -84,10 +75,8 @@ class Listener:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        engine = self._repository.listening_engine()
-        assert engine is not None
         async with asyncio.timeout(_CONNECTION_SEC):
-            conn = await engine.connect()
+            conn = await self._engine().connect()
         try:
             await conn.execution_options(isolation_level="AUTOCOMMIT")
             yield conn
@@ -109,7 +98,7 @@ class Listener:
                 self.retry_sec = _POOLER_RETRY_SEC
                 return
             driver.add_termination_listener(lambda _: self._stirred.set())
-            await driver.add_listener(channel(self._incarnation.worker_id), lambda *_: self._wake())
+            await driver.add_listener(channel(self._worker_id()), lambda *_: self._wake())
         self._announce(WakeUps("listening"))
         # What was written before the LISTEN rang for nobody.
         self._wake()

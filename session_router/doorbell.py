@@ -1,0 +1,30 @@
+"""What wakes a worker when it may have signals. It carries no truth: the rows do."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUps:
+    """How a worker learns of its signals: `listening`, or `polling` and why."""
+
+    mode: Literal["listening", "polling"]
+    reason: str | None = None
+
+
+class Doorbell(Protocol):
+    """Calls what it was made with at each ring, and whenever it might have missed one."""
+
+    @property
+    def wake_ups(self) -> WakeUps:
+        """Whether it rings at the moment."""
+
+    @property
+    def retry_sec(self) -> float:
+        """How long to wait until the next try, in seconds."""
+
+    async def run_once(self) -> None:
+        """Listen for as long as that is possible and the worker stays the same."""
+
+    def follow_worker(self) -> None:
+        """Ring, and listen anew: the worker has become another incarnation."""
