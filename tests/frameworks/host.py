@@ -16,8 +16,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any, Final
 
-from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
-from session_router.stream import AgentStream
+from session_router import AgentId, AgentStream, SessionManager, SQLAlchemySessionRepository
 from tests.frameworks.behaviour import LEFT_BY_ITS_CONSUMER, Limits, Report, expected
 from tests.frameworks.fake import LAST_WORDS, LONGEST_TOOL_SEC, Agent, Model, Situation, Tools
 from tests.frameworks.ticker import Ticker
