@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from session_router.errors import WorkerGoneError
 from session_router.events import StreamOutcome
 from session_router.fastapi.lifespan import is_draining
-from session_router.stream import AgentStream
+from session_router.worker.stream import AgentStream
 
 _LAST_EVENTS: Final = {
     StreamOutcome.COMPLETED: "completed",
