@@ -12,6 +12,7 @@ from session_router import (
     SessionRepository,
     SQLAlchemySessionRepository,
 )
+from tests.cli.program import Program
 from tests.support.databases import PostgresDatabases, SqliteDatabases, postgres_databases
 
 
@@ -81,3 +82,11 @@ async def repository(request: pytest.FixtureRequest) -> AsyncIterator[SessionRep
     made = SQLAlchemySessionRepository.from_url(request.getfixturevalue(name))
     yield made
     await made.close()
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Program:
+    """The program, in a folder of its own."""
+    return Program(tmp_path, monkeypatch, capsys)

@@ -47,3 +47,4 @@ def _names_on_sqlite() -> frozenset[str]:
 
 
 include_object: Final = leaving_out()
+"""The hook where the tables are in the usual schema."""

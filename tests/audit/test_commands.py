@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,13 +32,6 @@ class Audit:
         else:
             self._monkeypatch.setenv("SESSION_ROUTER_ERASURE_KEY", key)
         return self._program(*arguments)
-
-
-@pytest.fixture
-def program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Program:
-    return Program(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -37,13 +37,6 @@ def blocks(kind: str) -> list[str]:
 
 
 @pytest.fixture
-def program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Program:
-    return Program(tmp_path, monkeypatch, capsys)
-
-
-@pytest.fixture
 def database(postgres: PostgresDatabases) -> Iterator[str]:
     """An empty database, on a server that has none of the guide's roles."""
     with postgres.fresh(empty=True) as url:

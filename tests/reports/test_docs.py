@@ -1,6 +1,6 @@
 """docs/reports.md says what is so."""
 
-from docs.generate import PAGE, described
+from docs.reports import PAGE, described
 from session_router.reports import REPORTS
 
 

@@ -1,4 +1,4 @@
-"""Writes docs/reports.md, what each report tells with an example, and the README's picture.
+"""Writes docs/reports.md, what each report tells with an example, and the picture in it.
 
 `make docs` runs it. The traffic is the same every time, and so is what is written.
 """
@@ -80,12 +80,20 @@ changed in its meaning.
   many rows, read on from the last one's time, a day or an hour at a time.
 - Whatever was pruned from the audit trail is not reported any more.
 
+```
+session-router report agents --since 7d
+session-router report sessions --since 2026-06-01 --until 2026-07-01 --format csv > june.csv
+session-router report concurrency --since 24h
+```
+
 | option | does |
 |---|---|
 | `--since TIME`, `--until TIME` | bounds the time column: from the one to before the other. A date or time (UTC, unless it says otherwise), or so long ago: `90s`, `30m`, `24h`, `7d`, `2w`. The day or the hour that `--since` lies in is told whole. |
 | `--format table\\|csv\\|json` | csv and json have all columns; json is one document a line |
 | `--limit N` | the first rows only |
 | `--plot FILE` | draws a picture instead, PNG or SVG, of `activity`, `agents`, `concurrency` or `interrupts`; needs the extra `plot` |
+
+![Streams at once over a week](concurrency.png)
 """
 
 
