@@ -11,6 +11,7 @@ from session_router.errors import InvalidValueError
 from session_router.events import SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
 from session_router.repository.base import SessionRepository
+from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import Requester
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session, check_session_id
@@ -127,15 +128,17 @@ class SessionManager:
             DeadlineExceededError: no answer in time; whether it happened is unknown.
         """
         return await self.repository.start_session(
-            check_session_id(session_id),
-            self._worker.incarnation.requester(),
-            resolution=self._touch_resolution,
+            Start(
+                check_session_id(session_id),
+                self._worker.incarnation.requester(),
+                self._touch_resolution,
+            )
         )
 
     async def start_new_session(self, session_id: str) -> Session:
         """Create a fresh session; a live one of that id is replaced, its streams stopped."""
         session, request = await self.repository.replace_session(
-            check_session_id(session_id), self._worker.incarnation.requester()
+            Start(check_session_id(session_id), self._worker.incarnation.requester())
         )
         await self._worker.dispatcher.deliver(request.signals)
         return session
@@ -143,7 +146,7 @@ class SessionManager:
     async def get_session(self, session_id: str) -> Session | None:
         """Touch a session and read it; None when it does not live. Never creates one."""
         return await self.repository.touch_session(
-            check_session_id(session_id), resolution=self._touch_resolution
+            Touch(check_session_id(session_id), self._touch_resolution)
         )
 
     async def register_agent(self, session_id: str, agent_id: AgentIdLike) -> UUID:
@@ -158,10 +161,15 @@ class SessionManager:
         Returns:
             The `stream_id`, which ends exactly this stream.
         """
-        AgentId.of(agent_id)
-        return await self._worker.registrar.register(
-            check_session_id(session_id), agent_id, uuid4(), renew=False
+        worker = self._worker
+        asked = Register(
+            check_session_id(session_id),
+            AgentId.of(agent_id),
+            worker.incarnation.worker_id,
+            uuid4(),
+            renew=False,
         )
+        return await worker.registrar.register(asked, agent_id)
 
     async def unmark_agent_streaming(
         self, session_id: str, agent_id: AgentIdLike, stream_id: UUID | str | None = None
@@ -172,11 +180,15 @@ class SessionManager:
             stream_id: ends exactly that stream, from any worker; left out, this worker's own
                 stream of the agent.
         """
-        await self._worker.reconciler.finish(
-            check_session_id(session_id),
-            AgentId.of(agent_id),
-            StreamOutcome.COMPLETED,
-            stream_id=_as_uuid(stream_id),
+        worker = self._worker
+        await worker.reconciler.finish(
+            Finish(
+                check_session_id(session_id),
+                AgentId.of(agent_id),
+                StreamOutcome.COMPLETED,
+                _as_uuid(stream_id),
+                worker.incarnation.worker_id,
+            )
         )
 
     @overload

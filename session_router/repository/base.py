@@ -10,6 +10,7 @@ from uuid import UUID
 from session_router.agent_id import AgentId
 from session_router.doorbell import Doorbell
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
+from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
 from session_router.session import Session
 
@@ -175,25 +176,15 @@ class SessionRepository(ABC):
     # Sessions
 
     @abstractmethod
-    async def touch_session(
-        self, session_id: str, *, resolution: timedelta = timedelta(0)
-    ) -> Session | None:
-        """Touch a session and read it; None when it does not live.
-
-        Args:
-            resolution: a session whose last touch is younger than this is only read.
-        """
+    async def touch_session(self, asked: Touch) -> Session | None:
+        """Touch a session and read it; None when it does not live."""
 
     @abstractmethod
-    async def start_session(
-        self, session_id: str, requester: Requester, *, resolution: timedelta = timedelta(0)
-    ) -> Session:
-        """Get or create a session, and touch it; `resolution` as in `touch_session`."""
+    async def start_session(self, asked: Start) -> Session:
+        """Get or create a session, and touch it."""
 
     @abstractmethod
-    async def replace_session(
-        self, session_id: str, requester: Requester
-    ) -> tuple[Session, StopRequest]:
+    async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
         """Create a fresh session; a live one of that id is replaced, its streams stopped."""
 
     @abstractmethod
@@ -214,31 +205,16 @@ class SessionRepository(ABC):
     # Streams
 
     @abstractmethod
-    async def register_stream(
-        self, session_id: str, agent_id: AgentId, worker_id: UUID, stream_id: UUID, *, renew: bool
-    ) -> Registration:
-        """Mark an agent as streaming here; creates or touches its session.
-
-        Args:
-            stream_id: the name of the stream that this opens, if it opens one.
-            renew: open a new stream even where this worker has one of this agent.
+    async def register_stream(self, asked: Register) -> Registration:
+        """Mark an agent as streaming in a worker; creates or touches its session.
 
         Raises:
             WorkerGoneError: the worker has no row; nothing was written.
         """
 
     @abstractmethod
-    async def finish_stream(
-        self,
-        session_id: str,
-        agent_id: AgentId,
-        outcome: StreamOutcome,
-        *,
-        stream_id: UUID | None = None,
-        worker_id: UUID | None = None,
-        detail: str | None = None,
-    ) -> UUID | None:
-        """End one stream: exactly `stream_id`, or else the one that `worker_id` owns.
+    async def finish_stream(self, asked: Finish) -> UUID | None:
+        """End one stream.
 
         Returns:
             The stream that was ended; None when there was none such.

@@ -22,6 +22,7 @@ from session_router.repository.base import (
     SweepPosition,
     WorkerStreams,
 )
+from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import (
     NO_WORKER,
     EventRow,
@@ -63,7 +64,7 @@ class InMemorySessionRepository(SessionRepository):
         now = self._now()
         row = self._sessions.get(session.session_id)
         if row is None:
-            row = self._create(session.session_id, now, _BY_HAND)
+            row = self._create(Start(session.session_id, _BY_HAND), now)
         self._sessions[session.session_id] = replace(
             row, start_time=session.start_time, last_updated=session.last_updated
         )
@@ -77,7 +78,7 @@ class InMemorySessionRepository(SessionRepository):
         """Read a session, without a touch; a missing one is created, as published."""
         check_session_id(session_id)
         if session_id not in self._sessions:
-            self._create(session_id, self._now(), _BY_HAND)
+            self._create(Start(session_id, _BY_HAND), self._now())
         return await self.find_session(session_id)
 
     async def delete_session(self, session_id: str) -> None:
@@ -120,30 +121,18 @@ class InMemorySessionRepository(SessionRepository):
 
     # Sessions
 
-    async def touch_session(
-        self, session_id: str, *, resolution: timedelta = timedelta(0)
-    ) -> Session | None:
-        row, now = self._sessions.get(session_id), self._now()
-        if row is None:
-            return None
-        if row.last_updated <= now - resolution:
-            self._sessions[session_id] = records.touched(row, now)
-        return self._snapshot(self._sessions[session_id])
+    async def touch_session(self, asked: Touch) -> Session | None:
+        return self._touch(asked)
 
-    async def start_session(
-        self, session_id: str, requester: Requester, *, resolution: timedelta = timedelta(0)
-    ) -> Session:
-        session = await self.touch_session(session_id, resolution=resolution)
-        return session or self._snapshot(self._create(session_id, self._now(), requester))
+    async def start_session(self, asked: Start) -> Session:
+        return self._touch(asked) or self._snapshot(self._create(asked, self._now()))
 
-    async def replace_session(
-        self, session_id: str, requester: Requester
-    ) -> tuple[Session, StopRequest]:
+    async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
         now, request = self._now(), StopRequest(uuid4())
-        row = self._sessions.get(session_id)
+        row = self._sessions.get(asked.session_id)
         if row is not None:
-            request = self._remove(row, now, EventName.SESSION_REPLACED, requester)
-        return self._snapshot(self._create(session_id, now, requester)), request
+            request = self._remove(row, now, EventName.SESSION_REPLACED, asked.requester)
+        return self._snapshot(self._create(asked, now)), request
 
     async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
         row = self._sessions.get(session_id)
@@ -182,36 +171,30 @@ class InMemorySessionRepository(SessionRepository):
 
     # Streams
 
-    async def register_stream(
-        self, session_id: str, agent_id: AgentId, worker_id: UUID, stream_id: UUID, *, renew: bool
-    ) -> Registration:
+    async def register_stream(self, asked: Register) -> Registration:
+        session_id, agent_id, worker_id = asked.session_id, asked.agent_id, asked.worker_id
         if worker_id not in self._workers:
             raise WorkerGoneError(f"worker {worker_id} is not registered; start it anew.")
-        await self.start_session(session_id, Requester(worker_id))
+        await self.start_session(Start(session_id, Requester(worker_id)))
         now = self._now()
         current = self._streams_of(session_id).get(agent_id)
-        if current and current.worker_id == worker_id and not renew:
+        if current and current.worker_id == worker_id and not asked.renew:
             return Registration(current.stream_id)
         superseded = self._stop([current] if current else [], now, StreamOutcome.SUPERSEDED)
-        self._open(StreamRow(session_id, agent_id, stream_id, worker_id, now))
-        return Registration(stream_id, superseded[0] if superseded else None)
+        self._open(StreamRow(session_id, agent_id, asked.stream_id, worker_id, now))
+        return Registration(asked.stream_id, superseded[0] if superseded else None)
 
-    async def finish_stream(
-        self,
-        session_id: str,
-        agent_id: AgentId,
-        outcome: StreamOutcome,
-        *,
-        stream_id: UUID | None = None,
-        worker_id: UUID | None = None,
-        detail: str | None = None,
-    ) -> UUID | None:
-        stream = self._streams_of(session_id).get(agent_id)
+    async def finish_stream(self, asked: Finish) -> UUID | None:
+        stream = self._streams_of(asked.session_id).get(asked.agent_id)
         if stream is None:
             return None
-        if (stream.stream_id != stream_id) if stream_id else (stream.worker_id != worker_id):
+        if asked.stream_id:
+            is_meant = stream.stream_id == asked.stream_id
+        else:
+            is_meant = stream.worker_id == asked.worker_id
+        if not is_meant:
             return None
-        self._finish(stream, self._now(), outcome, detail)
+        self._finish(stream, self._now(), asked.outcome, asked.detail)
         return stream.stream_id
 
     async def stream_outcome(self, session_id: str, stream_id: UUID) -> StreamOutcome | None:
@@ -304,10 +287,19 @@ class InMemorySessionRepository(SessionRepository):
 
     # The steps that the operations are made of
 
-    def _create(self, session_id: str, now: datetime, requester: Requester) -> SessionRow:
-        row = SessionRow(session_id, uuid4(), now, now)
-        self._sessions[session_id] = row
-        self._record([records.session_started(row, now, requester.worker_id)])
+    def _touch(self, asked: Touch | Start) -> Session | None:
+        row, now = self._sessions.get(asked.session_id), self._now()
+        if row is None:
+            return None
+        if row.last_updated <= now - asked.resolution:
+            row = records.touched(row, now)
+            self._sessions[asked.session_id] = row
+        return self._snapshot(row)
+
+    def _create(self, asked: Start, now: datetime) -> SessionRow:
+        row = SessionRow(asked.session_id, uuid4(), now, now)
+        self._sessions[asked.session_id] = row
+        self._record([records.session_started(row, now, asked.requester.worker_id)])
         return row
 
     def _remove(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from session_router.agent_id import AgentId
 from session_router.events import StreamOutcome
+from session_router.repository.changes import Finish
 
 _PATIENCE_SEC: Final = 5.0
 _REMEMBERED: Final = 10_000
@@ -27,6 +28,12 @@ class Ending:
     outcome: StreamOutcome
     detail: str | None = None
     tried: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def finish(self) -> Finish:
+        """The change that writes it."""
+        return Finish(
+            self.session_id, self.agent_id, self.outcome, self.stream_id, detail=self.detail
+        )
 
 
 class Endings:

@@ -11,6 +11,7 @@ from session_router.agent_id import AgentId, AgentIdLike
 from session_router.errors import DatabaseUnavailableError, DeadlineExceededError
 from session_router.events import StreamOutcome
 from session_router.logs import explain
+from session_router.repository.changes import Register, Touch
 from session_router.text import clip
 from session_router.worker.endings import Ending
 from session_router.worker.source import Source
@@ -163,7 +164,7 @@ class LiveStream(Generic[T]):
 
     async def _touch(self) -> None:
         try:
-            await self._worker().repository.touch_session(self._session_id)
+            await self._worker().repository.touch_session(Touch(self._session_id))
         except Exception as error:  # whatever it meets: the items go on
             logs.stream_touch_failed(self.stream_id, error)
 
@@ -205,9 +206,15 @@ class LiveStream(Generic[T]):
     async def _register(self) -> bool:
         """Register; returns whether there may be a row now. A failure is the consumer's to see."""
         try:
-            await self._worker().registrar.register(
-                self._session_id, self._given_id, self.stream_id, renew=True, stop=self.stop
+            worker = self._worker()
+            asked = Register(
+                self._session_id,
+                AgentId.of(self._given_id),
+                worker.incarnation.worker_id,
+                self.stream_id,
+                renew=True,
             )
+            await worker.registrar.register(asked, self._given_id, stop=self.stop)
         except Exception as error:
             self._finish(_End(StreamOutcome.FAILED, error))
             if isinstance(error, DatabaseUnavailableError | DeadlineExceededError):

@@ -1,13 +1,14 @@
 """Brings what streams in this worker in line with the database, and writes how it has ended."""
 
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
 from session_router import logs
-from session_router.agent_id import AgentId
 from session_router.errors import RefusedError
 from session_router.events import SIGNALLED_OUTCOMES, StreamOutcome
 from session_router.repository.base import SessionRepository
+from session_router.repository.changes import Finish
 from session_router.repository.records import StreamRow
 from session_router.text import with_storable
 from session_router.worker.endings import Ending, Endings
@@ -42,31 +43,17 @@ class Reconciler:
         """Note that a registration of this incarnation may have committed, or may yet."""
         self._in_doubt = self._incarnation.worker_id
 
-    async def finish(
-        self,
-        session_id: str,
-        agent_id: AgentId,
-        outcome: StreamOutcome,
-        *,
-        stream_id: UUID | None = None,
-        detail: str | None = None,
-    ) -> bool:
-        """End exactly `stream_id`, of whichever worker, or else this worker's own stream.
+    async def finish(self, asked: Finish) -> bool:
+        """End a stream, of whichever worker, with what of its detail can be stored.
 
         Returns:
             Whether there was such a stream.
         """
-        worker_id = None if stream_id else self._incarnation.worker_id
         ended = await with_storable(
             lambda told: self._repository.finish_stream(
-                session_id,
-                agent_id,
-                outcome,
-                stream_id=stream_id,
-                worker_id=worker_id,
-                detail=told,
+                asked if told == asked.detail else replace(asked, detail=told)
             ),
-            detail,
+            asked.detail,
         )
         if ended is not None:
             self._streams.leave(ended)
@@ -79,13 +66,7 @@ class Reconciler:
             How it ended in the trail; None where it never began there, or has not yet.
         """
         written: StreamOutcome | None = ending.outcome
-        if not await self.finish(
-            ending.session_id,
-            ending.agent_id,
-            ending.outcome,
-            stream_id=ending.stream_id,
-            detail=ending.detail,
-        ):
+        if not await self.finish(ending.finish()):
             written = await self._repository.stream_outcome(ending.session_id, ending.stream_id)
         if written is not None:
             self.endings.remove(ending.stream_id)

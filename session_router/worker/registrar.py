@@ -1,10 +1,12 @@
 """Registers streams of this worker."""
 
+from dataclasses import replace
 from uuid import UUID
 
-from session_router.agent_id import AgentId, AgentIdLike
+from session_router.agent_id import AgentIdLike
 from session_router.errors import WorkerGoneError
 from session_router.repository.base import Registration, SessionRepository
+from session_router.repository.changes import Register
 from session_router.worker.dispatcher import Dispatcher
 from session_router.worker.incarnation import Incarnation
 from session_router.worker.jobs import Jobs
@@ -45,28 +47,22 @@ class Registrar:
         self._succession = succession
 
     async def register(
-        self,
-        session_id: str,
-        given_id: AgentIdLike,
-        stream_id: UUID,
-        *,
-        renew: bool,
-        stop: Stop | None = None,
+        self, asked: Register, given_id: AgentIdLike, *, stop: Stop | None = None
     ) -> UUID:
         """Register a stream of this worker, as a new incarnation where the row is gone.
 
         Args:
+            asked: by this worker's present incarnation, entered or not.
             given_id: the id object to ask the runtime with.
-            renew: open a new stream even where this worker has one of this agent.
             stop: what stops the stream, where it is not the runtime.
 
         Returns:
             The stream of the agent that streams here now.
         """
-        agent_id = AgentId.of(given_id)
+        stream_id = asked.stream_id
         try:
-            with self._streams.registering(session_id, stream_id, given_id, stop):
-                registration = await self._register_beside(session_id, agent_id, stream_id, renew)
+            with self._streams.registering(asked.session_id, stream_id, given_id, stop):
+                registration = await self._register_beside(asked)
         except BaseException:
             self._streams.leave(stream_id)
             self._reconciler.doubt()  # the row may be there, or come yet
@@ -79,32 +75,28 @@ class Registrar:
             self._dispatcher.begin([registration.superseded])
         return registration.stream_id
 
-    async def _register_beside(
-        self, session_id: str, agent_id: AgentId, stream_id: UUID, renew: bool
-    ) -> Registration:
+    async def _register_beside(self, asked: Register) -> Registration:
         """Register beside streams of the agent that have just ended here.
 
         They must not be taken over, nor be taken for the one that is to be registered.
         """
         endings = self._reconciler.endings
-        is_free = await endings.wait(session_id, agent_id, besides=stream_id)
-        renew = renew or not is_free
-        registration = await self._register(session_id, agent_id, stream_id, renew)
+        if not await endings.wait(asked.session_id, asked.agent_id, besides=asked.stream_id):
+            asked = replace(asked, renew=True)
+        registration = await self._register(asked)
         found = registration.stream_id
-        if found != stream_id and endings.find(found) is not None:
-            return await self._register(session_id, agent_id, stream_id, renew=True)
+        if found != asked.stream_id and endings.find(found) is not None:
+            return await self._register(replace(asked, renew=True))
         return registration
 
-    async def _register(
-        self, session_id: str, agent_id: AgentId, stream_id: UUID, renew: bool
-    ) -> Registration:
+    async def _register(self, asked: Register) -> Registration:
         while True:
             worker_id = await self._incarnation.enter()
             self._jobs.start_serving()
+            if asked.worker_id != worker_id:  # another incarnation by now
+                asked = replace(asked, worker_id=worker_id)
             try:
-                registration = await self._repository.register_stream(
-                    session_id, agent_id, worker_id, stream_id, renew=renew
-                )
+                registration = await self._repository.register_stream(asked)
             except WorkerGoneError:
                 await self._succession.begin_anew(worker_id)
                 continue

@@ -8,6 +8,7 @@ import pytest
 
 from session_router import SQLAlchemySessionRepository
 from session_router.events import EventName
+from session_router.repository.changes import Start
 from session_router.repository.records import Requester
 from tests.audit.conftest import KEY
 from tests.cli.program import Program
@@ -60,7 +61,7 @@ async def test_every_command_works(
     program = Program(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("SESSION_ROUTER_DATABASE_URL", database_url)
     monkeypatch.setenv("SESSION_ROUTER_ERASURE_KEY", KEY)
-    await stories.start_session("chat-1", Requester())
+    await stories.start_session(Start("chat-1", Requester()))
     assert len(COMMANDS) >= 14
 
     for command in COMMANDS:

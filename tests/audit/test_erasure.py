@@ -24,6 +24,7 @@ from session_router.database import migrate
 from session_router.database.migrate import Target
 from session_router.events import EventName, SignalOutcome, StreamOutcome
 from session_router.pseudonyms import ErasureKey, is_pseudonym
+from session_router.repository.changes import Finish, Register, Touch
 from session_router.repository.records import Settlement
 from tests.support.by_hand import execute
 from tests.support.laws import violations
@@ -62,13 +63,13 @@ async def test_nothing_names_it_any_more(
     manager = SessionManager(repository)
     for life in range(2):
         await repository.register_stream(
-            "anns-chat", AgentId("writer", "anns-key"), owner, uuid4(), renew=True
+            Register("anns-chat", AgentId("writer", "anns-key"), owner, uuid4(), renew=True)
         )
         await manager.interrupt_streaming_agents("anns-chat", actor="anns-boss", reason="anns-why")
         if not life:
             await manager.end_session("anns-chat", actor="anns-boss")
     await repository.register_stream(
-        "anns-chat", AgentId("writer", "anns-key"), owner, uuid4(), renew=True
+        Register("anns-chat", AgentId("writer", "anns-key"), owner, uuid4(), renew=True)
     )
     before = await events(repository)
 
@@ -100,7 +101,7 @@ async def test_a_worker_still_stops_the_stream_and_leaks_nothing(
 ) -> None:
     stream_id = uuid4()
     await repository.register_stream(
-        "anns-chat", AgentId("writer", "anns-key"), owner, stream_id, renew=False
+        Register("anns-chat", AgentId("writer", "anns-key"), owner, stream_id, renew=False)
     )
     await erased(trail, "anns-chat", key)
 
@@ -110,8 +111,8 @@ async def test_a_worker_still_stops_the_stream_and_leaks_nothing(
     assert await repository.settle_signals([failed]) == 1
     agent_id = AgentId("writer", "anns-key")
     completed = StreamOutcome.COMPLETED
-    await repository.finish_stream("anns-chat", agent_id, completed, stream_id=stream_id)
-    assert await repository.touch_session("anns-chat") is None
+    await repository.finish_stream(Finish("anns-chat", agent_id, completed, stream_id=stream_id))
+    assert await repository.touch_session(Touch("anns-chat")) is None
 
     assert "anns-" not in await everything(database_url)
     [settled] = await events(repository, "signal_settled")
@@ -123,7 +124,7 @@ async def test_a_worker_still_stops_the_stream_and_leaks_nothing(
 async def test_a_worker_that_dies_afterwards_is_cleared_as_ever(
     repository: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, owner: UUID
 ) -> None:
-    await repository.register_stream("s", AgentId("a", "b"), owner, uuid4(), renew=False)
+    await repository.register_stream(Register("s", AgentId("a", "b"), owner, uuid4(), renew=False))
     await erased(trail, "s", key)
 
     await repository.remove_worker(owner)

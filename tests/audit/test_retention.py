@@ -16,6 +16,7 @@ from session_router.audit.verification import verify
 from session_router.database import migrate
 from session_router.database.migrate import Target
 from session_router.pseudonyms import ErasureKey
+from session_router.repository.changes import Register
 from tests.audit.conftest import tamper
 from tests.support.laws import violations
 from tests.support.trail import events
@@ -69,7 +70,7 @@ async def test_a_story_with_a_signal_to_be_settled_stays(
 ) -> None:
     owner = uuid4()
     await repository.add_worker(owner, "host", 1)
-    await repository.register_stream("s", AgentId("a", "b"), owner, uuid4(), renew=False)
+    await repository.register_stream(Register("s", AgentId("a", "b"), owner, uuid4(), renew=False))
     await SessionManager(repository).end_session("s")
 
     assert (await prune(trail, now(), None)).stories == 0

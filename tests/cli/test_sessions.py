@@ -14,6 +14,7 @@ from session_router import (
     SessionRepository,
     SQLAlchemySessionRepository,
 )
+from session_router.repository.changes import Register
 from session_router.settings import Tuning
 from tests.cli.program import Program
 from tests.cli.test_db import execute
@@ -266,7 +267,7 @@ async def test_an_interrupt_that_nobody_carries_out_is_told_of_as_open(
 ) -> None:
     elsewhere = uuid4()
     await repository.add_worker(elsewhere, "host", 1)
-    await repository.register_stream("s", WRITER, elsewhere, uuid4(), renew=False)
+    await repository.register_stream(Register("s", WRITER, elsewhere, uuid4(), renew=False))
 
     done = await program.call("sessions", "interrupt", "s", "--wait", "0")
 

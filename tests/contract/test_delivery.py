@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable
 from uuid import uuid4
 
 from session_router import AgentId, LocalAgentRuntime, SessionManager, SessionRepository
+from session_router.repository.changes import Register
 from tests.contract.conftest import Managers
 from tests.support.runtimes import Agent, ForeignId, MinimalRuntime, Runtime
 from tests.support.trail import events, settlements
@@ -235,7 +236,7 @@ async def test_another_workers_signals_wait_in_the_outbox_for_their_owner(
 ) -> None:
     owner, stream_id = uuid4(), uuid4()
     await repository.add_worker(owner, "elsewhere", 1)
-    await repository.register_stream("s", A, owner, stream_id, renew=False)
+    await repository.register_stream(Register("s", A, owner, stream_id, renew=False))
     runtime = Runtime()
     requester = managers(runtime)
     await register(requester, B)

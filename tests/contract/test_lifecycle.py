@@ -8,6 +8,7 @@ import pytest
 
 from session_router import AgentId, SessionManager, SessionRepository
 from session_router.repository.base import Leftovers
+from session_router.repository.changes import Register
 from tests.contract.conftest import Managers
 from tests.support.laws import contents
 from tests.support.runtimes import Runtime
@@ -53,7 +54,7 @@ async def test_entering_a_worker_twice_is_no_error(repository: SessionRepository
     worker_id = uuid4()
     await repository.add_worker(worker_id, "here", 1)
     await repository.add_worker(worker_id, "here", 1)
-    await repository.register_stream("s", A, worker_id, uuid4(), renew=False)
+    await repository.register_stream(Register("s", A, worker_id, uuid4(), renew=False))
 
 
 async def test_shutting_down_twice_is_shutting_down_once(
@@ -226,9 +227,9 @@ async def test_a_worker_that_left_leaves_no_signals_behind(
 ) -> None:
     gone = uuid4()
     await repository.add_worker(gone, "elsewhere", 1)
-    await repository.register_stream("s", A, gone, uuid4(), renew=False)
+    await repository.register_stream(Register("s", A, gone, uuid4(), renew=False))
     await manager.interrupt_streaming_agents("s")
-    await repository.register_stream("s", B, gone, uuid4(), renew=False)
+    await repository.register_stream(Register("s", B, gone, uuid4(), renew=False))
     assert await repository.remove_worker(gone) == Leftovers(streams=1, signals=1, workers=1)
     assert await repository.remove_worker(gone) == Leftovers()
     assert await repository.list_streams("s") == []

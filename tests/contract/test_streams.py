@@ -9,6 +9,7 @@ import pytest
 from session_router import AgentId, InvalidValueError, SessionManager, SessionRepository
 from session_router.errors import WorkerGoneError
 from session_router.events import StreamOutcome
+from session_router.repository.changes import Register
 from tests.contract.conftest import Managers
 from tests.support.laws import contents
 from tests.support.runtimes import ForeignId, Runtime
@@ -247,7 +248,7 @@ async def test_a_worker_that_has_not_entered_registers_nothing(
 ) -> None:
     before = await contents(repository)
     with pytest.raises(WorkerGoneError):
-        await repository.register_stream("s", WRITER, uuid4(), uuid4(), renew=False)
+        await repository.register_stream(Register("s", WRITER, uuid4(), uuid4(), renew=False))
     assert await contents(repository) == before
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from session_router import DatabaseError, DatabaseUnavailableError, SQLAlchemySessionRepository
 from session_router.database.asyncpg_calls import AsyncpgCalls
 from session_router.database.pool import Pool
+from session_router.repository.changes import Start, Touch
 from session_router.repository.records import Requester
 from tests.support.waiting import eventually
 
@@ -22,8 +23,8 @@ async def test_a_small_pool_takes_back_what_it_keeps_and_closes_the_rest(
     repository = SQLAlchemySessionRepository(engine)
     with caplog.at_level(logging.ERROR):
         for _ in range(5):
-            starts = (repository.start_session(f"s{n}", Requester()) for n in range(50))
-            touches = (repository.touch_session(f"s{n}") for n in range(50))
+            starts = (repository.start_session(Start(f"s{n}", Requester())) for n in range(50))
+            touches = (repository.touch_session(Touch(f"s{n}")) for n in range(50))
             await asyncio.gather(*starts, *touches)
     assert caplog.records == []
 

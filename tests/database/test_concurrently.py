@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 
 from session_router import AgentId, SQLAlchemySessionRepository
 from session_router.database import migrate
+from session_router.repository.changes import Register
 from session_router.repository.records import Requester
 from tests.support.releases import Release, to_come
 from tests.support.revisions import CHECK, INDEX
@@ -37,7 +38,9 @@ async def fill(url: str) -> None:
     repository = SQLAlchemySessionRepository.from_url(url)
     worker_id = uuid4()
     await repository.add_worker(worker_id, "elsewhere", 1)
-    await repository.register_stream("s", AgentId("writer", "a"), worker_id, uuid4(), renew=False)
+    await repository.register_stream(
+        Register("s", AgentId("writer", "a"), worker_id, uuid4(), renew=False)
+    )
     await repository.interrupt_streams("s", None, Requester())
     await repository.close()
 

@@ -15,6 +15,7 @@ from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
 from session_router.database.types import one_of
 from session_router.events import StreamOutcome
+from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import Requester
 from session_router.repository.sql import streams as streams_of_sessions
 from session_router.repository.sql import workers
@@ -187,16 +188,20 @@ async def test_no_batch_ever_reads_a_whole_table_or_all_that_is_idle(postgres_ur
     for _ in range(8):  # more often than a plan is made anew before it is kept
         registered = await asyncio.gather(
             *(
-                repository.register_stream(f"s{a.key}", a, worker_id, uuid4(), renew=False)
+                repository.register_stream(
+                    Register(f"s{a.key}", a, worker_id, uuid4(), renew=False)
+                )
                 for a in agents
             )
         )
-        await asyncio.gather(*(repository.start_session(f"s{n}", Requester()) for n in range(30)))
-        await asyncio.gather(*(repository.touch_session(f"s{n}") for n in range(40)))
+        await asyncio.gather(
+            *(repository.start_session(Start(f"s{n}", Requester())) for n in range(30))
+        )
+        await asyncio.gather(*(repository.touch_session(Touch(f"s{n}")) for n in range(40)))
         await asyncio.gather(
             *(
                 repository.finish_stream(
-                    f"s{a.key}", a, StreamOutcome.COMPLETED, stream_id=one.stream_id
+                    Finish(f"s{a.key}", a, StreamOutcome.COMPLETED, stream_id=one.stream_id)
                 )
                 for a, one in zip(agents, registered, strict=True)
             )
@@ -219,8 +224,10 @@ async def test_a_batch_on_sqlite_reads_no_whole_table(sqlite_url: str) -> None:
         driver: Any = (await conn.get_raw_connection()).driver_connection
         ran: list[str] = []
         await driver.set_trace_callback(ran.append)
-    assert await repository.touch_session("s1") is not None  # is written
-    assert await repository.touch_session("s1", resolution=timedelta(hours=1)) is not None  # is not
+    assert await repository.touch_session(Touch("s1")) is not None  # is written
+    assert (
+        await repository.touch_session(Touch("s1", resolution=timedelta(hours=1))) is not None
+    )  # is not
     ours = {statement for statement in ran if "json_each" in statement}
     assert len(ours) == 3
     async with repository.engine.connect() as conn:
@@ -239,7 +246,9 @@ async def test_a_sweep_reads_what_is_idle_and_no_whole_table(postgres_url: str) 
     for _ in range(8):
         for name in ("a", "b"):
             agent_id = AgentId("writer", name)
-            await repository.register_stream(name, agent_id, worker_id, uuid4(), renew=False)
+            await repository.register_stream(
+                Register(name, agent_id, worker_id, uuid4(), renew=False)
+            )
             await repository.save_session(
                 Session(session_id=name, last_updated=long_ago, agents_streaming={agent_id})
             )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from uuid import UUID
 
 import pytest
 
@@ -14,6 +13,7 @@ from session_router import (
 )
 from session_router.demo import READERS, WORD_SEC, Reader, read_aloud
 from session_router.repository.base import Registration
+from session_router.repository.changes import Register
 from tests.support.laws import violations
 from tests.support.trail import story
 from tests.support.waiting import eventually
@@ -28,15 +28,11 @@ class Fragile(InMemorySessionRepository):
         super().__init__()
         self.refusals = refusals
 
-    async def register_stream(
-        self, session_id: str, agent_id: AgentId, worker_id: UUID, stream_id: UUID, *, renew: bool
-    ) -> Registration:
+    async def register_stream(self, asked: Register) -> Registration:
         if self.refusals:
             self.refusals -= 1
             raise DatabaseUnavailableError("away")
-        return await super().register_stream(
-            session_id, agent_id, worker_id, stream_id, renew=renew
-        )
+        return await super().register_stream(asked)
 
 
 class Demo:

@@ -14,6 +14,7 @@ from session_router import (
     SQLAlchemySessionRepository,
 )
 from session_router.events import SignalOutcome, StreamOutcome
+from session_router.repository.changes import Register, Start, Touch
 from session_router.repository.records import Requester
 from tests.support.by_hand import execute
 from tests.support.trail import events
@@ -63,7 +64,7 @@ def signal(worker_id: UUID, agent: tuple[str, str], *, name: str = "") -> str:
 async def worker(repository: SQLAlchemySessionRepository) -> UUID:
     worker_id = uuid4()
     await repository.add_worker(worker_id, "host", 1)
-    await repository.register_stream("s", ALICE, worker_id, uuid4(), renew=False)
+    await repository.register_stream(Register("s", ALICE, worker_id, uuid4(), renew=False))
     return worker_id
 
 
@@ -75,8 +76,8 @@ async def test_streams_of_agents_that_no_id_can_name_are_shown_and_stopped_as_an
     for found in (
         await sql_repository.find_session("s"),
         (await sql_repository.list_sessions())[0],
-        await sql_repository.touch_session("s"),
-        await sql_repository.start_session("s", BY_TEST),
+        await sql_repository.touch_session(Touch("s")),
+        await sql_repository.start_session(Start("s", BY_TEST)),
     ):
         assert found is not None
         assert set(map(str, found.agents_streaming)) == set(map(str, {ALICE, *ODD_AGENTS}))
@@ -181,7 +182,7 @@ async def test_it_holds_up_no_sweep_no_reaping_and_no_end(
 
 
 async def test_who_asks_for_just_that_is_told(on_sqlite: SQLAlchemySessionRepository) -> None:
-    for ask in (on_sqlite.find_session, on_sqlite.touch_session):
+    for asked in (on_sqlite.find_session("no time"), on_sqlite.touch_session(Touch("no time"))):
         with pytest.raises(DatabaseError, match="'yesterday' where a time belongs; mend the row"):
-            await ask("no time")
-    assert await on_sqlite.touch_session("s") is not None
+            await asked
+    assert await on_sqlite.touch_session(Touch("s")) is not None

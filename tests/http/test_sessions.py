@@ -9,6 +9,7 @@ import pytest
 
 from session_router import AgentId, Session, SessionManager, SessionRepository
 from session_router.http import create_app
+from session_router.repository.changes import Register
 from tests.http.conftest import client_of
 from tests.support.trail import events, story
 
@@ -118,7 +119,7 @@ async def test_an_interrupt_that_waits_tells_what_became_of_each(
     elsewhere, stream_id = uuid4(), uuid4()
     await repository.add_worker(elsewhere, "host", 1)
     bob = AgentId("writer", "bob")
-    await repository.register_stream("chat", bob, elsewhere, stream_id, renew=False)
+    await repository.register_stream(Register("chat", bob, elsewhere, stream_id, renew=False))
     answer = await client.post("/sessions/chat/interrupt", json={"wait": 0.3})
     # Nobody hosts the first one's agent here; the second one's worker does not answer.
     assert answer.json()["outcomes"] == {"writer/alice": "failed", "writer/bob": None}

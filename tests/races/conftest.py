@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from session_router import AgentId, SQLAlchemySessionRepository
 from session_router.database.schema import Tables, build_tables
+from session_router.repository.changes import Register
 from session_router.repository.records import Requester
 from tests.support.laws import violations
 
@@ -59,7 +60,7 @@ class Race:
 
     async def register(self, session_id: str, worker_id: UUID) -> UUID:
         registration = await self.repository.register_stream(
-            session_id, WRITER, worker_id, uuid4(), renew=False
+            Register(session_id, WRITER, worker_id, uuid4(), renew=False)
         )
         return registration.stream_id
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router import AgentId, Session, WorkerGoneError
 from session_router.events import StreamOutcome
+from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.sql import endings, sessions, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
@@ -47,7 +48,7 @@ async def outcomes(race: Race) -> list[object]:
 
 async def test_an_end_waits_for_a_batch_that_registers_and_stops_the_stream(race: Race) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
         stream_id = await register_batch(conn, "s", worker_id)
         ending = await race.blocked(race.repository.end_session("s", BY_TEST))
@@ -60,18 +61,18 @@ async def test_an_end_waits_for_a_batch_that_creates_its_session(race: Race) -> 
     worker_id = await race.worker()
     async with race.held() as conn:
         await register_batch(conn, "s", worker_id)
-        starting = await race.blocked(race.repository.start_session("s", BY_TEST))
+        starting = await race.blocked(race.repository.start_session(Start("s", BY_TEST)))
     session = await within(starting)
     assert session.agents_streaming == {WRITER}
 
 
 async def test_a_takeover_waits_for_a_batch_that_registers(race: Race) -> None:
     first, second = await race.worker(), await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
         stream_id = await register_batch(conn, "s", first)
         taking = await race.blocked(
-            race.repository.register_stream("s", WRITER, second, uuid4(), renew=False)
+            race.repository.register_stream(Register("s", WRITER, second, uuid4(), renew=False))
         )
     registration = await within(taking)
     assert registration.superseded is not None
@@ -84,7 +85,7 @@ async def test_a_registration_in_a_batch_waits_for_an_end_and_begins_a_new_life(
     race: Race,
 ) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
         await endings.end(conn, race.tables, "s", BY_TEST)
         registering = await race.blocked(race.register("s", worker_id))
@@ -114,7 +115,9 @@ async def test_an_unmark_in_a_batch_waits_for_an_interrupt_and_ends_nothing(race
     async with race.held() as conn:
         await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
         finishing = await race.blocked(
-            race.repository.finish_stream("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)
+            race.repository.finish_stream(
+                Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)
+            )
         )
     assert await within(finishing) is None
     assert await outcomes(race) == [StreamOutcome.INTERRUPTED]
@@ -126,7 +129,9 @@ async def test_a_worker_that_was_reaped_registers_nothing_beside_one_that_lives(
     alive, gone = await race.worker(), uuid4()
     found = await asyncio.gather(
         *(
-            race.repository.register_stream(session_id, WRITER, worker_id, uuid4(), renew=False)
+            race.repository.register_stream(
+                Register(session_id, WRITER, worker_id, uuid4(), renew=False)
+            )
             for session_id, worker_id in [("a", alive), ("b", gone), ("c", alive)]
         ),
         return_exceptions=True,
@@ -139,14 +144,14 @@ async def test_a_worker_that_was_reaped_registers_nothing_beside_one_that_lives(
 async def test_a_held_row_delays_only_those_of_its_batch_that_want_it(race: Race) -> None:
     worker_id = await race.worker()
     for session_id in ("a", "s", "z"):
-        await race.repository.start_session(session_id, BY_TEST)
+        await race.repository.start_session(Start(session_id, BY_TEST))
     async with race.held() as conn:
         await conn.execute(
             text("SELECT 1 FROM session_router.sessions WHERE session_id = 's' FOR UPDATE")
         )
         held = await race.blocked(race.register("s", worker_id))
         await within(asyncio.gather(race.register("a", worker_id), race.register("z", worker_id)))
-        touched = await race.repository.touch_session("a")
+        touched = await race.repository.touch_session(Touch("a"))
         assert touched is not None
         assert not held.done()
     await within(held)
@@ -161,7 +166,7 @@ async def test_a_registration_holds_its_session_even_where_its_last_touch_lies_a
     ahead = datetime.now(UTC) + timedelta(hours=1)
     await race.repository.save_session(Session(session_id="s", last_updated=ahead))
     async with race.held() as conn:
-        await endings.replace(conn, race.tables, "s", BY_TEST)
+        await endings.replace(conn, race.tables, Start("s", BY_TEST))
         registering = await race.blocked(race.register("s", worker_id))
     await within(registering)
     events = await race.repository.list_events("s")
@@ -172,9 +177,9 @@ async def test_a_registration_holds_its_session_even_where_its_last_touch_lies_a
 
 async def test_who_creates_a_session_slowly_delays_only_those_who_want_it(race: Race) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("a", BY_TEST)
+    await race.repository.start_session(Start("a", BY_TEST))
     async with race.held() as conn:
-        await sessions.create(conn, race.tables, "s", BY_TEST)
+        await sessions.create(conn, race.tables, Start("s", BY_TEST))
         held = asyncio.create_task(race.register("s", worker_id))
         others = [race.register("a", worker_id), race.register("z", worker_id)]
         await within(asyncio.gather(*others))
@@ -190,11 +195,11 @@ async def test_who_creates_a_session_slowly_is_waited_for_also_by_a_batch_of_one
     """A batch gives up soon; who goes alone then waits."""
     wanting: Coroutine[Any, Any, object]
     if hot == "start":
-        wanting = race.repository.start_session("s", BY_TEST)
+        wanting = race.repository.start_session(Start("s", BY_TEST))
     else:
         wanting = race.register("s", await race.worker())
     async with race.held() as conn:
-        await sessions.create(conn, race.tables, "s", BY_TEST)
+        await sessions.create(conn, race.tables, Start("s", BY_TEST))
         waiting = await race.blocked(wanting, at="INSERT INTO session_router.sessions")
     await within(waiting)
     started = [e for e in await race.repository.list_events("s") if e.event == "session_started"]
@@ -204,21 +209,23 @@ async def test_who_creates_a_session_slowly_is_waited_for_also_by_a_batch_of_one
 async def test_many_held_sessions_leave_connections_to_all_others(race: Race) -> None:
     names = [f"held {n}" for n in range(30)]  # more than the pool has connections
     for name in (*names, "free"):
-        await race.repository.start_session(name, BY_TEST)
+        await race.repository.start_session(Start(name, BY_TEST))
     async with race.held() as conn:
         await conn.execute(
             text("SELECT 1 FROM session_router.sessions WHERE session_id <> 'free' FOR UPDATE")
         )
-        waiting = [asyncio.create_task(race.repository.touch_session(name)) for name in names]
-        await race.blocked(race.repository.touch_session("held 0"))
-        assert await within(race.repository.touch_session("free")) is not None
+        waiting = [
+            asyncio.create_task(race.repository.touch_session(Touch(name))) for name in names
+        ]
+        await race.blocked(race.repository.touch_session(Touch("held 0")))
+        assert await within(race.repository.touch_session(Touch("free"))) is not None
         assert not any(task.done() for task in waiting)
     assert None not in await within(asyncio.gather(*waiting))
 
 
 async def test_a_row_that_was_inserted_by_hand_spoils_no_batch(race: Race) -> None:
     for name in ("s", "free"):
-        await race.repository.start_session(name, BY_TEST)
+        await race.repository.start_session(Start(name, BY_TEST))
     async with race.held() as conn:
         await conn.execute(
             text(
@@ -226,7 +233,7 @@ async def test_a_row_that_was_inserted_by_hand_spoils_no_batch(race: Race) -> No
                 "gen_random_uuid(), gen_random_uuid(), now()"
             )
         )
-    asked = (race.repository.touch_session(name) for name in ("s", "free"))
+    asked = (race.repository.touch_session(Touch(name)) for name in ("s", "free"))
     odd, fine = await asyncio.gather(*asked)
     assert odd is not None
     assert odd.agents_streaming == {AgentId.stored("no type", "a")}
@@ -246,7 +253,7 @@ async def test_batches_run_at_read_committed_whatever_the_databases_default_is(
         )
     await race.repository.engine.dispose()  # the setting is that of new connections
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
         await conn.execute(
             text("SELECT 1 FROM session_router.workers WHERE worker_id = :id FOR UPDATE"),

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from session_router import Session
 from session_router.events import EventName, SessionEvent, StreamOutcome
+from session_router.repository.changes import Register, Start, Touch
 from session_router.repository.sql import endings, sessions, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
@@ -22,10 +23,12 @@ async def outcomes(race: Race) -> list[object]:
 
 async def test_an_end_stops_the_stream_that_was_being_registered(race: Race) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
         stream_id = uuid4()
-        await streams.register(conn, race.tables, "s", WRITER, worker_id, stream_id, False)
+        await streams.register(
+            conn, race.tables, Register("s", WRITER, worker_id, stream_id, False)
+        )
         ending = await race.blocked(race.repository.end_session("s", BY_TEST))
     request = await within(ending)
     assert request is not None
@@ -36,8 +39,8 @@ async def test_an_end_stops_the_stream_that_was_being_registered(race: Race) -> 
 async def test_an_end_stops_the_stream_of_a_session_that_was_being_created(race: Race) -> None:
     worker_id = await race.worker()
     async with race.held() as conn:
-        await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
-        starting = await race.blocked(race.repository.start_session("s", BY_TEST))
+        await streams.register(conn, race.tables, Register("s", WRITER, worker_id, uuid4(), False))
+        starting = await race.blocked(race.repository.start_session(Start("s", BY_TEST)))
     await within(starting)
     request = await race.repository.end_session("s", BY_TEST)
     assert request is not None
@@ -59,10 +62,10 @@ async def test_a_registration_that_waited_for_an_end_begins_a_new_session(race: 
 
 async def test_a_replacement_stops_the_stream_that_was_being_registered(race: Race) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
-        replacing = await race.blocked(race.repository.replace_session("s", BY_TEST))
+        await streams.register(conn, race.tables, Register("s", WRITER, worker_id, uuid4(), False))
+        replacing = await race.blocked(race.repository.replace_session(Start("s", BY_TEST)))
     session, request = await within(replacing)
     assert session.agents_streaming == set()
     assert len(request.signals) == 1
@@ -73,9 +76,9 @@ async def test_a_registration_that_waited_for_a_replacement_belongs_to_the_new_l
     race: Race,
 ) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        fresh, _ = await endings.replace(conn, race.tables, "s", BY_TEST)
+        fresh, _ = await endings.replace(conn, race.tables, Start("s", BY_TEST))
         registering = await race.blocked(race.register("s", worker_id))
     await within(registering)
     started = [e for e in await story(race) if e.event is EventName.STREAM_STARTED]
@@ -84,9 +87,9 @@ async def test_a_registration_that_waited_for_a_replacement_belongs_to_the_new_l
 
 async def test_an_interrupt_takes_the_stream_that_was_being_registered(race: Race) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
+        await streams.register(conn, race.tables, Register("s", WRITER, worker_id, uuid4(), False))
         interrupting = await race.blocked(race.repository.interrupt_streams("s", None, BY_TEST))
     request = await within(interrupting)
     assert request is not None
@@ -109,9 +112,9 @@ async def test_a_save_that_waited_for_a_registration_finishes_the_stream_it_lack
     race: Race,
 ) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
+        await streams.register(conn, race.tables, Register("s", WRITER, worker_id, uuid4(), False))
         saving = await race.blocked(race.repository.save_session(Session(session_id="s")))
     await within(saving)
     assert await outcomes(race) == [StreamOutcome.COMPLETED]
@@ -119,8 +122,8 @@ async def test_a_save_that_waited_for_a_registration_finishes_the_stream_it_lack
 
 async def test_two_that_start_a_session_make_one(race: Race) -> None:
     async with race.held() as conn:
-        first = await sessions.start(conn, race.tables, "s", BY_TEST)
-        starting = await race.blocked(race.repository.start_session("s", BY_TEST))
+        first = await sessions.start(conn, race.tables, Start("s", BY_TEST))
+        starting = await race.blocked(race.repository.start_session(Start("s", BY_TEST)))
     session = await within(starting)
     assert session.start_time == first.start_time
     assert session.last_updated > first.last_updated
@@ -128,28 +131,28 @@ async def test_two_that_start_a_session_make_one(race: Race) -> None:
 
 
 async def test_a_start_that_waited_for_an_end_creates_the_session_anew(race: Race) -> None:
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
         await endings.end(conn, race.tables, "s", BY_TEST)
-        starting = await race.blocked(race.repository.start_session("s", BY_TEST))
+        starting = await race.blocked(race.repository.start_session(Start("s", BY_TEST)))
     await within(starting)
     events = [e.event for e in await story(race)]
     assert events == [EventName.SESSION_STARTED, EventName.SESSION_ENDED, EventName.SESSION_STARTED]
 
 
 async def test_a_touch_that_waited_for_an_end_revives_nothing(race: Race) -> None:
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
         await endings.end(conn, race.tables, "s", BY_TEST)
-        touching = await race.blocked(race.repository.touch_session("s"))
+        touching = await race.blocked(race.repository.touch_session(Touch("s")))
     assert await within(touching) is None
 
 
 async def test_a_touch_tells_the_time_at_which_it_had_the_row(race: Race) -> None:
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
         await sessions.lock(conn, race.tables, "s")
-        touching = await race.blocked(race.repository.touch_session("s"))
+        touching = await race.blocked(race.repository.touch_session(Touch("s")))
         waited_until = datetime.now(UTC)  # the server runs on this machine and its clock
     session = await within(touching)
     assert session is not None

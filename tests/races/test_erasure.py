@@ -14,6 +14,7 @@ from session_router.audit.trail import Trail
 from session_router.audit.verification import verify
 from session_router.events import SignalOutcome, StreamOutcome
 from session_router.pseudonyms import ErasureKey
+from session_router.repository.changes import Finish, Register, Start
 from session_router.repository.records import Settlement
 from session_router.repository.sql import signals, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
@@ -58,7 +59,9 @@ async def test_an_erasure_finds_the_stream_that_was_just_ending(race: Race, trai
     stream_id = await race.register("s", worker_id)
     async with race.held() as conn:
         await streams.finish(
-            conn, race.tables, "s", WRITER, StreamOutcome.COMPLETED, stream_id, None, "by alice"
+            conn,
+            race.tables,
+            Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id, None, "by alice"),
         )
         erasing = await race.blocked(erased(trail))
     receipt = await within(erasing)
@@ -70,9 +73,9 @@ async def test_an_erasure_stops_the_stream_that_was_being_registered(
     race: Race, trail: Trail
 ) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
+        await streams.register(conn, race.tables, Register("s", WRITER, worker_id, uuid4(), False))
         erasing = await race.blocked(erased(trail))
     receipt = await within(erasing)
 
@@ -82,10 +85,10 @@ async def test_an_erasure_stops_the_stream_that_was_being_registered(
 
 async def test_a_life_that_begins_during_an_erasure_is_left_whole(race: Race, trail: Trail) -> None:
     worker_id = await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     await race.repository.end_session("s", BY_TEST)
     async with race.held() as conn:
-        await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
+        await streams.register(conn, race.tables, Register("s", WRITER, worker_id, uuid4(), False))
         receipt = await within(erased(trail))
 
     assert (receipt.lives, receipt.was_live) == (1, False)
@@ -117,7 +120,7 @@ async def test_sealing_pruning_and_erasing_at_once_leave_a_whole_trail(
     race: Race, trail: Trail
 ) -> None:
     for number in range(30):
-        await race.repository.start_session(f"s{number}", BY_TEST)
+        await race.repository.start_session(Start(f"s{number}", BY_TEST))
         if number % 3:
             await race.repository.end_session(f"s{number}", BY_TEST)
     soon = datetime.now(UTC) + timedelta(seconds=30)

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from session_router import AgentId, Session, SQLAlchemySessionRepository
+from session_router.repository.changes import Register, Start
 from session_router.repository.records import Requester
 from tests.support.databases import run
 
@@ -16,9 +17,9 @@ ALICE = AgentId("writer", "alice")
 
 async def begin_another_life(url: str) -> None:
     repository = SQLAlchemySessionRepository.from_url(url)
-    await repository.replace_session("s", Requester())
+    await repository.replace_session(Start("s", Requester()))
     await repository.add_worker(worker_id := uuid4(), "host", 1)
-    await repository.register_stream("s", ALICE, worker_id, uuid4(), renew=False)
+    await repository.register_stream(Register("s", ALICE, worker_id, uuid4(), renew=False))
     await repository.close()
 
 
@@ -36,7 +37,7 @@ async def test_a_session_is_never_shown_with_the_agents_of_its_ids_next_life(
     read: Callable[[SQLAlchemySessionRepository], Awaitable[Session | None]],
 ) -> None:
     repository = SQLAlchemySessionRepository.from_url(database_url)
-    first = await repository.start_session("s", Requester())
+    first = await repository.start_session(Start("s", Requester()))
     lives = 1
 
     def replace_behind(conn: Any, cursor: Any, statement: str, *_: Any) -> None:

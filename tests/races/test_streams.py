@@ -8,6 +8,7 @@ from sqlalchemy import select
 from session_router import WorkerGoneError
 from session_router.events import EventName, SignalOutcome, StreamOutcome
 from session_router.repository.base import Leftovers
+from session_router.repository.changes import Finish, Register, Start
 from session_router.repository.records import Settlement
 from session_router.repository.sql import signals, streams, workers
 from tests.races.conftest import BY_TEST, WRITER, Race, within
@@ -17,7 +18,9 @@ async def test_of_two_takeovers_the_second_supersedes_the_first(race: Race) -> N
     owner, first, second = [await race.worker() for _ in range(3)]
     original = await race.register("s", owner)
     async with race.held() as conn:
-        taken = await streams.register(conn, race.tables, "s", WRITER, first, uuid4(), False)
+        taken = await streams.register(
+            conn, race.tables, Register("s", WRITER, first, uuid4(), False)
+        )
         taking = await race.blocked(race.register("s", second))
     last = await within(taking)
     events = await race.repository.list_events("s")
@@ -32,9 +35,9 @@ async def test_of_two_takeovers_the_second_supersedes_the_first(race: Race) -> N
 
 async def test_two_first_registrations_of_an_agent_make_one_stream_at_a_time(race: Race) -> None:
     first, second = await race.worker(), await race.worker()
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        await streams.register(conn, race.tables, "s", WRITER, first, uuid4(), False)
+        await streams.register(conn, race.tables, Register("s", WRITER, first, uuid4(), False))
         registering = await race.blocked(race.register("s", second))
     await within(registering)
     assert len(await race.repository.list_streams("s")) == 1
@@ -45,7 +48,7 @@ async def test_a_takeover_spares_the_stream_that_just_finished(race: Race) -> No
     stream_id = await race.register("s", owner)
     async with race.held() as conn:
         await streams.finish(
-            conn, race.tables, "s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None
+            conn, race.tables, Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None)
         )
         taking = await race.blocked(race.register("s", other))
     await within(taking)
@@ -60,7 +63,9 @@ async def test_a_finish_that_waited_for_an_interrupt_finds_nothing(race: Race) -
     async with race.held() as conn:
         await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
         finishing = await race.blocked(
-            race.repository.finish_stream("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)
+            race.repository.finish_stream(
+                Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)
+            )
         )
     assert await within(finishing) is None
 
@@ -70,7 +75,7 @@ async def test_an_interrupt_that_waited_for_a_finish_signals_nobody(race: Race) 
     stream_id = await race.register("s", worker_id)
     async with race.held() as conn:
         await streams.finish(
-            conn, race.tables, "s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None
+            conn, race.tables, Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None)
         )
         interrupting = await race.blocked(race.repository.interrupt_streams("s", None, BY_TEST))
     request = await within(interrupting)
@@ -93,7 +98,7 @@ async def test_a_registration_that_waited_for_its_workers_removal_writes_nothing
 async def test_a_workers_removal_waits_for_its_registration_and_ends_it(race: Race) -> None:
     worker_id = await race.worker()
     async with race.held() as conn:
-        await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
+        await streams.register(conn, race.tables, Register("s", WRITER, worker_id, uuid4(), False))
         removing = await race.blocked(race.repository.remove_worker(worker_id))
     assert await within(removing) == Leftovers(streams=1, workers=1)
     assert await race.repository.list_streams("s") == []

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router import Session
 from session_router.events import EventName, StreamOutcome
 from session_router.repository.base import SweepBatch
+from session_router.repository.changes import Finish, Register, Touch
 from session_router.repository.sql import sessions, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
@@ -61,7 +62,7 @@ async def test_a_touch_that_waited_for_the_sweep_revives_nothing(race: Race) -> 
     await make_idle(race, "s")
     async with race.held() as conn:
         await expire_batch(conn, 100)
-        touching = await race.blocked(race.repository.touch_session("s"))
+        touching = await race.blocked(race.repository.touch_session(Touch("s")))
     assert await within(touching) is None
 
 
@@ -79,7 +80,7 @@ async def test_a_sweep_passes_over_the_session_that_is_being_registered_in(race:
     worker_id = await race.worker()
     await make_idle(race, "s")
     async with race.held() as conn:
-        await streams.register(conn, race.tables, "s", WRITER, worker_id, uuid4(), False)
+        await streams.register(conn, race.tables, Register("s", WRITER, worker_id, uuid4(), False))
         assert (await sweep(race)).sessions == 0
     assert len(await race.repository.list_streams("s")) == 1
 
@@ -88,7 +89,7 @@ async def test_a_sweep_that_waited_for_an_unmark_finds_the_stream_finished(race:
     _, stream_id = await idle_stream(race)
     async with race.held() as conn:
         await streams.finish(
-            conn, race.tables, "s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None
+            conn, race.tables, Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None)
         )
         sweeping = await race.blocked(sweep(race))
     assert await within(sweeping) == SweepBatch(1, 0, [], None)
@@ -100,7 +101,9 @@ async def test_an_unmark_that_waited_for_the_sweep_finds_nothing(race: Race) -> 
     async with race.held() as conn:
         await expire_batch(conn, 100)
         finishing = await race.blocked(
-            race.repository.finish_stream("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)
+            race.repository.finish_stream(
+                Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)
+            )
         )
     assert await within(finishing) is None
     assert await ends(race) == [StreamOutcome.SESSION_EXPIRED]

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from session_router import AgentId, DatabaseUnavailableError, SessionRepository
 from session_router.events import StreamOutcome
+from session_router.repository.changes import Finish, Register, Start
 from session_router.repository.sql import streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 from tests.support.waiting import eventually
@@ -21,15 +22,15 @@ async def test_an_event_that_commits_behind_a_later_one_is_not_missed(race: Race
     await race.repository.add_worker(worker_id := uuid4(), "host", 1)
     stream_id = await race.register("s", worker_id)
     other = AgentId("writer", "other")
-    await race.repository.register_stream("s", other, worker_id, uuid4(), renew=False)
+    await race.repository.register_stream(Register("s", other, worker_id, uuid4(), renew=False))
     begun = await numbers(race.repository)
     async with race.held() as conn:
         # Its number is drawn, and is below the next one's.
         await streams.finish(
-            conn, race.tables, "s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None
+            conn, race.tables, Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None)
         )
         await race.repository.finish_stream(
-            "s", other, StreamOutcome.COMPLETED, worker_id=worker_id
+            Finish("s", other, StreamOutcome.COMPLETED, worker_id=worker_id)
         )
         committed = await race.repository.list_events("s", tailing=False)
         assert len(committed) == len(begun) + 1
@@ -41,9 +42,9 @@ async def test_an_event_that_commits_behind_a_later_one_is_not_missed(race: Race
 
 
 async def test_a_reader_waits_a_moment_for_what_is_being_committed(race: Race) -> None:
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        await race.repository.start_session("other", BY_TEST)
+        await race.repository.start_session(Start("other", BY_TEST))
         await conn.execute(text("SELECT nextval('session_router.session_events_event_id_seq')"))
         await conn.execute(text("LOCK session_router.session_events IN ROW EXCLUSIVE MODE"))
         await race.repository.interrupt_streams("s", [], BY_TEST)
@@ -53,14 +54,14 @@ async def test_a_reader_waits_a_moment_for_what_is_being_committed(race: Race) -
 
 
 async def test_a_gap_that_a_rollback_left_holds_nobody_up(race: Race) -> None:
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     await gap(race)
     await race.repository.interrupt_streams("s", [], BY_TEST)
     assert len(await numbers(race.repository)) == 2
 
 
 async def test_a_writer_that_stays_is_named_and_holds_up_only_those_who_tail(race: Race) -> None:
-    await race.repository.start_session("s", BY_TEST)
+    await race.repository.start_session(Start("s", BY_TEST))
     [first] = await numbers(race.repository)
     async with race.held() as conn:
         await conn.execute(text("LOCK session_router.session_events IN ROW EXCLUSIVE MODE"))

@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
-from session_router import AgentId, InMemorySessionRepository
-from session_router.events import StreamOutcome
+from session_router import InMemorySessionRepository
 from session_router.repository.base import Registration
+from session_router.repository.changes import Finish, Register
 
 
 async def _at_once() -> None:
@@ -28,18 +29,16 @@ class HostsRepository(InMemorySessionRepository):
         self.after_reading: Callable[[], Awaitable[None]] = _at_once
         self.finishes = 0
 
-    async def finish_stream(
-        self, session_id: str, agent_id: AgentId, outcome: StreamOutcome, **which: Any
-    ) -> Any:
+    async def finish_stream(self, asked: Finish) -> UUID | None:
         self.finishes += 1
         await self.before_finishing()
-        ended = await super().finish_stream(session_id, agent_id, outcome, **which)
+        ended = await super().finish_stream(asked)
         await self.after_finishing()
         return ended
 
-    async def register_stream(self, *of: Any, **how: Any) -> Registration:
+    async def register_stream(self, asked: Register) -> Registration:
         await self.before_registering()
-        registration = await super().register_stream(*of, **how)
+        registration = await super().register_stream(asked)
         await self.after_registering()
         return registration
 

@@ -18,6 +18,7 @@ from session_router import (
 )
 from session_router.events import StreamOutcome
 from session_router.repository.base import Leftovers
+from session_router.repository.changes import Register, Touch
 from session_router.repository.records import Requester
 from session_router.settings import Tuning
 from tests.support.laws import contents, violations
@@ -53,9 +54,9 @@ async def test_a_stream_that_nobody_here_knows_is_finished_as_abandoned(
 ) -> None:
     worker = WorkerParts(repository)
     worker_id = await worker.incarnation.enter()
-    await worker.registrar.register("kept", ALICE, uuid4(), renew=False)
+    await worker.register("kept", ALICE)
     # As after a registration that committed when its caller had been told it is unknown.
-    await repository.register_stream("chat", ALICE, worker_id, uuid4(), renew=False)
+    await repository.register_stream(Register("chat", ALICE, worker_id, uuid4(), renew=False))
     await worker.reconciler.run_once()
     assert len(await repository.list_streams("kept")) == 1
     assert await repository.list_streams("chat") == []
@@ -143,14 +144,16 @@ async def test_a_held_session_does_not_hold_up_the_clearing_of_others(postgres_u
     worker_id = uuid4()
     await repository.add_worker(worker_id, "host", 1)
     for session_id in ("free", "held", "other"):
-        await repository.register_stream(session_id, ALICE, worker_id, uuid4(), renew=False)
+        await repository.register_stream(
+            Register(session_id, ALICE, worker_id, uuid4(), renew=False)
+        )
     async with repository.engine.begin() as conn:
         await conn.execute(
             text("SELECT 1 FROM session_router.sessions WHERE session_id = 'held' FOR UPDATE")
         )
         silent = await repository.heartbeats()
         assert await repository.reap_workers(silent) == Leftovers(streams=2, workers=1)
-        assert await repository.touch_session("free") is not None
+        assert await repository.touch_session(Touch("free")) is not None
     assert await repository.reap_workers({}) == Leftovers(streams=1)
     assert await violations(repository) == []
     await repository.close()
@@ -186,7 +189,7 @@ async def test_a_worker_that_is_gone_costs_those_that_live_nothing(
     await repository.add_worker(alive, "host", 1)
     found = await asyncio.gather(
         *(
-            repository.register_stream(session_id, ALICE, worker_id, uuid4(), renew=False)
+            repository.register_stream(Register(session_id, ALICE, worker_id, uuid4(), renew=False))
             for session_id, worker_id in [("a", alive), ("b", gone), ("c", alive)]
         ),
         return_exceptions=True,

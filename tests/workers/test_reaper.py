@@ -7,6 +7,7 @@ import pytest
 
 from session_router import AgentId, SessionRepository, SQLAlchemySessionRepository
 from session_router.repository.base import Leftovers
+from session_router.repository.changes import Register
 from session_router.worker.heartbeat import Heartbeat
 from session_router.worker.reaper import Reaper
 from tests.support.by_hand import execute
@@ -57,7 +58,9 @@ async def worker(repository: SessionRepository) -> UUID:
 
 async def with_a_stream(repository: SessionRepository) -> UUID:
     worker_id = await worker(repository)
-    await repository.register_stream(str(worker_id), ALICE, worker_id, uuid4(), renew=False)
+    await repository.register_stream(
+        Register(str(worker_id), ALICE, worker_id, uuid4(), renew=False)
+    )
     return worker_id
 
 

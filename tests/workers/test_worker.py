@@ -16,6 +16,7 @@ from session_router import (
 from session_router.errors import RefusedError
 from session_router.events import SignalOutcome, StreamOutcome
 from session_router.repository.base import SIGNALS_READ
+from session_router.repository.changes import Register
 from session_router.worker.endings import Ending
 from tests.support.repositories import HostsRepository
 from tests.support.trail import events
@@ -36,8 +37,8 @@ async def test_streams_that_were_ended_elsewhere_are_forgotten(
 ) -> None:
     worker = WorkerParts(repository)
     other = WorkerParts(repository)
-    ended = await worker.registrar.register("chat", ALICE, uuid4(), renew=False)
-    kept = await worker.registrar.register("chat", BOB, uuid4(), renew=False)
+    ended = await worker.register("chat", ALICE)
+    kept = await worker.register("chat", BOB)
     await SessionManager(repository).unmark_agent_streaming("chat", ALICE, ended)
     await worker.reconciler.run_once()
     assert [stream.stream_id for stream in worker.streams.all()] == [kept]
@@ -48,7 +49,7 @@ async def test_a_stream_whose_signal_is_on_its_way_is_not_forgotten(
     repository: SessionRepository,
 ) -> None:
     worker = WorkerParts(repository)
-    registration = await worker.registrar.register("chat", ALICE, uuid4(), renew=False)
+    registration = await worker.register("chat", ALICE)
     await SessionManager(repository).interrupt_streaming_agents("chat")
     await worker.reconciler.run_once()
     assert [stream.stream_id for stream in worker.streams.all()] == [registration]
@@ -74,10 +75,10 @@ async def test_a_worker_that_finds_itself_gone_cancels_what_it_lost(
     async def stop() -> None:
         lost.set()
 
-    await worker.registrar.register("chat", ALICE, uuid4(), renew=False, stop=stop)
+    await worker.register("chat", ALICE, stop=stop)
     before = worker.incarnation.worker_id
     await repository.remove_worker(before)
-    await worker.registrar.register("chat", BOB, uuid4(), renew=False)
+    await worker.register("chat", BOB)
     assert worker.incarnation.worker_id != before
     await eventually(lambda: [s.agent_id for s in worker.streams.all()] == [BOB])
     assert lost.is_set()
@@ -101,10 +102,10 @@ async def test_a_registration_of_unknown_outcome_is_finished_whenever_it_commits
     repository.before_registering = fail
     stream_id = uuid4()
     with pytest.raises(DeadlineExceededError):
-        await worker.registrar.register("chat", ALICE, stream_id, renew=False)
+        await worker.register("chat", ALICE, stream_id)
     await worker.reconciler.run_once()  # sees nothing yet
     await InMemorySessionRepository.register_stream(
-        repository, "chat", ALICE, worker.incarnation.worker_id, stream_id, renew=False
+        repository, Register("chat", ALICE, worker.incarnation.worker_id, stream_id, renew=False)
     )
     await worker.reconciler.run_once()
     assert await ended(repository) == [UNTOLD]
@@ -115,7 +116,7 @@ async def test_a_doubt_outlives_a_reconciliation_that_fails() -> None:
     worker = WorkerParts(repository)
     repository.after_registering = fail
     with pytest.raises(DeadlineExceededError):
-        await worker.registrar.register("chat", ALICE, uuid4(), renew=False)
+        await worker.register("chat", ALICE)
     repository.before_finishing = fail
     with pytest.raises(DeadlineExceededError):
         await worker.reconciler.run_once()
@@ -129,10 +130,10 @@ async def test_a_worker_that_registers_all_the_time_is_reconciled_too() -> None:
     worker = WorkerParts(repository)
     repository.after_registering = fail
     with pytest.raises(DeadlineExceededError):
-        await worker.registrar.register("chat", ALICE, uuid4(), renew=False)
+        await worker.register("chat", ALICE)
     gate = Gate()
     repository.after_registering = gate
-    registering = asyncio.create_task(worker.registrar.register("chat", BOB, uuid4(), renew=False))
+    registering = asyncio.create_task(worker.register("chat", BOB))
     await gate.is_reached.wait()
     await worker.reconciler.run_once()
     assert await ended(repository) == [UNTOLD]
@@ -147,10 +148,10 @@ async def test_a_row_that_a_registration_under_way_may_be_given_is_left() -> Non
     worker = WorkerParts(repository)
     repository.after_registering = fail
     with pytest.raises(DeadlineExceededError):
-        await worker.registrar.register("chat", ALICE, uuid4(), renew=False)
+        await worker.register("chat", ALICE)
     gate = Gate()
     repository.after_registering = gate
-    again = asyncio.create_task(worker.registrar.register("chat", ALICE, uuid4(), renew=False))
+    again = asyncio.create_task(worker.register("chat", ALICE))
     await gate.is_reached.wait()
     await worker.reconciler.run_once()
     gate.open()
@@ -164,13 +165,13 @@ async def test_a_registration_waits_for_the_row_that_is_being_finished() -> None
     worker = WorkerParts(repository)
     repository.after_registering = fail
     with pytest.raises(DeadlineExceededError):
-        await worker.registrar.register("chat", ALICE, uuid4(), renew=False)
+        await worker.register("chat", ALICE)
     repository.after_registering = HostsRepository().after_registering
     gate = Gate()
     repository.before_finishing = gate
     reconciling = asyncio.create_task(worker.reconciler.run_once())
     await gate.is_reached.wait()
-    again = asyncio.create_task(worker.registrar.register("chat", ALICE, uuid4(), renew=False))
+    again = asyncio.create_task(worker.register("chat", ALICE))
     await asyncio.sleep(0)
     gate.open()
     await reconciling
@@ -184,7 +185,7 @@ async def test_a_stream_that_ended_here_is_finished_with_the_outcome_that_it_had
     repository = HostsRepository()
     worker = WorkerParts(repository)
     for number, agent_id in enumerate((ALICE, BOB)):
-        made = await worker.registrar.register("chat", agent_id, uuid4(), renew=False)
+        made = await worker.register("chat", agent_id)
         detail = f"error {number}"
         ending = Ending("chat", agent_id, made, StreamOutcome.FAILED, detail)
         worker.reconciler.endings.add(ending)
@@ -197,7 +198,7 @@ async def test_a_row_that_cannot_be_finished_holds_up_no_other() -> None:
     repository = HostsRepository()
     worker = WorkerParts(repository)
     for agent_id in (ALICE, BOB):
-        made = await worker.registrar.register("chat", agent_id, uuid4(), renew=False)
+        made = await worker.register("chat", agent_id)
         worker.reconciler.endings.add(Ending("chat", agent_id, made, StreamOutcome.FAILED))
 
     async def refuse_the_first() -> None:
@@ -215,7 +216,7 @@ async def test_a_row_that_cannot_be_finished_holds_up_no_other() -> None:
 async def test_what_was_read_of_an_earlier_incarnation_is_no_matter() -> None:
     repository = HostsRepository()
     worker = WorkerParts(repository)
-    await worker.registrar.register("chat", ALICE, uuid4(), renew=False)
+    await worker.register("chat", ALICE)
     gate = Gate()
     repository.after_reading = gate
     reconciling = asyncio.create_task(worker.reconciler.run_once())

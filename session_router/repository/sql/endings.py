@@ -12,6 +12,7 @@ from session_router.database.types import clock, one_of
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import StopRequest, SweepBatch, SweepPosition
+from session_router.repository.changes import Start
 from session_router.repository.records import Requester, SessionRow, Signal, StreamRow
 from session_router.repository.sql import rows, sessions, streams
 
@@ -27,22 +28,20 @@ async def end(
     return request
 
 
-async def replace(
-    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
-) -> tuple[SessionRow, StopRequest]:
+async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[SessionRow, StopRequest]:
     """Finish a live session and begin its next life in the same row, which stays locked."""
-    session, is_new = await sessions.lock_or_create(conn, t, session_id, requester)
+    session, is_new = await sessions.lock_or_create(conn, t, asked)
     if is_new:
         return session, StopRequest(uuid4())
-    request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, requester)
+    request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, asked.requester)
     statement = (
         update(t.sessions)
         .values(session_uid=uuid4(), start_time=clock(), last_updated=clock())
-        .where(t.sessions.c.session_id == session_id)
+        .where(t.sessions.c.session_id == asked.session_id)
         .returning(t.sessions)
     )
     fresh = rows.session_row((await conn.execute(statement)).one())
-    started = records.session_started(fresh, fresh.start_time, requester.worker_id)
+    started = records.session_started(fresh, fresh.start_time, asked.requester.worker_id)
     await rows.record(conn, t, [started])
     return fresh, request
 

@@ -27,12 +27,12 @@ from session_router.repository.base import (
     SweepPosition,
     WorkerStreams,
 )
+from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
 from session_router.repository.sql import endings, rows, sessions, signals, streams, workers
 from session_router.repository.sql import saving as imports
 from session_router.repository.sql.access import Access
 from session_router.repository.sql.batches.operations import BatchedOperations
-from session_router.repository.sql.batches.requests import Finish, Register, Start, Touch
 from session_router.schema_name import check_schema
 from session_router.session import Session, check_session_id, checked
 from session_router.settings import DEFAULT_DEADLINE_SEC, DEFAULT_SCHEMA, check_positive
@@ -184,24 +184,18 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     # Sessions
 
-    async def touch_session(
-        self, session_id: str, *, resolution: timedelta = timedelta(0)
-    ) -> Session | None:
-        return await self._hot.touch.submit(Touch(session_id, resolution))
+    async def touch_session(self, asked: Touch) -> Session | None:
+        return await self._hot.touch.submit(asked)
 
-    async def start_session(
-        self, session_id: str, requester: Requester, *, resolution: timedelta = timedelta(0)
-    ) -> Session:
-        return await self._hot.start.submit(Start(session_id, resolution, requester))
+    async def start_session(self, asked: Start) -> Session:
+        return await self._hot.start.submit(asked)
 
-    async def replace_session(
-        self, session_id: str, requester: Requester
-    ) -> tuple[Session, StopRequest]:
+    async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
         async def replace(conn: AsyncConnection) -> tuple[Session, StopRequest]:
-            row, request = await endings.replace(conn, self._tables, session_id, requester)
+            row, request = await endings.replace(conn, self._tables, asked)
             return await sessions.snapshot(conn, self._tables, row), request
 
-        return await self._transactions.write(replace, session_id=session_id)
+        return await self._transactions.write(replace, session_id=asked.session_id)
 
     async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
         return await self._transactions.write(
@@ -221,26 +215,11 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     # Streams
 
-    async def register_stream(
-        self, session_id: str, agent_id: AgentId, worker_id: UUID, stream_id: UUID, *, renew: bool
-    ) -> Registration:
-        return await self._hot.register.submit(
-            Register(session_id, agent_id, worker_id, stream_id, renew)
-        )
+    async def register_stream(self, asked: Register) -> Registration:
+        return await self._hot.register.submit(asked)
 
-    async def finish_stream(
-        self,
-        session_id: str,
-        agent_id: AgentId,
-        outcome: StreamOutcome,
-        *,
-        stream_id: UUID | None = None,
-        worker_id: UUID | None = None,
-        detail: str | None = None,
-    ) -> UUID | None:
-        return await self._hot.finish.submit(
-            Finish(session_id, agent_id, outcome, stream_id, worker_id, detail)
-        )
+    async def finish_stream(self, asked: Finish) -> UUID | None:
+        return await self._hot.finish.submit(asked)
 
     async def stream_outcome(self, session_id: str, stream_id: UUID) -> StreamOutcome | None:
         return await self._transactions.read(

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router.database.schema import Tables
 from session_router.events import StreamOutcome
 from session_router.repository import records
+from session_router.repository.changes import Start
 from session_router.repository.records import NO_WORKER, Requester, StreamRow
 from session_router.repository.sql import rows, sessions, streams
 from session_router.session import Session
@@ -15,7 +16,7 @@ from session_router.session import Session
 
 async def save(conn: AsyncConnection, t: Tables, session: Session) -> None:
     """Write a snapshot's times and streaming agents, under the lock of the session's row."""
-    row, _ = await sessions.lock_or_create(conn, t, session.session_id, Requester())
+    row, _ = await sessions.lock_or_create(conn, t, Start(session.session_id, Requester()))
     await conn.execute(
         update(t.sessions)
         .values(start_time=session.start_time, last_updated=session.last_updated)

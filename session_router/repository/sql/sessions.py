@@ -12,7 +12,8 @@ from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import all_pairs, clock, later_of, one_of
 from session_router.repository import records
-from session_router.repository.records import Requester, SessionRow
+from session_router.repository.changes import Start, Touch
+from session_router.repository.records import SessionRow
 from session_router.repository.sql import rows
 from session_router.session import Session
 
@@ -90,15 +91,16 @@ async def touch(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow
     return None if row is None else rows.session_row(row)
 
 
-async def create(
-    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
-) -> SessionRow | None:
+async def create(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow | None:
     """Create a session with its event; None when another transaction did so first."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
     statement = (
         insert(t.sessions)
         .values(
-            session_id=session_id, session_uid=uuid4(), start_time=clock(), last_updated=clock()
+            session_id=asked.session_id,
+            session_uid=uuid4(),
+            start_time=clock(),
+            last_updated=clock(),
         )
         .on_conflict_do_nothing(index_elements=[t.sessions.c.session_id])
         .returning(t.sessions)
@@ -107,33 +109,40 @@ async def create(
     if row is None:
         return None
     session = rows.session_row(row)
-    event = records.session_started(session, session.start_time, requester.worker_id)
+    event = records.session_started(session, session.start_time, asked.requester.worker_id)
     await rows.record(conn, t, [event])
     return session
 
 
-async def start(
-    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
-) -> SessionRow:
+async def start(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow:
     """Get or create, and touch; the row is locked then.
 
     Each turn of the loop means that somebody else created or ended the session in between.
     """
     while True:
-        session = await touch(conn, t, session_id) or await create(conn, t, session_id, requester)
+        session = await touch(conn, t, asked.session_id) or await create(conn, t, asked)
         if session is not None:
             return session
 
 
-async def lock_or_create(
-    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
-) -> tuple[SessionRow, bool]:
+async def lock_or_create(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[SessionRow, bool]:
     """Lock a session's row, or create it; returns whether it was created."""
     while True:
-        if (session := await lock(conn, t, session_id)) is not None:
+        if (session := await lock(conn, t, asked.session_id)) is not None:
             return session, False
-        if (session := await create(conn, t, session_id, requester)) is not None:
+        if (session := await create(conn, t, asked)) is not None:
             return session, True
+
+
+async def touch_and_read(conn: AsyncConnection, t: Tables, asked: Touch) -> Session | None:
+    """Touch a session and read it, at once: it is no matter how young its last touch is."""
+    row = await touch(conn, t, asked.session_id)
+    return None if row is None else await snapshot(conn, t, row)
+
+
+async def start_and_read(conn: AsyncConnection, t: Tables, asked: Start) -> Session:
+    """Get or create, touch and read."""
+    return await snapshot(conn, t, await start(conn, t, asked))
 
 
 async def snapshot(conn: AsyncConnection, t: Tables, session: SessionRow) -> Session:

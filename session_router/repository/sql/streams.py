@@ -12,51 +12,36 @@ from session_router.errors import WorkerGoneError
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import Registration, StopRequest
+from session_router.repository.changes import Finish, Register, Start
 from session_router.repository.records import EventRow, Requester, Signal, StreamRow
 from session_router.repository.sql import rows, sessions
 from session_router.repository.sql import signals as outbox
 
 
-async def register(
-    conn: AsyncConnection,
-    t: Tables,
-    session_id: str,
-    agent_id: AgentId,
-    worker_id: UUID,
-    stream_id: UUID,
-    renew: bool,
-) -> Registration:
+async def register(conn: AsyncConnection, t: Tables, asked: Register) -> Registration:
     """Mark an agent as streaming: fence the worker, lock the session, then read and write.
 
     The touch locks the session's row, so of two takeovers of one stream the second sees what
     the first one made, and whoever ends the session waits, then sees this stream.
     """
+    session_id, agent_id, worker_id = asked.session_id, asked.agent_id, asked.worker_id
     await _fence(conn, t, worker_id)
-    session = await sessions.start(conn, t, session_id, Requester(worker_id))
+    session = await sessions.start(conn, t, Start(session_id, Requester(worker_id)))
     current = await _stream_of(conn, t, session_id, agent_id)
-    if current and current.worker_id == worker_id and not renew:
+    if current and current.worker_id == worker_id and not asked.renew:
         return Registration(current.stream_id)
     now = await rows.now(conn)
     taken_over = [current] if current else []
     uids = {session_id: session.session_uid}
     events, signals = records.stop_streams(taken_over, uids, now, StreamOutcome.SUPERSEDED, uuid4())
-    stream = StreamRow(session_id, agent_id, stream_id, worker_id, now)
+    stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, now)
     started = records.stream_started(stream, session.session_uid)
     await take_out(conn, t, taken_over, [*events, started], signals)
     await rows.insert_stream(conn, t, stream)
-    return Registration(stream_id, signals[0] if signals else None)
+    return Registration(asked.stream_id, signals[0] if signals else None)
 
 
-async def finish(
-    conn: AsyncConnection,
-    t: Tables,
-    session_id: str,
-    agent_id: AgentId,
-    outcome: StreamOutcome,
-    stream_id: UUID | None,
-    worker_id: UUID | None,
-    detail: str | None,
-) -> UUID | None:
+async def finish(conn: AsyncConnection, t: Tables, asked: Finish) -> UUID | None:
     """End one stream without its session's lock.
 
     The deletion finds the row or does not: whoever stops the session's streams meanwhile locks
@@ -64,18 +49,22 @@ async def finish(
     under its `session_uid`, since nothing can end it but by way of this row.
     """
     streams = t.agent_streams
-    owned = streams.c.stream_id == stream_id if stream_id else streams.c.worker_id == worker_id
     statement = (
         delete(streams)
-        .where(streams.c.session_id == session_id, rows.is_agent(t, agent_id), owned)
+        .where(streams.c.session_id == asked.session_id, rows.is_agent(t, asked.agent_id))
+        .where(
+            streams.c.stream_id == asked.stream_id
+            if asked.stream_id
+            else streams.c.worker_id == asked.worker_id
+        )
         .returning(streams)
     )
     row = (await conn.execute(statement)).one_or_none()
     if row is None:
         return None
     stream = rows.stream_row(row)
-    uids = await rows.session_uids(conn, t, [session_id])
-    await record_finished(conn, t, [stream], uids, outcome, detail)
+    uids = await rows.session_uids(conn, t, [asked.session_id])
+    await record_finished(conn, t, [stream], uids, asked.outcome, asked.detail)
     return stream.stream_id
 
 

@@ -10,22 +10,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
 from session_router.repository.base import Registration, SweepBatch, SweepPosition
+from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import Requester
+from session_router.repository.sql import sessions, streams
 from session_router.repository.sql.batches.group_commit import GroupCommit, Retry
-from session_router.repository.sql.batches.requests import Finish, Register, Start, Touch
 from session_router.session import Session
 
 Result = TypeVar("Result")
 
 
-class Request(Protocol):
-    """What `hot_requests` has."""
+class Change(Protocol):
+    """What every change has."""
 
     @property
     def session_id(self) -> str: ...
 
 
-Asked = TypeVar("Asked", bound=Request)
+Asked = TypeVar("Asked", bound=Change)
 
 
 class Batches(Protocol):
@@ -71,12 +72,18 @@ class BatchedOperations:
         self._t = t
         self._deadline_sec = deadline_sec
         self._lanes = lanes
-        self.touch: GroupCommit[Touch, Session | None] = self._grouped(batches.touch, Touch.alone)
-        self.start: GroupCommit[Start, Session] = self._grouped(batches.start, Start.alone)
-        self.register: GroupCommit[Register, Registration] = self._grouped(
-            batches.register, Register.alone
+        self.touch: GroupCommit[Touch, Session | None] = self._grouped(
+            batches.touch, sessions.touch_and_read
         )
-        self.finish: GroupCommit[Finish, UUID | None] = self._grouped(batches.finish, Finish.alone)
+        self.start: GroupCommit[Start, Session] = self._grouped(
+            batches.start, sessions.start_and_read
+        )
+        self.register: GroupCommit[Register, Registration] = self._grouped(
+            batches.register, streams.register
+        )
+        self.finish: GroupCommit[Finish, UUID | None] = self._grouped(
+            batches.finish, streams.finish
+        )
         self.expire = batches.expire
 
     async def close(self) -> None:
@@ -87,11 +94,11 @@ class BatchedOperations:
     def _grouped(
         self,
         commit: Callable[[Sequence[Asked]], Awaitable[Sequence[Result | Retry]]],
-        carry_out: Callable[[Asked, AsyncConnection, Tables], Awaitable[Result]],
+        carry_out: Callable[[AsyncConnection, Tables, Asked], Awaitable[Result]],
     ) -> GroupCommit[Asked, Result]:
         async def alone(asked: Asked, deadline: float) -> Result:
             return await self._transactions.write(
-                lambda conn: carry_out(asked, conn, self._t),
+                lambda conn: carry_out(conn, self._t, asked),
                 session_id=asked.session_id,
                 deadline=deadline,
             )

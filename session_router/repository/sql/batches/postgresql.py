@@ -11,9 +11,9 @@ from session_router.database.asyncpg_calls import AsyncpgCalls
 from session_router.errors import InvalidAgentIdError
 from session_router.events import SignalAction
 from session_router.repository.base import Registration, SweepBatch, SweepPosition
+from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import NO_WORKER, Requester, Signal
 from session_router.repository.sql.batches.group_commit import Retry
-from session_router.repository.sql.batches.requests import Finish, Register, Start, Touch
 from session_router.session import Session
 
 

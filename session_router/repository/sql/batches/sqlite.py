@@ -15,10 +15,10 @@ from session_router.database.connections import PooledConnections
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
 from session_router.repository.base import Registration, SweepBatch, SweepPosition
+from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import Requester
-from session_router.repository.sql import endings
+from session_router.repository.sql import endings, sessions, streams
 from session_router.repository.sql.batches.group_commit import Retry
-from session_router.repository.sql.batches.requests import Finish, Register, Start, Touch
 from session_router.session import Session
 
 _NOW: Final = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
@@ -65,7 +65,9 @@ class SqliteBatches:
         missing = {one.session_id: one for one in asked if one.session_id not in found}
 
         async def start(conn: AsyncConnection) -> dict[str, Session]:
-            return {i: await one.alone(conn, self._t) for i, one in missing.items()}
+            return {
+                i: await sessions.start_and_read(conn, self._t, one) for i, one in missing.items()
+            }
 
         made = await self._transactions.write(start) if missing else {}
         return [
@@ -75,13 +77,13 @@ class SqliteBatches:
 
     async def register(self, asked: Sequence[Register]) -> list[Registration]:
         async def register(conn: AsyncConnection) -> list[Registration]:
-            return [await one.alone(conn, self._t) for one in asked]
+            return [await streams.register(conn, self._t, one) for one in asked]
 
         return await self._transactions.write(register)
 
     async def finish(self, asked: Sequence[Finish]) -> list[UUID | None]:
         async def finish(conn: AsyncConnection) -> list[UUID | None]:
-            return [await one.alone(conn, self._t) for one in asked]
+            return [await streams.finish(conn, self._t, one) for one in asked]
 
         return await self._transactions.write(finish)
 
