@@ -1,7 +1,8 @@
 """Session: a snapshot of one conversation."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Final, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer
 
@@ -72,6 +73,26 @@ class Session(BaseModel):
     @field_serializer("agents_streaming", when_used="json")
     def _sorted_agents(self, agents: set[AgentId]) -> list[str]:
         return sorted(map(str, agents))
+
+
+SESSION_COLUMNS: Final = tuple(name for name in Session.model_fields if name != "agents_streaming")
+"""What a snapshot has of its session's row."""
+
+
+class Columns(Protocol):
+    """A row by the names of its columns, as a dictionary or a driver's record."""
+
+    def keys(self) -> Iterable[str]: ...
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def stored(row: Columns, agents: set[AgentId]) -> Session:
+    """A snapshot of a row that has these columns, among others, with who streams in the session.
+
+    As it is stored, unchecked: what was inserted by hand is shown, too.
+    """
+    return Session.model_construct(**row, agents_streaming=agents)
 
 
 def checked(session: Session) -> Session:

@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -13,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from session_router import AgentId, InvalidAgentIdError, Session
+from session_router import AgentId, InvalidAgentIdError, Session, SessionEvent
+from session_router.database.schema import build_tables
+from session_router.repository.records import EventRow, SessionRow
+from session_router.session import SESSION_COLUMNS
 
 
 class Kind(StrEnum):
@@ -164,3 +167,16 @@ def test_a_new_snapshot_begins_now_and_is_touched_and_ended_by_hand() -> None:
     session.end_session()
     assert session.agents_streaming == set()
     assert session.last_updated >= touched
+
+
+def test_an_event_has_the_same_columns_as_a_value_in_its_table_and_as_published() -> None:
+    unnumbered = [field.name for field in fields(EventRow)]
+    assert [*SessionEvent.model_fields] == ["event_id", *unnumbered]
+    columns = build_tables(None).session_events.columns.keys()
+    assert columns == [*SessionEvent.model_fields, "erased"]
+
+
+def test_a_session_has_the_same_columns_as_a_value_in_its_table_and_as_published() -> None:
+    row = [field.name for field in fields(SessionRow)]
+    assert sorted(build_tables(None).sessions.columns.keys()) == sorted(row)
+    assert {*SESSION_COLUMNS} < {*row}

@@ -10,24 +10,9 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from session_router.csv_cells import text_cell
+from session_router.database.schema import build_tables
 
-COLUMNS: Final = (
-    "event_id",
-    "occurred_at",
-    "session_id",
-    "session_uid",
-    "event",
-    "agent_type",
-    "agent_key",
-    "stream_id",
-    "worker_id",
-    "request_id",
-    "started_at",
-    "outcome",
-    "actor",
-    "detail",
-    "erased",
-)
+COLUMNS: Final = tuple(build_tables(None).session_events.columns.keys())
 
 
 class Format(StrEnum):

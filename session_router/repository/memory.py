@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 from typing import Final
@@ -33,7 +33,7 @@ from session_router.repository.records import (
     StreamRow,
     WorkerRow,
 )
-from session_router.session import Session, check_session_id, checked
+from session_router.session import Session, check_session_id, checked, stored
 
 _EVENTS_KEPT: Final = 10_000
 _BY_HAND: Final = Requester()
@@ -373,16 +373,13 @@ class InMemorySessionRepository(SessionRepository):
         return self._streams.get(session_id, {})
 
     def _snapshot(self, row: SessionRow) -> Session:
-        return Session(
-            session_id=row.session_id,
-            start_time=row.start_time,
-            last_updated=row.last_updated,
-            agents_streaming=set(self._streams_of(row.session_id)),
-        )
+        return stored(records.columns_of(row), set(self._streams_of(row.session_id)))
 
     def _record(self, rows: Iterable[EventRow]) -> None:
         for row in rows:
-            self._events.append(SessionEvent(event_id=next(self._event_ids), **asdict(row)))
+            self._events.append(
+                SessionEvent(event_id=next(self._event_ids), **records.columns_of(row))
+            )
 
 
 def _sweep_order(position: SweepPosition) -> tuple[datetime, str]:

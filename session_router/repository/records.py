@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from session_router.agent_id import AgentId
@@ -113,6 +113,11 @@ _ACTION_OF: Final = {
     StreamOutcome.SESSION_EXPIRED: SignalAction.CANCEL_AND_REMOVE,
     StreamOutcome.SESSION_REPLACED: SignalAction.CANCEL_AND_REMOVE,
 }
+
+
+def columns_of(row: SessionRow | EventRow) -> dict[str, Any]:
+    """A record whose fields are its table's columns, by their names."""
+    return {name: getattr(row, name) for name in row.__slots__}
 
 
 def session_started(session: SessionRow, now: datetime, worker_id: UUID | None) -> EventRow:

@@ -26,7 +26,13 @@ from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
 from session_router.errors import UnreadableRowError
 from session_router.events import SignalAction
-from session_router.repository.records import EventRow, SessionRow, Signal, StreamRow
+from session_router.repository.records import (
+    EventRow,
+    SessionRow,
+    Signal,
+    StreamRow,
+    columns_of,
+)
 
 T = TypeVar("T")
 
@@ -58,7 +64,7 @@ def readable_and_others(
 
 
 def session_row(row: Row[Any]) -> SessionRow:
-    return SessionRow(row.session_id, row.session_uid, row.start_time, row.last_updated)
+    return SessionRow(**row._mapping)
 
 
 def stream_row(row: Row[Any]) -> StreamRow:
@@ -143,7 +149,7 @@ async def insert_stream(conn: AsyncConnection, t: Tables, stream: StreamRow) -> 
 async def record(conn: AsyncConnection, t: Tables, events: Sequence[EventRow]) -> None:
     """Append events to the trail, in the transaction of the change that they tell of."""
     if events:
-        await insert_all(conn, t.session_events, [event_columns(event) for event in events])
+        await insert_all(conn, t.session_events, [columns_of(event) for event in events])
 
 
 async def insert_all(
@@ -174,11 +180,6 @@ async def session_uids(
         one_of(sessions.session_id, sorted(session_ids))
     )
     return {row.session_id: row.session_uid for row in await conn.execute(statement)}
-
-
-def event_columns(event: EventRow) -> dict[str, Any]:
-    """An event as its table's columns."""
-    return {name: getattr(event, name) for name in event.__slots__}
 
 
 def agent_columns(row: StreamRow | Signal) -> dict[str, Any]:

@@ -15,20 +15,20 @@ from session_router.repository import records
 from session_router.repository.changes import Start, Touch
 from session_router.repository.records import SessionRow
 from session_router.repository.sql import rows
-from session_router.session import Session
+from session_router.session import SESSION_COLUMNS, Session, stored
 
 
 async def find(conn: AsyncConnection, t: Tables, session_id: str) -> Session | None:
     statement = with_agents(t).where(t.sessions.c.session_id == session_id)
     row = (await conn.execute(statement)).one_or_none()
-    return None if row is None else _session(row, row.agents)
+    return None if row is None else _session(row)
 
 
 async def page(conn: AsyncConnection, t: Tables, after: str | None, limit: int) -> list[Session]:
     statement = with_agents(t).order_by(t.sessions.c.session_id).limit(limit)
     if after is not None:
         statement = statement.where(t.sessions.c.session_id > after)
-    return rows.readable(await conn.execute(statement), lambda row: _session(row, row.agents))
+    return rows.readable(await conn.execute(statement), _session)
 
 
 def with_agents(t: Tables) -> Select[Any]:
@@ -39,12 +39,8 @@ def with_agents(t: Tables) -> Select[Any]:
     be planned for a table of streams that was small a minute ago.
     """
     columns = t.sessions.c
-    return select(
-        columns.session_id,
-        columns.start_time,
-        columns.last_updated,
-        _agents_of(t, columns.session_id).label("agents"),
-    )
+    agents = _agents_of(t, columns.session_id).label("agents")
+    return select(*(columns[name] for name in SESSION_COLUMNS), agents)
 
 
 async def lock(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow | None:
@@ -148,7 +144,8 @@ async def start_and_read(conn: AsyncConnection, t: Tables, asked: Start) -> Sess
 async def snapshot(conn: AsyncConnection, t: Tables, session: SessionRow) -> Session:
     """A session that the caller has just changed, and so locked, with its streaming agents."""
     agents = select(_agents_of(t, literal(session.session_id)))
-    return _session(session, (await conn.execute(agents)).scalar_one())
+    pairs = (await conn.execute(agents)).scalar_one()
+    return stored(records.columns_of(session), _agents(pairs))
 
 
 def _agents_of(t: Tables, session_id: ColumnElement[str]) -> ScalarSelect[Any]:
@@ -157,11 +154,9 @@ def _agents_of(t: Tables, session_id: ColumnElement[str]) -> ScalarSelect[Any]:
     return agents.where(streams.session_id == session_id).scalar_subquery()
 
 
-def _session(row: Row[Any] | SessionRow, agents: list[list[str]] | None) -> Session:
-    """As it is stored: what was inserted by hand is shown, too."""
-    return Session.model_construct(
-        session_id=row.session_id,
-        start_time=row.start_time,
-        last_updated=row.last_updated,
-        agents_streaming={AgentId.stored(*agent) for agent in agents or ()},
-    )
+def _session(row: Row[Any]) -> Session:
+    return stored(row._asdict(), _agents(row.agents))
+
+
+def _agents(pairs: list[list[str]] | None) -> set[AgentId]:
+    return {AgentId.stored(*pair) for pair in pairs or ()}

@@ -14,7 +14,7 @@ from session_router.repository.base import Registration, SweepBatch, SweepPositi
 from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import NO_WORKER, Requester, Signal
 from session_router.repository.sql.batches.group_commit import Retry
-from session_router.session import Session
+from session_router.session import Session, stored
 
 
 class PostgresqlBatches:
@@ -110,7 +110,7 @@ def _agents(asked: Sequence[Register] | Sequence[Finish]) -> tuple[list[str], ..
 
 
 def _session_of(row: "asyncpg.Record | None") -> Session | Retry | None:
-    """A snapshot of its own for each caller; the database's values need no validation."""
+    """A snapshot of its own for each caller."""
     if row is None:
         return None
     if row["is_busy"]:
@@ -119,12 +119,7 @@ def _session_of(row: "asyncpg.Record | None") -> Session | Retry | None:
         agents = {AgentId.from_str(agent) for agent in row["agents"]}
     except InvalidAgentIdError:  # inserted by hand: no fault of those beside it
         return Retry.IN_OWN_TRANSACTION
-    return Session.model_construct(
-        session_id=row["session_id"],
-        start_time=row["start_time"],
-        last_updated=row["last_updated"],
-        agents_streaming=agents,
-    )
+    return stored(row, agents)
 
 
 def _signals_of(row: "asyncpg.Record", request_id: UUID) -> list[Signal]:

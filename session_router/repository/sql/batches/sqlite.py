@@ -19,15 +19,16 @@ from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import Requester
 from session_router.repository.sql import endings, sessions, streams
 from session_router.repository.sql.batches.group_commit import Retry
-from session_router.session import Session
+from session_router.session import SESSION_COLUMNS, Session, stored
 
 _NOW: Final = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
-_SNAPSHOT: Final = """
-    session_id, start_time, last_updated, (
+_TIMES: Final = ("start_time", "last_updated")
+_SNAPSHOT: Final = f"""
+    {", ".join(SESSION_COLUMNS)}, (
         SELECT json_group_array(agent_type || '/' || agent_key) FROM agent_streams a
         WHERE a.session_id = sessions.session_id
     )
-"""
+"""  # noqa: S608 - constants
 # Within a transaction that goes on, SQLite copies each page that a statement changes, to be able to
 # undo that statement alone. A statement that is a transaction of its own takes half the time.
 # Since it begins with WITH, Python's sqlite3 does not begin one around it.
@@ -120,17 +121,13 @@ def _json(ids: Iterable[str]) -> str:
     return json.dumps(list(ids))
 
 
-def _session_of(row: Sequence[str]) -> Session | Retry:
-    """The database's values need no validation."""
-    session_id, start_time, last_updated, streaming = row
+def _session_of(row: Sequence[Any]) -> Session | Retry:
+    *values, streaming = row
+    columns = dict(zip(SESSION_COLUMNS, values, strict=True))
     try:
         agents = {AgentId.from_str(agent) for agent in json.loads(streaming)}
-        times = [datetime.fromisoformat(f"{time}Z") for time in (start_time, last_updated)]
+        for time in _TIMES:
+            columns[time] = datetime.fromisoformat(f"{columns[time]}Z")
     except ValueError:  # inserted by hand: no fault of those beside it
         return Retry.IN_OWN_TRANSACTION
-    return Session.model_construct(
-        session_id=session_id,
-        start_time=times[0],
-        last_updated=times[1],
-        agents_streaming=agents,
-    )
+    return stored(columns, agents)
