@@ -1,6 +1,7 @@
 """SessionManager: the use cases."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import timedelta
 from typing import Self, TypeVar, overload
 from uuid import UUID, uuid4
@@ -10,7 +11,7 @@ from session_router.doorbell import WakeUps
 from session_router.errors import InvalidValueError
 from session_router.events import SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
-from session_router.repository.base import SessionRepository
+from session_router.repository.base import SessionRepository, StopRequest
 from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import Requester
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
@@ -237,6 +238,27 @@ class SessionManager:
             The agents that were streaming and are signalled, in key order; with `wait` each with
             what became of its signal: delivered, failed, lost, or None when that is still open.
         """
+        request = await self.request_interrupt(
+            session_id, agents, actor=actor, reason=reason, wait=wait
+        )
+        if wait is None:
+            return request.agents if request else []
+        return request.outcomes or {} if request else {}
+
+    async def request_interrupt(
+        self,
+        session_id: str,
+        agents: Collection[AgentIdLike] | None = None,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        wait: float | None = None,
+    ) -> StopRequest | None:
+        """Do what `interrupt_streaming_agents` does, and tell all of it.
+
+        Returns:
+            What was stopped, with `wait` its outcomes; None when the session does not live.
+        """
         named = None if agents is None else {AgentId.of(agent) for agent in agents}
         if wait is not None:
             check_positive(wait, "wait")
@@ -244,12 +266,13 @@ class SessionManager:
             check_session_id(session_id), named, self._requester(actor, reason)
         )
         if request is None:
-            return [] if wait is None else {}
+            return None
         if wait is None:
             await self._worker.dispatcher.deliver(request.signals)
-            return request.agents
+            return request
         self._worker.dispatcher.begin(request.signals)
-        return await receipts(self.repository, session_id, request, wait)
+        outcomes = await receipts(self.repository, session_id, request, wait)
+        return replace(request, outcomes=outcomes)
 
     async def end_session(
         self, session_id: str, *, actor: str | None = None, reason: str | None = None

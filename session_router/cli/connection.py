@@ -1,9 +1,9 @@
-"""From settings to a manager, or the audit trail, that is ready for one command."""
+"""From settings to what one command needs: a repository, a manager, the trail, the reports."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from session_router import SessionManager
+from session_router import SessionManager, SessionRepository
 from session_router.audit.trail import Trail
 from session_router.bootstrap import manager_of, repository_of
 from session_router.cli.options import target_of
@@ -16,8 +16,8 @@ from session_router.settings import Settings
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[SessionManager]:
-    """A manager without background jobs, on a database that this version may run on.
+async def opened_repository(settings: Settings) -> AsyncIterator[SessionRepository]:
+    """A repository, on a database that this version may run on.
 
     Raises:
         SchemaError: it may not: there are no tables, or those of another version.
@@ -26,14 +26,21 @@ async def opened(settings: Settings) -> AsyncIterator[SessionManager]:
     await _refuse_other_versions(target_of(settings))
     repository = repository_of(settings)
     try:
-        yield manager_of(settings, repository)
+        yield repository
     finally:
         await repository.close()
 
 
 @asynccontextmanager
+async def opened_manager(settings: Settings) -> AsyncIterator[SessionManager]:
+    """A manager without background jobs, for what stops streams. Raises likewise."""
+    async with opened_repository(settings) as repository:
+        yield manager_of(settings, repository)
+
+
+@asynccontextmanager
 async def opened_trail(settings: Settings) -> AsyncIterator[Trail]:
-    """The audit trail, in a database that has this version's tables. Raises as `opened`."""
+    """The audit trail, in a database that has this version's tables. Raises likewise."""
     await _refuse_other_versions(target_of(settings))
     url = settings.database_url.get_secret_value()
     async with Trail.opened(url, schema=settings.database_schema) as trail:
@@ -47,7 +54,7 @@ async def _refuse_other_versions(target: Target) -> None:
 
 @asynccontextmanager
 async def opened_reports(settings: Settings) -> AsyncIterator[Reports]:
-    """The reports of a database that has this version's tables and views. Raises as `opened`."""
+    """The reports of a database that has this version's tables and views. Raises likewise."""
     await _refuse_other_versions(target_of(settings))
     engine = create_engine(settings.database_url.get_secret_value())
     try:

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from session_router.cli import output
-from session_router.cli.connection import opened
+from session_router.cli.connection import opened_repository
 from session_router.cli.exit_codes import UnknownSessionError
 from session_router.cli.options import DatabaseUrl, Json, SessionIdArgument, settings_of
 from session_router.events import SessionEvent
@@ -32,9 +32,9 @@ def events(
 
 
 async def _tell(settings: Settings, session_id: str, as_json: bool) -> None:
-    async with opened(settings) as manager:
+    async with opened_repository(settings) as repository:
         is_told = False
-        async for page in _pages(manager.repository, session_id):
+        async for page in _pages(repository, session_id):
             if as_json:
                 for event in page:
                     output.show_json(event.model_dump(mode="json"))

@@ -9,7 +9,7 @@ import typer
 
 from session_router.agent_id import AgentId
 from session_router.cli import output
-from session_router.cli.connection import opened
+from session_router.cli.connection import opened_manager, opened_repository
 from session_router.cli.erase import erase
 from session_router.cli.exit_codes import UnknownSessionError
 from session_router.cli.options import (
@@ -115,9 +115,9 @@ def end(
 
 
 async def _list(settings: Settings, as_json: bool) -> None:
-    async with opened(settings) as manager:
+    async with opened_repository(settings) as repository:
         pages = 0
-        async for page in _pages(manager.repository):
+        async for page in _pages(repository):
             _show_page(page, as_json, header=pages == 0)
             pages += 1
         if not pages and not as_json:
@@ -153,11 +153,11 @@ def _show_page(page: list[Session], as_json: bool, *, header: bool) -> None:
 
 
 async def _show(settings: Settings, session_id: str, as_json: bool) -> None:
-    async with opened(settings) as manager:
-        session = await manager.repository.find_session(session_id)
+    async with opened_repository(settings) as repository:
+        session = await repository.find_session(session_id)
         if session is None:
             raise _unknown(session_id)
-        streams = await manager.repository.list_streams(session_id)
+        streams = await repository.list_streams(session_id)
     if as_json:
         output.show_json(session.model_dump(mode="json") | {"streams": [*map(_json_of, streams)]})
         return
@@ -192,19 +192,19 @@ async def _interrupt(
     wait: float | None,
 ) -> dict[AgentId, SignalOutcome | None]:
     wait = settings.settled_within_sec if wait is None else wait
-    async with opened(settings) as manager:
-        outcomes = await manager.interrupt_streaming_agents(
+    async with opened_manager(settings) as manager:
+        request = await manager.request_interrupt(
             session_id, agents, actor=actor, reason=reason, wait=wait or _AT_ONCE_SEC
         )
-        if not outcomes and await manager.repository.find_session(session_id) is None:
-            raise _unknown(session_id)
-    return outcomes
+    if request is None:
+        raise _unknown(session_id)
+    return request.outcomes or {}
 
 
 async def _end(
     settings: Settings, session_id: str, actor: str | None, reason: str | None, as_json: bool
 ) -> None:
-    async with opened(settings) as manager:
+    async with opened_manager(settings) as manager:
         if not await manager.end_session(session_id, actor=actor, reason=reason):
             raise _unknown(session_id)
     if as_json:

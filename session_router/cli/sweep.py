@@ -3,7 +3,7 @@
 import asyncio
 
 from session_router.cli import output
-from session_router.cli.connection import opened
+from session_router.cli.connection import opened_manager
 from session_router.cli.options import DatabaseUrl, Json, settings_of
 from session_router.settings import Settings
 from session_router.worker.sweeper import SweepCounts
@@ -24,5 +24,5 @@ def sweep(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
 
 
 async def _sweep(settings: Settings) -> SweepCounts:
-    async with opened(settings) as manager:
+    async with opened_manager(settings) as manager:
         return await manager.expire_old_sessions()

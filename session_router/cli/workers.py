@@ -3,7 +3,7 @@
 import asyncio
 
 from session_router.cli import output
-from session_router.cli.connection import opened
+from session_router.cli.connection import opened_repository
 from session_router.cli.options import DatabaseUrl, Json, settings_of
 from session_router.repository.records import WorkerRow
 from session_router.settings import Settings
@@ -31,8 +31,8 @@ def workers(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
 
 
 async def _workers(settings: Settings) -> list[WorkerRow]:
-    async with opened(settings) as manager:
-        return await manager.repository.list_workers()
+    async with opened_repository(settings) as repository:
+        return await repository.list_workers()
 
 
 def _cells(worker: WorkerRow, lease_sec: float) -> tuple[str, ...]:

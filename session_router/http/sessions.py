@@ -136,20 +136,14 @@ async def interrupt_session(
 ) -> Interrupted:
     """Stop what streams in a session now; the session lives on."""
     asked = body or Interrupt()
-    if asked.wait is None:
-        agents = await manager.interrupt_streaming_agents(
-            session_id, asked.agents, actor=asked.actor, reason=asked.reason
-        )
-        answer = Interrupted(session_id=session_id, interrupted=agents)
-    else:
-        outcomes = await manager.interrupt_streaming_agents(
-            session_id, asked.agents, actor=asked.actor, reason=asked.reason, wait=asked.wait
-        )
-        told = {str(agent): outcome for agent, outcome in outcomes.items()}
-        answer = Interrupted(session_id=session_id, interrupted=list(outcomes), outcomes=told)
-    # Nothing streamed, or nothing lives: the manager answers both alike.
-    if not answer.interrupted and await manager.repository.find_session(session_id) is None:
+    request = await manager.request_interrupt(
+        session_id, asked.agents, actor=asked.actor, reason=asked.reason, wait=asked.wait
+    )
+    if request is None:
         raise session_not_found(session_id)
+    answer = Interrupted(session_id=session_id, interrupted=request.agents)
+    if request.outcomes is not None:
+        answer.outcomes = {str(agent): outcome for agent, outcome in request.outcomes.items()}
     return answer
 
 

@@ -39,11 +39,14 @@ class StopRequest:
         request_id: names the request in signals and events.
         streams: those that were taken out and are told to stop, in key order.
         signals: the unsettled ones, one to the worker of each stream.
+        outcomes: what became of each agent's signal, None while that is open; None where nobody
+            waited for it.
     """
 
     request_id: UUID
     streams: list[StreamRow] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
+    outcomes: dict[AgentId, SignalOutcome | None] | None = None
 
     @property
     def agents(self) -> list[AgentId]:
