@@ -95,6 +95,11 @@ def stored(row: Columns, agents: set[AgentId]) -> Session:
     return Session.model_construct(**row, agents_streaming=agents)
 
 
+def to_store(session: Session) -> dict[str, Any]:
+    """The columns of a snapshot that is to be stored."""
+    return {name: getattr(session, name) for name in SESSION_COLUMNS}
+
+
 def checked(session: Session) -> Session:
     """A copy of a snapshot that is fit to be stored, whatever was assigned to it.
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from session_router.agent_id import AgentId
@@ -35,6 +35,11 @@ class Start:
     session_id: str
     requester: Requester
     resolution: timedelta = _ALWAYS
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What the caller gives of the session's row; repositories add its uid and its times."""
+        return {"session_id": self.session_id}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from session_router.repository.records import (
     StreamRow,
     WorkerRow,
 )
-from session_router.session import Session, check_session_id, checked, stored
+from session_router.session import Session, check_session_id, checked, stored, to_store
 
 _EVENTS_KEPT: Final = 10_000
 _BY_HAND: Final = Requester()
@@ -65,9 +65,7 @@ class InMemorySessionRepository(SessionRepository):
         row = self._sessions.get(session.session_id)
         if row is None:
             row = self._create(Start(session.session_id, _BY_HAND), now)
-        self._sessions[session.session_id] = replace(
-            row, start_time=session.start_time, last_updated=session.last_updated
-        )
+        self._sessions[session.session_id] = replace(row, **to_store(session))
         streaming = self._streams_of(session.session_id)
         for agent_id in sorted(streaming.keys() - session.agents_streaming):
             self._finish(streaming[agent_id], now, StreamOutcome.COMPLETED)
@@ -297,7 +295,7 @@ class InMemorySessionRepository(SessionRepository):
         return self._snapshot(row)
 
     def _create(self, asked: Start, now: datetime) -> SessionRow:
-        row = SessionRow(asked.session_id, uuid4(), now, now)
+        row = SessionRow(**asked.columns, session_uid=uuid4(), start_time=now, last_updated=now)
         self._sessions[asked.session_id] = row
         self._record([records.session_started(row, now, asked.requester.worker_id)])
         return row

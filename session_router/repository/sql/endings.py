@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
-from session_router.database.types import clock, one_of
+from session_router.database.types import one_of
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import records
 from session_router.repository.base import StopRequest, SweepBatch, SweepPosition
@@ -36,7 +36,7 @@ async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Sessi
     request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, asked.requester)
     statement = (
         update(t.sessions)
-        .values(session_uid=uuid4(), start_time=clock(), last_updated=clock())
+        .values(sessions.new_life(asked))
         .where(t.sessions.c.session_id == asked.session_id)
         .returning(t.sessions)
     )

@@ -11,15 +11,15 @@ from session_router.repository import records
 from session_router.repository.changes import Start
 from session_router.repository.records import NO_WORKER, Requester, StreamRow
 from session_router.repository.sql import rows, sessions, streams
-from session_router.session import Session
+from session_router.session import Session, to_store
 
 
 async def save(conn: AsyncConnection, t: Tables, session: Session) -> None:
-    """Write a snapshot's times and streaming agents, under the lock of the session's row."""
+    """Write a snapshot's columns and streaming agents, under the lock of the session's row."""
     row, _ = await sessions.lock_or_create(conn, t, Start(session.session_id, Requester()))
     await conn.execute(
         update(t.sessions)
-        .values(start_time=session.start_time, last_updated=session.last_updated)
+        .values(to_store(session))
         .where(t.sessions.c.session_id == session.session_id)
     )
     current = await rows.lock_streams(conn, t, [session.session_id])

@@ -92,12 +92,7 @@ async def create(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow |
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
     statement = (
         insert(t.sessions)
-        .values(
-            session_id=asked.session_id,
-            session_uid=uuid4(),
-            start_time=clock(),
-            last_updated=clock(),
-        )
+        .values(new_life(asked))
         .on_conflict_do_nothing(index_elements=[t.sessions.c.session_id])
         .returning(t.sessions)
     )
@@ -108,6 +103,15 @@ async def create(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow |
     event = records.session_started(session, session.start_time, asked.requester.worker_id)
     await rows.record(conn, t, [event])
     return session
+
+
+def new_life(asked: Start) -> dict[str, Any]:
+    """The columns of a session that begins now."""
+    return asked.columns | {
+        "session_uid": uuid4(),
+        "start_time": clock(),
+        "last_updated": clock(),
+    }
 
 
 async def start(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow:
