@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from session_router.agent_id import AgentId
 from session_router.errors import WorkerGoneError
 from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
-from session_router.repository import records
+from session_router.repository import records, trail
 from session_router.repository.base import (
     SIGNALS_READ,
     Leftovers,
@@ -178,9 +178,12 @@ class InMemorySessionRepository(SessionRepository):
         current = self._streams_of(session_id).get(agent_id)
         if current and current.worker_id == worker_id and not asked.renew:
             return Registration(current.stream_id)
-        superseded = self._stop([current] if current else [], now, StreamOutcome.SUPERSEDED)
-        self._open(StreamRow(session_id, agent_id, asked.stream_id, worker_id, now))
-        return Registration(asked.stream_id, superseded[0] if superseded else None)
+        stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, now)
+        taken_over = [current] if current else []
+        uid = self._sessions[session_id].session_uid
+        signals = self._take_out(taken_over, trail.registration(stream, uid, taken_over))
+        self._put(stream)
+        return Registration(asked.stream_id, signals[0] if signals else None)
 
     async def finish_stream(self, asked: Finish) -> UUID | None:
         stream = self._streams_of(asked.session_id).get(asked.agent_id)
@@ -208,13 +211,13 @@ class InMemorySessionRepository(SessionRepository):
         if row is None:
             return None
         now, request_id = self._now(), uuid4()
-        self._record([records.interrupt_requested(row, now, requester, request_id)])
         streams = [
             stream
             for stream in await self.list_streams(session_id)
             if agents is None or stream.agent_id in agents
         ]
-        signals = self._stop(streams, now, StreamOutcome.INTERRUPTED, request_id)
+        written = trail.interrupt(row, streams, now, requester, request_id)
+        signals = self._take_out(streams, written)
         return StopRequest(request_id, streams, signals)
 
     # Workers and their signals
@@ -297,7 +300,7 @@ class InMemorySessionRepository(SessionRepository):
     def _create(self, asked: Start, now: datetime) -> SessionRow:
         row = SessionRow(**asked.columns, session_uid=uuid4(), start_time=now, last_updated=now)
         self._sessions[asked.session_id] = row
-        self._record([records.session_started(row, now, asked.requester.worker_id)])
+        self._record([trail.session_started(row, now, asked.requester.worker_id)])
         return row
 
     def _remove(
@@ -305,20 +308,13 @@ class InMemorySessionRepository(SessionRepository):
     ) -> StopRequest:
         request_id = uuid4()
         streams = [stream for _, stream in sorted(self._streams_of(row.session_id).items())]
-        signals = self._stop(streams, now, StreamOutcome(event), request_id)
+        written = trail.endings([row], streams, now, event, requester, request_id)
+        signals = self._take_out(streams, written)
         del self._sessions[row.session_id]
-        self._record([records.session_finished(row, now, event, requester, request_id)])
         return StopRequest(request_id, streams, signals)
 
-    def _stop(
-        self,
-        streams: Collection[StreamRow],
-        now: datetime,
-        outcome: StreamOutcome,
-        request_id: UUID | None = None,
-    ) -> list[Signal]:
-        uids = {s.session_id: self._sessions[s.session_id].session_uid for s in streams}
-        events, signals = records.stop_streams(streams, uids, now, outcome, request_id or uuid4())
+    def _take_out(self, streams: Collection[StreamRow], written: trail.Written) -> list[Signal]:
+        events, signals = written
         for stream in streams:
             self._close(stream)
         self._record(events)
@@ -330,7 +326,7 @@ class InMemorySessionRepository(SessionRepository):
     ) -> None:
         uid = self._sessions[stream.session_id].session_uid
         self._close(stream)
-        self._record([records.stream_finished(stream, uid, now, outcome, detail=detail)])
+        self._record([trail.stream_finished(stream, uid, now, outcome, detail=detail)])
 
     def _clear(
         self, workers: set[UUID], streams: StreamOutcome, signals: SignalOutcome
@@ -349,17 +345,20 @@ class InMemorySessionRepository(SessionRepository):
             signal = self._signals.pop(settlement.signal_id, None)
             if signal is not None:
                 outcome, detail = settlement.outcome, settlement.detail
-                self._record([records.signal_settled(signal, self._now(), outcome, detail)])
+                self._record([trail.signal_settled(signal, self._now(), outcome, detail)])
                 settled += 1
         return settled
 
     def _all_streams(self) -> list[StreamRow]:
         return [s for streams in self._streams.values() for s in streams.values()]
 
-    def _open(self, stream: StreamRow) -> None:
+    def _put(self, stream: StreamRow) -> None:
         self._streams.setdefault(stream.session_id, {})[stream.agent_id] = stream
+
+    def _open(self, stream: StreamRow) -> None:
+        self._put(stream)
         uid = self._sessions[stream.session_id].session_uid
-        self._record([records.stream_started(stream, uid)])
+        self._record([trail.stream_started(stream, uid)])
 
     def _close(self, stream: StreamRow) -> None:
         streams = self._streams[stream.session_id]

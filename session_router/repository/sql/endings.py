@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
-from session_router.events import EventName, StreamOutcome
-from session_router.repository import records
+from session_router.events import EventName
+from session_router.repository import trail
 from session_router.repository.base import StopRequest, SweepBatch, SweepPosition
 from session_router.repository.changes import Start
 from session_router.repository.records import Requester, SessionRow, Signal, StreamRow
@@ -41,7 +41,7 @@ async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Sessi
         .returning(t.sessions)
     )
     fresh = rows.session_row((await conn.execute(statement)).one())
-    started = records.session_started(fresh, fresh.start_time, asked.requester.worker_id)
+    started = trail.session_started(fresh, fresh.start_time, asked.requester.worker_id)
     await rows.record(conn, t, [started])
     return fresh, request
 
@@ -120,9 +120,7 @@ async def _finish(
     """Stop the streams of sessions whose rows are locked, and write the terminal events."""
     session_ids = [session.session_id for session in ending]
     stopped, now = await rows.lock_streams_at(conn, t, session_ids)
-    uids = {session.session_id: session.session_uid for session in ending}
-    events, signals = records.stop_streams(stopped, uids, now, StreamOutcome(event), request_id)
-    finished = [records.session_finished(s, now, event, requester, request_id) for s in ending]
-    await streams.take_out(conn, t, stopped, [*events, *finished], signals)
+    events, signals = trail.endings(ending, stopped, now, event, requester, request_id)
+    await streams.take_out(conn, t, stopped, events, signals)
     await rows.delete_unreadable_streams(conn, t, session_ids)
     return stopped, signals

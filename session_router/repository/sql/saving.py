@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.events import StreamOutcome
-from session_router.repository import records
+from session_router.repository import trail
 from session_router.repository.changes import Start
 from session_router.repository.records import NO_WORKER, Requester, StreamRow
 from session_router.repository.sql import rows, sessions, streams
@@ -31,4 +31,4 @@ async def save(conn: AsyncConnection, t: Tables, session: Session) -> None:
     for agent_id in sorted(session.agents_streaming - {stream.agent_id for stream in current}):
         stream = StreamRow(session.session_id, agent_id, uuid4(), NO_WORKER, now)
         await rows.insert_stream(conn, t, stream)
-        await rows.record(conn, t, [records.stream_started(stream, row.session_uid)])
+        await rows.record(conn, t, [trail.stream_started(stream, row.session_uid)])

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import all_pairs, clock, later_of, one_of
-from session_router.repository import records
+from session_router.repository import records, trail
 from session_router.repository.changes import Start, Touch
 from session_router.repository.records import SessionRow
 from session_router.repository.sql import rows
@@ -100,7 +100,7 @@ async def create(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow |
     if row is None:
         return None
     session = rows.session_row(row)
-    event = records.session_started(session, session.start_time, asked.requester.worker_id)
+    event = trail.session_started(session, session.start_time, asked.requester.worker_id)
     await rows.record(conn, t, [event])
     return session
 

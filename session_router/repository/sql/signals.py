@@ -12,7 +12,7 @@ from session_router.database.schema import Tables
 from session_router.database.types import one_of
 from session_router.events import EventName, SignalOutcome
 from session_router.pseudonyms import is_pseudonym
-from session_router.repository import records
+from session_router.repository import trail
 from session_router.repository.records import Settlement, Signal
 from session_router.repository.sql import rows
 
@@ -62,7 +62,7 @@ async def settle(conn: AsyncConnection, t: Tables, settlements: Sequence[Settlem
         settlement = by_id[signal.signal_id]
         # What a runtime says of its agent may name what was erased in the meantime.
         detail = None if is_pseudonym(signal.session_id) else settlement.detail
-        events.append(records.signal_settled(signal, now, settlement.outcome, detail))
+        events.append(trail.signal_settled(signal, now, settlement.outcome, detail))
     await rows.record(conn, t, events)
     return len(events)
 

@@ -10,7 +10,7 @@ from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.errors import WorkerGoneError
 from session_router.events import EventName, StreamOutcome
-from session_router.repository import records
+from session_router.repository import trail
 from session_router.repository.base import Registration, StopRequest
 from session_router.repository.changes import Finish, Register, Start
 from session_router.repository.records import EventRow, Requester, Signal, StreamRow
@@ -30,13 +30,10 @@ async def register(conn: AsyncConnection, t: Tables, asked: Register) -> Registr
     current = await _stream_of(conn, t, session_id, agent_id)
     if current and current.worker_id == worker_id and not asked.renew:
         return Registration(current.stream_id)
-    now = await rows.now(conn)
+    stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, await rows.now(conn))
     taken_over = [current] if current else []
-    uids = {session_id: session.session_uid}
-    events, signals = records.stop_streams(taken_over, uids, now, StreamOutcome.SUPERSEDED, uuid4())
-    stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, now)
-    started = records.stream_started(stream, session.session_uid)
-    await take_out(conn, t, taken_over, [*events, started], signals)
+    events, signals = trail.registration(stream, session.session_uid, taken_over)
+    await take_out(conn, t, taken_over, events, signals)
     await rows.insert_stream(conn, t, stream)
     return Registration(asked.stream_id, signals[0] if signals else None)
 
@@ -106,12 +103,8 @@ async def interrupt(
     locked, now = await rows.lock_streams_at(conn, t, [session_id])
     streams = [stream for stream in locked if agents is None or stream.agent_id in agents]
     request_id = uuid4()
-    requested = records.interrupt_requested(session, now, requester, request_id)
-    uids = {session_id: session.session_uid}
-    events, signals = records.stop_streams(
-        streams, uids, now, StreamOutcome.INTERRUPTED, request_id
-    )
-    await take_out(conn, t, streams, [requested, *events], signals)
+    events, signals = trail.interrupt(session, streams, now, requester, request_id)
+    await take_out(conn, t, streams, events, signals)
     return StopRequest(request_id, streams, signals)
 
 
@@ -143,7 +136,7 @@ async def record_finished(
     """
     now = await rows.now(conn)
     events = [
-        records.stream_finished(stream, uids[stream.session_id], now, outcome, detail=detail)
+        trail.stream_finished(stream, uids[stream.session_id], now, outcome, detail=detail)
         for stream in streams
     ]
     await rows.record(conn, t, events)
