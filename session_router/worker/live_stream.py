@@ -55,16 +55,12 @@ class LiveStream(Generic[T]):
     ) -> None:
         self.stream_id = uuid4()
         self._reader = SourceReader(
-            source,
-            self.stream_id,
-            self._hand_over,
-            self._source_ended,
-            on_stop,
-            close_limit_sec,
+            source, self.stream_id, self._hand_over, self._source_ended, on_stop, close_limit_sec
         )
         self._worker = worker
         self._session_id = session_id
         self._given_id = agent_id
+        self._agent_id = AgentId.of(agent_id)
         self._touch_every_sec = touch_every_sec
         self._loop: asyncio.AbstractEventLoop | None = None
         self._touched_at = 0.0
@@ -207,12 +203,9 @@ class LiveStream(Generic[T]):
         """Register; returns whether there may be a row now. A failure is the consumer's to see."""
         try:
             worker = self._worker()
+            worker_id = worker.incarnation.worker_id
             asked = Register(
-                self._session_id,
-                AgentId.of(self._given_id),
-                worker.incarnation.worker_id,
-                self.stream_id,
-                renew=True,
+                self._session_id, self._agent_id, worker_id, self.stream_id, renew=True
             )
             await worker.registrar.register(asked, self._given_id, stop=self.stop)
         except Exception as error:
@@ -261,7 +254,7 @@ class LiveStream(Generic[T]):
     def _ending_of(self, end: _End) -> Ending:
         return Ending(
             self._session_id,
-            AgentId.of(self._given_id),
+            self._agent_id,
             self.stream_id,
             end.outcome,
             None if end.error is None else clip(explain(end.error)),
