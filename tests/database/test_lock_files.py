@@ -75,7 +75,7 @@ async def test_root_gives_back_what_root_once_kept(sqlite_url: str) -> None:
 
 AS_A_MEMBER = """
 import asyncio, os, sys
-from tests.database.test_turn_files import write
+from tests.database.test_lock_files import write
 
 first, second = sys.argv[1:]
 asyncio.run(write(first))  # imports what is needed, while this user may read it
@@ -118,7 +118,7 @@ def test_a_turn_file_of_another_is_named(sqlite_url: str, tmp_path: Path) -> Non
     if os.geteuid() == 0:
         os.chown(gate, NOBODY, NOBODY)
     gate.chmod(0)
-    script = "import asyncio, sys; from tests.database.test_turn_files import write; "
+    script = "import asyncio, sys; from tests.database.test_lock_files import write; "
     done = python_bound_by_modes("-c", f"{script}asyncio.run(write(sys.argv[1]))", sqlite_url)
     assert "DatabaseUnavailableError: the file" in done.stderr
     assert str(gate) in done.stderr.splitlines()[-1]
