@@ -97,10 +97,11 @@ build/adk/ready: benchmarks/peers/adk.txt
 		'google-adk could not be installed: what is compared with it will not be measured.' >&2
 
 # The frameworks' packages, each in an environment of its own, which finds this checkout by a path.
-build/frameworks/%/ready: tests/frameworks/requirements/%.txt | build/uv/bin/uv
+build/frameworks/%/ready: tests/frameworks/requirements/%.txt
+	$(call require-python)
 	@echo 'Installing the pinned packages of $* into $(@D) (this is done once) ...'
-	@build/uv/bin/uv venv --quiet --clear --python $(PYTHON) $(@D)
-	@build/uv/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $<
 	@echo '$(CURDIR)' >"$$($(@D)/bin/python -c 'import site; print(*site.getsitepackages())')/checkout.pth"
 	@touch $@
 
