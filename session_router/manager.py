@@ -23,6 +23,7 @@ from session_router.settings import (
     check_resolution,
 )
 from session_router.text import check_free_text
+from session_router.worker.live_stream import LiveStream
 from session_router.worker.receipts import receipts
 from session_router.worker.source import Source
 from session_router.worker.stream import AgentStream
@@ -340,13 +341,15 @@ class SessionManager:
         """
         AgentId.of(agent_id)
         return AgentStream(
-            source,
-            on_stop,
-            self._workers.get,
-            check_session_id(session_id),
-            agent_id,
-            touch_every_sec=self._timeout.total_seconds() / 4,
-            close_limit_sec=self._tuning.cancel_timeout_sec,
+            LiveStream(
+                source,
+                on_stop,
+                self._workers.get,
+                check_session_id(session_id),
+                agent_id,
+                touch_every_sec=self._timeout.total_seconds() / 4,
+                close_limit_sec=self._tuning.cancel_timeout_sec,
+            )
         )
 
     def _requester(self, actor: str | None, reason: str | None) -> Requester:

@@ -72,8 +72,8 @@ _all_locks: Final[WeakSet[SqliteLock]] = WeakSet()
 
 
 def _in_forked_child() -> None:
-    for turns in list(_all_locks):
-        turns.give_back_what_the_parent_holds()
+    for lock in list(_all_locks):
+        lock.give_back_what_the_parent_holds()
 
 
 os.register_at_fork(after_in_child=_in_forked_child)

@@ -1,14 +1,11 @@
 """What `SessionManager.stream()` returns: an async iterator that can be stopped from anywhere."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TypeVar
 from uuid import UUID
 
-from session_router.agent_id import AgentIdLike
 from session_router.events import StreamOutcome
 from session_router.worker.live_stream import LiveStream
-from session_router.worker.source import Source
-from session_router.worker.worker import Worker
 
 T = TypeVar("T")
 
@@ -27,20 +24,8 @@ class AgentStream(AsyncIterator[T]):
     `close()`, which should not block when it is no coroutine.
     """
 
-    def __init__(
-        self,
-        source: Source[T],
-        on_stop: Callable[[], object] | None,
-        worker: Callable[[], Worker],
-        session_id: str,
-        agent_id: AgentIdLike,
-        *,
-        touch_every_sec: float,
-        close_limit_sec: float,
-    ) -> None:
-        self._stream = LiveStream(
-            source, on_stop, worker, session_id, agent_id, touch_every_sec, close_limit_sec
-        )
+    def __init__(self, stream: LiveStream[T]) -> None:
+        self._stream = stream
 
     @property
     def stream_id(self) -> UUID:
