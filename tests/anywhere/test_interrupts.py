@@ -95,7 +95,7 @@ async def test_a_worker_that_is_terminated_finishes_its_streams(workplace: Workp
 async def test_a_worker_tells_how_it_is_woken(workplace: Workplace, wake_ups: str) -> None:
     worker = await workplace.worker()
     wanted = "listening" if wake_ups == "listening" else "polling"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             await worker.tell("wake_ups")
             said = await worker.hears("wake_ups")

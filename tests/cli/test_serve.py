@@ -70,7 +70,7 @@ async def test_the_demo_streams_and_is_stopped_from_anywhere(program: Program) -
         assert service.stdout is not None
         # `communicate` would pass over what was read ahead with the first line.
         out = await asyncio.to_thread(service.stdout.read)
-        _, err = await asyncio.to_thread(service.communicate, timeout=20)
+        _, err = await asyncio.to_thread(service.communicate, timeout=60)
 
     assert service.returncode == 0, err
     assert "/sessions/demo-1/interrupt" in out
@@ -85,7 +85,7 @@ async def test_ctrl_c_is_a_good_end(program: Program, postgres_url: str) -> None
     with program.process("serve", "--port", "0", database_url=postgres_url) as service:
         await address_of(service)
         service.send_signal(signal.SIGINT)
-        _, err = await asyncio.to_thread(service.communicate, timeout=20)
+        _, err = await asyncio.to_thread(service.communicate, timeout=60)
 
     assert service.returncode == 0, err
     assert "worker_stopped" in err

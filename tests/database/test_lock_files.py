@@ -148,7 +148,7 @@ def child_that_stays():
         os._exit(0)
 
 async def take(which):
-    async with asyncio.timeout(20), which:
+    async with asyncio.timeout(60), which:
         return
 """
 IN_THE_PARENT = """

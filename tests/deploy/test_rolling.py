@@ -120,7 +120,7 @@ async def move(release: Release, url: str, *command: str) -> None:
         [(event_id,)] = await query(url, newest)
         return bool(event_id > before + 50)
 
-    await eventually(has_gone_on, within=30)
+    await eventually(has_gone_on, within=90)
 
 
 async def test_the_release_before_runs_on_through_every_step_up_and_down(

@@ -127,7 +127,7 @@ class Answer:
             answer = cls(response)
             reading = asyncio.create_task(answer._read())
             try:
-                await eventually(lambda: answer.events.told or reading.done(), within=30)
+                await eventually(lambda: answer.events.told or reading.done(), within=90)
                 yield answer
             finally:
                 reading.cancel()
@@ -135,7 +135,7 @@ class Answer:
 
     async def end(self) -> tuple[str, str]:
         """The name of its last event, and the outcome that it tells, when it is complete."""
-        await eventually(lambda: self.is_complete, within=30)
+        await eventually(lambda: self.is_complete, within=90)
         return self.events.end
 
     async def _read(self) -> None:

@@ -89,7 +89,7 @@ async def test_told_to_end_it_completes_all_answers_at_once(
         ]
         server.order(signal.SIGTERM)
         # It takes a third of a second here; without the drain it would never end.
-        code = await server.exit_code(within=8)
+        code = await server.exit_code(within=30)
         assert [await answer.end() for answer in answers] == [("stopped", "interrupted")] * 20
         # Uvicorn sends itself the signal again when it is done, where it has no parent.
         assert code == (-signal.SIGTERM if processes == 1 else 0)

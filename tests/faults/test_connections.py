@@ -101,7 +101,7 @@ async def until_done(operation: Callable[[], Awaitable[object]]) -> None:
             return True
         return False
 
-    await eventually(is_done, within=30)
+    await eventually(is_done, within=90)
 
 
 @pytest.mark.parametrize(

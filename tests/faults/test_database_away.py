@@ -52,7 +52,7 @@ async def until_answered(manager: SessionManager, session_id: str) -> Session | 
             return [await manager.get_session(session_id)]
         return []
 
-    return (await eventually(answers, within=20))[0]
+    return (await eventually(answers, within=60))[0]
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])

@@ -124,7 +124,7 @@ async def test_an_outbox_with_such_a_signal_is_delivered(
         async def all_are_settled() -> bool:
             return len(await events(sql_repository, "signal_settled")) == len(ODD) + 1
 
-        await eventually(all_are_settled, within=30)
+        await eventually(all_are_settled, within=90)
     settled = await events(sql_repository, "signal_settled")
     assert {event.outcome for event in settled} == {SignalOutcome.FAILED}
 

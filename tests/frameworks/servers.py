@@ -100,7 +100,7 @@ async def test_a_process_that_takes_longer_than_the_other_is_waited_for(
 
 async def _has_ended_well(server: Server, command: str, order: signal.Signals) -> None:
     """Ended by itself, and far sooner than by the limits that servers have for open answers."""
-    code = await server.exit_code(within=15)
+    code = await server.exit_code(within=25)
     # Uvicorn sends itself the signal again when it is done, where it has no parent.
     assert code == (-order if (command, order) == (UVICORN, signal.SIGTERM) else 0)
     assert "Traceback" not in server.log

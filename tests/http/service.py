@@ -100,7 +100,7 @@ class Service:
 
     async def send(self, request: bytes) -> Answer:
         """Send bytes, and read to the end of the connection."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             reader, writer = await asyncio.open_connection(self.host, self.port)
             writer.write(request)
             received = await reader.read()

@@ -42,7 +42,7 @@ async def connected(host: str, port: int) -> AsyncIterator[tuple[StreamReader, S
 
 async def read_answer(reader: StreamReader) -> Answer:
     """The answer that comes first, on a connection that goes on."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
         assert length
@@ -50,7 +50,7 @@ async def read_answer(reader: StreamReader) -> Answer:
 
 
 async def read_to_the_end(reader: StreamReader) -> bytes:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with suppress(ConnectionResetError):
             return await reader.read()
     return b""

@@ -57,7 +57,7 @@ async def test_a_process_killed_in_the_middle_leaves_the_laws_intact(database_ur
         async def is_in_the_middle() -> bool:
             return len(await opened(repository)) >= 50
 
-        await eventually(is_in_the_middle, within=40)
+        await eventually(is_in_the_middle, within=120)
         os.kill(killed.pid, signal.SIGKILL)
         assert await violations(repository) == []
         before = len(await opened(repository))
@@ -65,7 +65,7 @@ async def test_a_process_killed_in_the_middle_leaves_the_laws_intact(database_ur
         async def goes_on() -> bool:
             return len(await opened(repository)) >= before + 50
 
-        await eventually(goes_on, within=40)
+        await eventually(goes_on, within=120)
         await survivor.tell("end")
         [said] = await results([survivor])
     assert await violations(repository) == []

@@ -14,12 +14,16 @@ from session_router import AgentId, SQLAlchemySessionRepository
 from session_router.database.schema import Tables, build_tables
 from session_router.repository.changes import Register
 from session_router.repository.records import Requester
+from session_router.repository.sql import access
 from tests.support.laws import violations
 
 T = TypeVar("T")
 
 WRITER = AgentId("writer", "alice")
 BY_TEST = Requester()
+
+LIMIT_SEC = 60
+"""Only a failure takes so long; a busy machine may stand still for seconds."""
 
 
 class Race:
@@ -47,7 +51,7 @@ class Race:
             at: how the statement begins in which it is to wait.
         """
         task = asyncio.create_task(operation)
-        async with asyncio.timeout(10), self._engine.connect() as conn:
+        async with asyncio.timeout(LIMIT_SEC), self._engine.connect() as conn:
             while not await self._waits(conn, at):
                 assert not task.done(), "the operation did not wait"
                 await asyncio.sleep(0.005)
@@ -78,15 +82,16 @@ class Race:
 
 async def within(awaitable: Awaitable[T]) -> T:
     """What was blocked must come to an end once its way is free."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SEC):
         return await awaitable
 
 
 @pytest.fixture
-async def race(postgres_url: str) -> AsyncIterator[Race]:
+async def race(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Race]:
     """Checks the conservation laws when the test is over."""
+    monkeypatch.setattr(access, "_RESERVED_DEADLINE_SEC", LIMIT_SEC)
     engine = create_async_engine(postgres_url, isolation_level="READ COMMITTED")
-    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=LIMIT_SEC)
     try:
         yield Race(engine, repository)
         assert await violations(repository) == []

@@ -114,7 +114,6 @@ async def test_a_workers_removal_settles_the_signal_that_was_being_written(race:
 
 
 async def test_a_signal_that_two_settle_is_settled_once(race: Race) -> None:
-
     worker_id = await race.worker()
     await race.register("s", worker_id)
     request = await race.repository.interrupt_streams("s", None, BY_TEST)

@@ -90,7 +90,7 @@ async def test_an_agent_that_streams_is_stopped_by_an_interrupt(
         answer = await ask(runtime, manager, AutoGenId("writer", "alice"))
         [signalled] = await manager.interrupt_streaming_agents("chat", actor="a person")
         assert str(signalled) == "writer/alice"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await answer == "stopped"
         # The instance that streamed was told to stop, not a twin made for the occasion.
         assert len(Writer.instances) == 1
@@ -108,7 +108,7 @@ async def test_an_agent_is_removed_when_its_session_ends(
         await Writer.register(runtime, "writer", lambda: Writer(manager))
         answer = await ask(runtime, manager, AutoGenId("writer", "alice"))
         assert await manager.end_session("chat")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await answer == "stopped"
         first = Writer.instances[0]
         assert first.was_closed
