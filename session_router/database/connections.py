@@ -141,23 +141,23 @@ class PooledConnections:
     def __init__(self, engine: AsyncEngine) -> None:
         self._writing = with_our_transactions(engine)
         self._reading = for_reading(self._writing)
-        self._turns: AbstractAsyncContextManager[None] = nullcontext()
+        self._write_lock: AbstractAsyncContextManager[None] = nullcontext()
         self._is_in_memory = False
         if engine.dialect.name == "sqlite":
             file = sqlite_file(engine.url)
-            self._turns = SqliteLock(file)
+            self._write_lock = SqliteLock(file)
             self._is_in_memory = file is None
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        async with self._turns, self._writing.begin() as conn:
+        async with self._write_lock, self._writing.begin() as conn:
             yield conn
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         # A database in memory is one connection, which all that use it take turns at.
-        turns = self._turns if self._is_in_memory else nullcontext()
-        async with turns, self._reading.begin() as conn:
+        lock = self._write_lock if self._is_in_memory else nullcontext()
+        async with lock, self._reading.begin() as conn:
             yield conn
 
     single = writing
@@ -165,7 +165,7 @@ class PooledConnections:
     @asynccontextmanager
     async def sqlite_driver(self) -> AsyncIterator[aiosqlite.Connection]:
         """SQLite's driver itself, at its turn to write, with no transaction begun."""
-        async with self._turns:
+        async with self._write_lock:
             held = await self._writing.raw_connection()
             driver = cast("aiosqlite.Connection", held.driver_connection)
             try:

@@ -95,10 +95,10 @@ class Transactions:
                 the error says that nothing was written.
             DatabaseError: the database failed it.
         """
-        turn = nullcontext() if session_id is None else self._session_locks.at(session_id)
+        lock = nullcontext() if session_id is None else self._session_locks.at(session_id)
         by = math.inf if deadline is None else deadline
         writing = self._connections.writing
-        return await self._run(_Work(operation, writing, self._writes, by, commits=True), turn)
+        return await self._run(_Work(operation, writing, self._writes, by, commits=True), lock)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation`, which only reads; it waits for no writer. Raises as `write`."""
@@ -122,12 +122,12 @@ class Transactions:
         return await self._run(_Work(operation, connecting, self._writes))
 
     async def _run(
-        self, work: _Work[C, T], turn: AbstractAsyncContextManager[None] | None = None
+        self, work: _Work[C, T], lock: AbstractAsyncContextManager[None] | None = None
     ) -> T:
         latest = asyncio.get_running_loop().time() + self._deadline_sec
         work.deadline = min(work.deadline, latest)
         try:
-            async with asyncio.timeout_at(work.deadline), turn or nullcontext():
+            async with asyncio.timeout_at(work.deadline), lock or nullcontext():
                 return await self._until_unlocked(work)
         except TimeoutError:
             if work.may_have_written:

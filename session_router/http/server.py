@@ -15,7 +15,7 @@ from session_router.errors import SchemaError
 from session_router.http.app import create_app
 from session_router.http.origins import Hosts
 from session_router.http.serving import serving
-from session_router.http.sockets import listening, url_of
+from session_router.http.sockets import listening_sockets, url_of
 from session_router.http.stopping import Stopping
 from session_router.manager import SessionManager
 from session_router.repository import SessionRepository
@@ -43,7 +43,7 @@ async def serve(settings: Settings, *, background: Sequence[Background] = ()) ->
         InvalidValueError: the database URL is wrong, or a host that is allowed is no name.
     """
     stopping = Stopping(settings.drain_sec)
-    with listening(settings.http_host, settings.http_port) as sockets:
+    with listening_sockets(settings.http_host, settings.http_port) as sockets:
         hosts = _hosts(settings, sockets)
         await _prepare_database(settings)
         with stopping.on_order():

@@ -15,7 +15,7 @@ _NOT_HERE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 @contextmanager
-def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+def listening_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
     """Listen on every address of `host` within the block.
 
     Args:

@@ -74,8 +74,8 @@ class Incarnation:
                 return
             gone = self._worker_id
             self._draw_id()
-        cleared = await self._repository.remove_worker(gone)
-        logs.worker_stopped(gone, cleared.streams, cleared.signals)
+        leftovers = await self._repository.remove_worker(gone)
+        logs.worker_stopped(gone, leftovers.streams, leftovers.signals)
 
     async def succeed(self, reaped: UUID) -> bool:
         """Become the next incarnation, yet to be entered; False where another one is here now."""

@@ -50,12 +50,12 @@ class Reaper:
         if left and not silent:
             self._until_thorough = left - 1
             return Leftovers()
-        cleared = await self._repository.reap_workers(silent)
-        if cleared == Leftovers():
+        leftovers = await self._repository.reap_workers(silent)
+        if leftovers == Leftovers():
             self._until_thorough = _THOROUGH_EVERY - 1
         else:
-            logs.workers_reaped(cleared.workers, cleared.streams, cleared.signals)
-        return cleared
+            logs.workers_reaped(leftovers.workers, leftovers.streams, leftovers.signals)
+        return leftovers
 
     def _silent(self, beats: Mapping[UUID, datetime]) -> dict[UUID, datetime]:
         """Which workers' heartbeats have stood for a lease; for each, since when is kept."""

@@ -16,7 +16,7 @@ from session_router import InMemorySessionRepository, SessionManager
 from session_router.http import create_app
 from session_router.http.bounds import Bounds
 from session_router.http.serving import serving
-from session_router.http.sockets import listening
+from session_router.http.sockets import listening_sockets
 from tests.http.conftest import client_of
 from tests.http.service import Answer, Service, parse
 from tests.http.test_problems import assert_problem
@@ -78,7 +78,7 @@ async def test_more_half_sent_headers_than_there_are_files_hold_up_nobody(
 async def served(
     app: ASGIApp, *, header_sec: float = 20, connections: int = 100
 ) -> AsyncIterator[tuple[str, int]]:
-    with listening("127.0.0.1", 0) as sockets:
+    with listening_sockets("127.0.0.1", 0) as sockets:
         address: tuple[str, int] = sockets[0].getsockname()
         options = {"header_sec": header_sec, "connections": connections}
         async with serving(app, sockets, end_within_sec=1, **options):  # type: ignore[arg-type]

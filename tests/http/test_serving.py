@@ -21,7 +21,7 @@ from session_router import (
 from session_router.database.migrate import Target, upgrade
 from session_router.errors import ServeError
 from session_router.http import serve
-from session_router.http.sockets import listening, url_of
+from session_router.http.sockets import listening_sockets, url_of
 from session_router.settings import Settings
 from tests.http.service import Answer, Service, parse
 from tests.support.databases import PostgresDatabases, run
@@ -221,7 +221,7 @@ async def test_what_runs_besides_has_the_manager_and_ends_before_it(
 
 
 def test_every_address_of_a_host_has_the_same_port() -> None:
-    with listening("localhost", 0) as sockets:
+    with listening_sockets("localhost", 0) as sockets:
         assert len({listener.getsockname()[1] for listener in sockets}) == 1
         for listener in sockets:
             address = urlsplit(url_of(listener))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from session_router.database.definitions import definitions
-from session_router.database.migration.differences import INVALID, Shape, plain
+from session_router.database.migration.differences import INVALID, Outline, plain
 from session_router.database.schema import SCRATCH, build_scratch_tables
 
 _VIEW: Final = ": view"
@@ -54,7 +54,9 @@ _DESCRIBED: Final = text(f"""
 """)  # noqa: S608 - two words of ours
 
 
-def found_and_wanted(conn: Connection, schema: str, names: Collection[str]) -> tuple[Shape, Shape]:
+def found_and_wanted(
+    conn: Connection, schema: str, names: Collection[str]
+) -> tuple[Outline, Outline]:
     """What is there of these names, and what the metadata makes.
 
     The transaction must not have begun, and is to be rolled back.
@@ -89,7 +91,7 @@ def _searching(conn: Connection, path: str) -> Iterator[None]:
     conn.execute(text("SET LOCAL search_path = pg_catalog"))
 
 
-def _described(conn: Connection, schema: str, names: Collection[str]) -> Shape:
+def _described(conn: Connection, schema: str, names: Collection[str]) -> Outline:
     namespace = conn.execute(
         text("SELECT oid FROM pg_namespace WHERE nspname = :schema"), {"schema": schema}
     ).scalar_one()
@@ -110,10 +112,10 @@ def _make_scratch(conn: Connection, schema: str) -> None:
         )
 
 
-def _normal(conn: Connection, shape: Shape) -> Shape:
+def _normal(conn: Connection, outline: Outline) -> Outline:
     return {
         name: _made_again(conn, definition) if name.endswith(_VIEW) else definition
-        for name, definition in shape.items()
+        for name, definition in outline.items()
     }
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, inspect, text
 
 from session_router.database.definitions import definitions
-from session_router.database.migration.differences import Shape, plain
+from session_router.database.migration.differences import Outline, plain
 from session_router.database.schema import build_tables
 
 
-def wanted_on_sqlite(names: Collection[str]) -> Shape:
+def wanted_on_sqlite(names: Collection[str]) -> Outline:
     """What the metadata makes, in a database in memory."""
     engine = create_engine("sqlite://")
     try:
@@ -24,20 +24,20 @@ def wanted_on_sqlite(names: Collection[str]) -> Shape:
         engine.dispose()
 
 
-def found_on_sqlite(conn: Connection, names: Collection[str]) -> Shape:
+def found_on_sqlite(conn: Connection, names: Collection[str]) -> Outline:
     """What is there of these names."""
-    shape: Shape = {}
+    outline: Outline = {}
     for name in names:
         for column in _pragma(conn, "table_xinfo", name):
             words = [column.type, "not null" if column.notnull else "", f"pk {column.pk}"]
             default = f"default {column.dflt_value}" if column.dflt_value else ""
-            shape[f"{name}: column {column.name}"] = plain(" ".join([*words, default]))
+            outline[f"{name}: column {column.name}"] = plain(" ".join([*words, default]))
         for key in _pragma(conn, "foreign_key_list", name):
             reference = f"references {key.table} ({key.to}) on delete {key.on_delete}"
-            shape[f"{name}: foreign key {key[3]}"] = reference
+            outline[f"{name}: foreign key {key[3]}"] = reference
         if name in inspect(conn).get_table_names():
             for check in inspect(conn).get_check_constraints(name):
-                shape[f"{name}: constraint {check['name']}"] = plain(check["sqltext"])
+                outline[f"{name}: constraint {check['name']}"] = plain(check["sqltext"])
     rows = conn.execute(
         text(
             "SELECT tbl_name || ': ' || type || ' ' || name AS object, sql FROM sqlite_master "
@@ -46,7 +46,7 @@ def found_on_sqlite(conn: Connection, names: Collection[str]) -> Shape:
         ),
         {"names": json.dumps(list(names))},
     )
-    return shape | {row.object: plain(row.sql) for row in rows}
+    return outline | {row.object: plain(row.sql) for row in rows}
 
 
 def _pragma(conn: Connection, pragma: str, table: str) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-Shape = dict[str, str]
+Outline = dict[str, str]
 """Objects by name, each with what there is to say of it."""
 
 INVALID: Final = " (invalid)"
@@ -10,7 +10,7 @@ INVALID: Final = " (invalid)"
 _NOT_VALIDATED: Final = " NOT VALID"  # as PostgreSQL itself says it
 
 
-def compare(found: Shape, wanted: Shape) -> list[str]:
+def compare(found: Outline, wanted: Outline) -> list[str]:
     """Every difference, a sentence each."""
     faults = [
         f"{name} is missing, though its revision was applied; make it again: {wanted[name]}"

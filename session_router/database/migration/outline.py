@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Dialect, Index, Table, text
 from sqlalchemy.schema import Constraint
 
 from session_router.database.definitions import Definition, definitions
-from session_router.database.migration.differences import INVALID, Shape, plain
+from session_router.database.migration.differences import INVALID, Outline, plain
 from session_router.database.schema import build_tables
 
 _BODY: Final = re.compile(r"(?s)\$\$(.*)\$\$")
@@ -67,7 +67,7 @@ def why_outline_only(conn: Connection) -> str | None:
     return None
 
 
-def outlines(conn: Connection, schema: str, names: Collection[str]) -> tuple[Shape, Shape]:
+def outlines(conn: Connection, schema: str, names: Collection[str]) -> tuple[Outline, Outline]:
     """What is there of these names, and what the metadata would make."""
     rows = conn.execute(_OUTLINE, {"schema": schema, "names": list(names)})
     found = {row.object: plain(row.definition) for row in rows}

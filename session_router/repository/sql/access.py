@@ -36,7 +36,7 @@ class Access:
 
     Attributes:
         transactions: for all that is not done in batches.
-        hot: touch, start, register and finish, in batches, and the sweep.
+        batched: touch, start, register and finish, in batches, and the sweep.
         events: the trail, to read.
         reserved: for what keeps a worker alive and stoppable.
         listening: an engine to listen with, for the doorbell; None where nothing rings.
@@ -63,21 +63,23 @@ class Access:
             batches = PostgresqlBatches(
                 AsyncpgCalls(pool, deadline_sec), str(tables.sessions.schema)
             )
-            self.hot = BatchedOperations(batches, self.transactions, tables, deadline_sec, lanes=2)
+            self.batched = BatchedOperations(
+                batches, self.transactions, tables, deadline_sec, lanes=2
+            )
         else:
             connections = PooledConnections(engine)
             # SQLite makes its connections at will, and has one writer at a time, for whom one
             # long queue is better than two.
             self.transactions = self.reserved = Transactions(connections, deadline_sec)
             on_sqlite = SqliteBatches(self.transactions, connections, tables)
-            self.hot = BatchedOperations(
+            self.batched = BatchedOperations(
                 on_sqlite, self.transactions, tables, deadline_sec, lanes=1
             )
         self.events = Events(self.transactions, tables)
 
     async def close(self) -> None:
         """Wait for what was submitted, and let go of every connection but the engine's."""
-        await self.hot.close()
+        await self.batched.close()
         await self.reserved.close()
         await self.transactions.close()
         if self.listening is not None:

@@ -29,8 +29,7 @@ from session_router.repository.base import (
 )
 from session_router.repository.changes import Finish, Register, Start, Touch
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
-from session_router.repository.sql import endings, rows, sessions, signals, streams, workers
-from session_router.repository.sql import saving as imports
+from session_router.repository.sql import endings, rows, saving, sessions, signals, streams, workers
 from session_router.repository.sql.access import Access
 from session_router.repository.sql.batches.operations import BatchedOperations
 from session_router.schema_name import check_schema
@@ -112,8 +111,8 @@ class SQLAlchemySessionRepository(SessionRepository):
         return self._access.get().transactions
 
     @property
-    def _hot(self) -> BatchedOperations:
-        return self._access.get().hot
+    def _batched(self) -> BatchedOperations:
+        return self._access.get().batched
 
     @property
     def _reserved(self) -> Transactions:
@@ -129,7 +128,7 @@ class SQLAlchemySessionRepository(SessionRepository):
     async def save_session(self, session: Session) -> None:
         snapshot = checked(session)
         await self._transactions.write(
-            lambda conn: imports.save(conn, self._tables, snapshot),
+            lambda conn: saving.save(conn, self._tables, snapshot),
             session_id=snapshot.session_id,
         )
 
@@ -185,10 +184,10 @@ class SQLAlchemySessionRepository(SessionRepository):
     # Sessions
 
     async def touch_session(self, asked: Touch) -> Session | None:
-        return await self._hot.touch.submit(asked)
+        return await self._batched.touch.submit(asked)
 
     async def start_session(self, asked: Start) -> Session:
-        return await self._hot.start.submit(asked)
+        return await self._batched.start.submit(asked)
 
     async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
         async def replace(conn: AsyncConnection) -> tuple[Session, StopRequest]:
@@ -211,15 +210,15 @@ class SQLAlchemySessionRepository(SessionRepository):
         limit: int,
         after: SweepPosition | None = None,
     ) -> SweepBatch:
-        return await self._hot.expire(idle_for, requester, limit, after)
+        return await self._batched.expire(idle_for, requester, limit, after)
 
     # Streams
 
     async def register_stream(self, asked: Register) -> Registration:
-        return await self._hot.register.submit(asked)
+        return await self._batched.register.submit(asked)
 
     async def finish_stream(self, asked: Finish) -> UUID | None:
-        return await self._hot.finish.submit(asked)
+        return await self._batched.finish.submit(asked)
 
     async def stream_outcome(self, session_id: str, stream_id: UUID) -> StreamOutcome | None:
         return await self._transactions.read(
@@ -312,8 +311,8 @@ class SQLAlchemySessionRepository(SessionRepository):
     ) -> Leftovers:
         """Clear batch by batch, until nothing is left but what others hold at the moment."""
         total = Leftovers()
-        while (cleared := await self._transactions.write(clear_some)) != Leftovers():
-            total += cleared
+        while (leftovers := await self._transactions.write(clear_some)) != Leftovers():
+            total += leftovers
         return total
 
     async def _wait_for(self, worker_id: UUID) -> Leftovers:

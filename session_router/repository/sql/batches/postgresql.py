@@ -1,4 +1,4 @@
-"""The hot operations on PostgreSQL: one function call, and one commit, for a whole batch."""
+"""The batched operations on PostgreSQL: one function call, and one commit, for a whole batch."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The hot operations on SQLite: what many ask for, in one transaction."""
+"""The batched operations on SQLite: what many ask for, in one transaction."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
