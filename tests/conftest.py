@@ -14,6 +14,7 @@ from session_router import (
 )
 from tests.cli.program import Program
 from tests.support.databases import PostgresDatabases, SqliteDatabases, postgres_databases
+from tests.support.recycling import RecycledDatabases
 
 
 def pytest_configure() -> None:
@@ -39,10 +40,15 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
     return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
 
 
+@pytest.fixture(scope="session")
+def recycled(postgres: PostgresDatabases) -> RecycledDatabases:
+    return RecycledDatabases(postgres)
+
+
 @pytest.fixture
-def postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
-    """A fresh PostgreSQL database with the tables."""
-    with postgres.fresh() as url:
+def postgres_url(recycled: RecycledDatabases) -> Iterator[str]:
+    """A PostgreSQL database with the tables, fresh or as good as that."""
+    with recycled.fresh() as url:
         yield url
 
 

@@ -1,16 +1,13 @@
 """One contract over every repository; after each test the conservation laws are checked."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import pytest
 
 from session_router import SessionManager, SessionRepository
-from session_router.database.engine import create_engine
 from session_router.runtime import AgentRuntime
 from session_router.settings import Tuning
-from tests.support.databases import PostgresDatabases, run
-from tests.support.emptying import empty
 from tests.support.laws import violations
 
 
@@ -25,19 +22,6 @@ class Managers(Protocol):
         cleanup_interval_sec: float = 60,
         **tuning: Any,
     ) -> SessionManager: ...
-
-
-@pytest.fixture(scope="package")
-def shared_postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
-    with postgres.fresh() as url:
-        yield url
-
-
-@pytest.fixture
-def postgres_url(shared_postgres_url: str) -> str:
-    """One PostgreSQL database for all of these tests, emptied: that is quicker than a new one."""
-    run(_empty(shared_postgres_url))
-    return shared_postgres_url
 
 
 @pytest.fixture
@@ -72,9 +56,3 @@ async def managers(repository: SessionRepository) -> AsyncIterator[Managers]:
 @pytest.fixture
 def manager(managers: Managers) -> SessionManager:
     return managers()
-
-
-async def _empty(url: str) -> None:
-    engine = create_engine(url)
-    await empty(engine)
-    await engine.dispose()

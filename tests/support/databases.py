@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 from sqlalchemy.engine import make_url
@@ -17,14 +17,16 @@ from sqlalchemy.engine import make_url
 from session_router.database.migrate import Target, upgrade
 from tests.support.postgres import PostgresServer
 
+T = TypeVar("T")
+
 OVERRIDE: Final = "SESSION_ROUTER_TEST_DATABASE_URL"
 _numbers: Final = count()
 
 
-def run(work: Coroutine[Any, Any, Any]) -> None:
+def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end, also from within a running event loop, which fixtures may be called from."""
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
+        return thread.submit(asyncio.run, work).result()
 
 
 class PostgresDatabases:
@@ -39,13 +41,21 @@ class PostgresDatabases:
     @contextmanager
     def fresh(self, *, empty: bool = False) -> Iterator[str]:
         """The URL of a new database; `empty`: without tables."""
+        url = self.create(empty=empty)
+        try:
+            yield url
+        finally:
+            self.drop(url)
+
+    def create(self, *, empty: bool = False) -> str:
+        """The URL of a new database, which somebody drops."""
         name = self._name()
         template = "template1" if empty else self._template
         run(self._execute(f"CREATE DATABASE {name} TEMPLATE {template}"))
-        try:
-            yield self._of(name)
-        finally:
-            run(self._execute(f"DROP DATABASE {name} WITH (FORCE)"))
+        return self._of(name)
+
+    def drop(self, url: str) -> None:
+        run(self._execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)"))
 
     @contextmanager
     def in_latin1(self) -> Iterator[str]:
