@@ -12,6 +12,9 @@ BENCH_FLAGS ?=
 FRAMEWORKS ?= openai_client openai_agents langgraph pydantic_ai google_adk \
 	google_adk_default agno autogen autogen_team agent_framework crewai ray servers
 
+# Without compiled modules, each program that a test starts takes longer by half a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 READY := .venv/ready
 LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -24,7 +27,7 @@ FRAMEWORK_TESTS := $(if $(AGENTS),matrix.py) $(if $(filter ray,$(FRAMEWORKS)),ra
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test traffic faults frameworks bench docs lint format lock clean
+.PHONY: help run test programs faults upgrades traffic frameworks bench docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -34,13 +37,20 @@ run: $(READY) ## serve with a live demo, on an SQLite file
 	@$(BIN)/session-router serve --demo
 
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto -m 'not (programs or faults or upgrades or traffic)'
+
+programs: $(READY) ## test the program, the service and the examples as they are started; long
+	@$(BIN)/python -m pytest -n auto -m programs
+
+faults: $(READY) ## test while workers, servers and connections are killed, in the end under load; long
+	@$(BIN)/python -m pytest -n auto -m faults
+	@$(BIN)/python -m tests.faults $(FAULTS_FLAGS)
+
+upgrades: $(READY) ## test every step between releases, up and down, while workers of both run; long
+	@$(BIN)/python -m pytest -n auto -m upgrades
 
 traffic: $(READY) ## test every report and audit on a million events, on both databases; some minutes
-	@SESSION_ROUTER_TEST_TRAFFIC=whole $(BIN)/python -m pytest -n auto tests/reports/test_traffic.py
-
-faults: $(READY) ## test under load while servers, workers and connections are killed; three minutes
-	@$(BIN)/python -m tests.faults $(FAULTS_FLAGS)
+	@$(BIN)/python -m pytest -n auto -m traffic
 
 frameworks: $(READY) $(ENVIRONMENTS:%=build/frameworks/%/ready) ## stop agents of real frameworks in every situation; some minutes
 	@SESSION_ROUTER_TEST_FRAMEWORKS='$(AGENTS)' $(BIN)/python -m pytest -n 2 \

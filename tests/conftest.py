@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -21,6 +22,33 @@ def pytest_configure() -> None:
     """Let Ctrl-C through to what the tests start: a shell's background jobs do not hear it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+LONG: Final = {
+    "programs": (
+        *("cli/test_faults.py", "cli/test_output.py", "cli/test_serve.py", "cli/test_wheel.py"),
+        *("database/test_sqlite_files.py", "fastapi/test_chat.py", "fastapi/test_example.py"),
+        *("http/test_serving.py", "runtimes/test_autogen_grpc.py", "test_examples.py"),
+    ),
+    "faults": ("anywhere/", "cli/test_standby.py", "faults/", "processes/"),
+    "upgrades": (
+        *("audit/test_downgrade.py", "database/test_concurrently.py"),
+        *("database/test_foreign_settings.py", "database/test_migration_lock.py"),
+        *("database/test_migrations.py", "database/test_publications.py", "deploy/"),
+    ),
+    "traffic": ("reports/test_traffic.py",),
+}
+"""What takes long, by the target of the Makefile that runs it; `make test` runs all else."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long."""
+    tests = Path(__file__).parent
+    for item in items:
+        where = item.path.relative_to(tests).as_posix()
+        for target, places in LONG.items():
+            if where.startswith(places):
+                item.add_marker(target)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -256,7 +256,14 @@ async def _empty(repository: SessionRepository) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "examples"), [("memory", 150), ("sqlite", 30), ("postgresql", 30)]
+    ("kind", "examples"),
+    [
+        *[("memory", 30), ("sqlite", 3), ("postgresql", 3)],
+        *(
+            pytest.param(kind, examples, marks=pytest.mark.faults)
+            for kind, examples in [("memory", 200), ("sqlite", 40), ("postgresql", 40)]
+        ),
+    ],
 )
 def test_workers_and_model_agree_after_every_step(
     request: pytest.FixtureRequest, kind: str, examples: int

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from session_router.repository.records import Requester
 from session_router.repository.sql import streams as streams_of_sessions
 from session_router.repository.sql import workers
 from session_router.repository.sql.sessions import with_agents
+from tests.support.databases import PostgresDatabases
 from tests.support.waiting import eventually
 
 ROWS = 20_000
@@ -157,6 +159,13 @@ async def plan(engine: AsyncEngine, statement: Any) -> str:
         positional = tuple(parameters[name] for name in compiled.positiontup)
         found = await conn.exec_driver_sql(f"{explain} {compiled}", positional)
         return json.dumps([list(row) for row in found], default=str)
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
+    """A new one: where rows were deleted before, statistics and counters are others."""
+    with postgres.fresh() as url:
+        yield url
 
 
 @pytest.fixture
