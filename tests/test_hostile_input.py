@@ -258,7 +258,7 @@ anything = st.text(
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(session_id=anything, key=anything)
 async def test_any_text_that_is_allowed_is_kept_as_it_came(

@@ -207,7 +207,7 @@ _NAMES = st.text(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(name=_NAMES, agent_key=_NAMES, reason=_NAMES)
 async def test_any_text_can_be_sealed_erased_and_verified(

@@ -173,7 +173,7 @@ _TEXT = st.sampled_from(_HOSTILE) | st.text(
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(name=_TEXT, reason=_TEXT)
 async def test_any_text_comes_back_as_it_was(
