@@ -5,8 +5,8 @@ import sqlite3
 from session_router.errors import DatabaseError, DatabaseUnavailableError
 
 _UNAVAILABLE = {
-    sqlite3.SQLITE_BUSY: "another program holds the database file for long, a shell or a backup; "
-    "let it end, then try again",
+    sqlite3.SQLITE_BUSY: "another program holds the database file for long, a shell or a backup, "
+    "or this process was forked while its parent wrote; let it end, then try again",
     sqlite3.SQLITE_LOCKED: "another connection holds what is needed; try again",
     sqlite3.SQLITE_READONLY: "the database file can only be read here; let this user write both "
     "the file and its folder",
