@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+from uuid import UUID, uuid4
 
 import asyncpg
 from sqlalchemy.engine import make_url
 
+from session_router.settings import DEFAULT_SCHEMA
 from tests.support.databases import PostgresDatabases
 from tests.support.postgres import PostgresServer
+
+_HEARTBEAT_SEC: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,35 @@ async def connected(url: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def live_worker(url: str) -> AsyncIterator[UUID]:
+    """The id of a worker that nothing runs as: it only renews its lease, or it would be reaped."""
+    worker_id = uuid4()
+    async with connected(url) as connection:
+        await connection.execute(
+            f"INSERT INTO {DEFAULT_SCHEMA}.workers "  # noqa: S608 - a constant
+            "VALUES ($1, 'benchmark', 1, now(), now())",
+            worker_id,
+        )
+        beating = asyncio.create_task(_beat(connection, worker_id))
+        try:
+            yield worker_id
+        finally:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+
+
+async def _beat(connection: "asyncpg.Connection[Any]", worker_id: UUID) -> None:
+    while True:
+        await asyncio.sleep(_HEARTBEAT_SEC)
+        await connection.execute(
+            f"UPDATE {DEFAULT_SCHEMA}.workers "  # noqa: S608 - a constant
+            "SET heartbeat_at = clock_timestamp() WHERE worker_id = $1",
+            worker_id,
+        )
 
 
 def plain(url: str) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from benchmarks.bench import plain
+from benchmarks.bench import live_worker, plain
 from session_router.settings import DEFAULT_SCHEMA
 
 _POOL_SIZE: Final = 16
@@ -104,16 +104,13 @@ class BareAsyncpg:
         Args:
             resets: leave asyncpg's pool its habit of resetting a connection after each use.
         """
-        worker_id = uuid4()
         options: dict[str, Any] = {} if resets else {"reset": _leave_as_is}
-        async with asyncpg.create_pool(
-            plain(url), min_size=_POOL_SIZE, max_size=_POOL_SIZE, **options
-        ) as pool:
-            await pool.execute(
-                f"INSERT INTO {DEFAULT_SCHEMA}.workers "  # noqa: S608 - a constant
-                "VALUES ($1, 'bare asyncpg', 1, now(), now() + interval '1 day')",
-                worker_id,
-            )
+        async with (
+            live_worker(url) as worker_id,
+            asyncpg.create_pool(
+                plain(url), min_size=_POOL_SIZE, max_size=_POOL_SIZE, **options
+            ) as pool,
+        ):
             yield cls(pool, worker_id)
 
     async def touch(self, session_id: str) -> None:
