@@ -18,7 +18,10 @@ from session_router.errors import (
     RefusedError,
     SchemaError,
     ServeError,
+    SessionBusyError,
     SessionRouterError,
+    StreamExistsError,
+    StreamStoppedError,
     WorkerGoneError,
 )
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
@@ -28,6 +31,8 @@ from session_router.repository import (
     SessionRepository,
     SQLAlchemySessionRepository,
 )
+from session_router.repository.base import StopRequest, StreamInterrupt
+from session_router.repository.changes import WhenBusy
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session
 from session_router.settings import Tuning
@@ -57,12 +62,18 @@ __all__ = [
     "SchemaError",
     "ServeError",
     "Session",
+    "SessionBusyError",
     "SessionEvent",
     "SessionManager",
     "SessionRepository",
     "SessionRouterError",
     "SignalOutcome",
+    "StopRequest",
+    "StreamExistsError",
+    "StreamInterrupt",
     "StreamOutcome",
+    "StreamStoppedError",
     "Tuning",
+    "WhenBusy",
     "WorkerGoneError",
 ]

@@ -1,6 +1,8 @@
 """Every error that this package raises on purpose."""
 
+from collections.abc import Mapping
 from typing import Self
+from uuid import UUID
 
 
 class SessionRouterError(Exception):
@@ -105,6 +107,69 @@ class OverloadedError(SessionRouterError):
 
 class WorkerGoneError(SessionRouterError):
     """The worker has no row in `workers` (any more), so it may not register streams."""
+
+
+class StreamExistsError(SessionRouterError):
+    """A stream of that name was registered before; a name is used once. Nothing was written.
+
+    Attributes:
+        stream_id: the name.
+    """
+
+    stream_id: UUID
+
+    @classmethod
+    def of(cls, stream_id: UUID) -> Self:
+        """The error of a registration by this name."""
+        error = cls(
+            f"a stream {stream_id} was registered before, and a name is used once; choose another "
+            "one, such as uuid.uuid4()."
+        )
+        error.stream_id = stream_id
+        return error
+
+
+class StreamStoppedError(SessionRouterError):
+    """The stream was stopped before it was registered: it has begun and ended in one moment.
+
+    Attributes:
+        stream_id: the stream.
+    """
+
+    stream_id: UUID
+
+    @classmethod
+    def of(cls, stream_id: UUID) -> Self:
+        """The error of a registration that came after its stop."""
+        error = cls(
+            f"stream {stream_id} was stopped before it was registered, so it must not begin; the "
+            "trail tells who asked for that."
+        )
+        error.stream_id = stream_id
+        return error
+
+
+class SessionBusyError(SessionRouterError):
+    """Other streams are in the way of a registration that leaves them alone. Nothing was written.
+
+    Attributes:
+        session_id: where they stream.
+        streams: the agent of each, as `type/key`, by its `stream_id`, in key order.
+    """
+
+    session_id: str
+    streams: Mapping[UUID, str]
+
+    @classmethod
+    def of(cls, session_id: str, streams: Mapping[UUID, str]) -> Self:
+        """The error of a registration that found these streams in its way."""
+        error = cls(
+            f"session {session_id!a} is busy: {', '.join(streams.values())} "
+            f"{'streams' if len(streams) == 1 else 'stream'} in it; wait for the end, or stop "
+            "what is in the way."
+        )
+        error.session_id, error.streams = session_id, streams
+        return error
 
 
 class EventLoopError(SessionRouterError):

@@ -4,15 +4,15 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
 from typing import Self, TypeVar, overload
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from session_router.agent_id import AgentId, AgentIdLike
 from session_router.doorbell import WakeUps
 from session_router.errors import InvalidValueError
 from session_router.events import SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
-from session_router.repository.base import SessionRepository, StopRequest
-from session_router.repository.changes import Finish, Register, Start, Touch
+from session_router.repository.base import Found, SessionRepository, StopRequest, StreamInterrupt
+from session_router.repository.changes import Finish, Register, Start, Touch, WhenBusy
 from session_router.repository.records import Requester
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session, check_session_id
@@ -22,9 +22,10 @@ from session_router.settings import (
     check_positive,
     check_resolution,
 )
+from session_router.stream_ids import new_stream_id
 from session_router.text import check_free_text
 from session_router.worker.live_stream import LiveStream
-from session_router.worker.receipts import receipts
+from session_router.worker.receipts import receipts, settlements
 from session_router.worker.source import Source
 from session_router.worker.stream import AgentStream
 from session_router.worker.sweeper import SweepCounts
@@ -151,27 +152,40 @@ class SessionManager:
             Touch(check_session_id(session_id), self._touch_resolution)
         )
 
-    async def register_agent(self, session_id: str, agent_id: AgentIdLike) -> UUID:
+    async def register_agent(
+        self,
+        session_id: str,
+        agent_id: AgentIdLike,
+        *,
+        stream_id: UUID | str | None = None,
+        when_busy: WhenBusy | str = WhenBusy.TAKE_OVER,
+        alone: bool = False,
+    ) -> UUID:
         """Mark an agent as streaming in this worker; creates or touches the session.
 
-        Repeated in the same worker it changes nothing. A stream of the agent in another worker
-        is taken over, and its worker told to stop it.
+        Repeated in the same worker, with the same name if one is given, it changes nothing. What
+        is in its way is stopped, or else it is refused; which of the two is decided under the
+        session's lock, so of two that refuse each other's exactly one is registered.
 
         Args:
             agent_id: ours or a runtime's own; the runtime will be asked with this very object.
+            stream_id: a name for the stream, never used before, such as `uuid.uuid4()`: so that it
+                can be stopped before it begins, see `interrupt_stream`.
+            when_busy: what becomes of a stream of this agent in the session: `take_over`: it is
+                told to stop, and not waited for; `interrupt`: it is interrupted, and waited for
+                until it has stopped, at most `cancel_timeout_sec`; `refuse`: it goes on.
+            alone: whether any stream of the session is in the way, not only one of this agent.
 
         Returns:
             The `stream_id`, which ends exactly this stream.
+
+        Raises:
+            StreamExistsError: a stream of this name was registered before.
+            StreamStoppedError: the stream was stopped already: it must not begin.
+            SessionBusyError: `when_busy` is `refuse`, and streams are in the way.
         """
-        worker = self._worker
-        asked = Register(
-            check_session_id(session_id),
-            AgentId.of(agent_id),
-            worker.incarnation.worker_id,
-            uuid4(),
-            renew=False,
-        )
-        return await worker.registrar.register(asked, agent_id)
+        asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, renew=False)
+        return await self._worker.registrar.register(asked, agent_id)
 
     async def unmark_agent_streaming(
         self, session_id: str, agent_id: AgentIdLike, stream_id: UUID | str | None = None
@@ -188,7 +202,7 @@ class SessionManager:
                 check_session_id(session_id),
                 AgentId.of(agent_id),
                 StreamOutcome.COMPLETED,
-                _as_uuid(stream_id),
+                None if stream_id is None else _as_uuid(stream_id),
                 worker.incarnation.worker_id,
             )
         )
@@ -275,6 +289,47 @@ class SessionManager:
         outcomes = await receipts(self.repository, session_id, request, wait)
         return replace(request, outcomes=outcomes)
 
+    async def interrupt_stream(
+        self,
+        session_id: str,
+        stream_id: UUID | str,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        wait: float | None = None,
+    ) -> StreamInterrupt:
+        """Stop exactly this stream, of whichever worker, even before it begins.
+
+        A stream that is not registered yet is *ahead*: its registration ends at once, if it comes
+        within `early_stop_sec`. So a stop that is acknowledged happens, whatever it races with.
+
+        Args:
+            actor, reason: see `interrupt_streaming_agents`.
+            wait: return only when the signal is settled, or after so many seconds.
+
+        Returns:
+            What was found, and with `wait` what became of the signal.
+        """
+        if wait is not None:
+            check_positive(wait, "wait")
+        named = _as_uuid(stream_id)
+        interrupt = await self.repository.interrupt_stream(
+            check_session_id(session_id),
+            named,
+            self._requester(actor, reason),
+            timedelta(seconds=self._tuning.early_stop_sec),
+        )
+        if wait is None:
+            await self._worker.dispatcher.deliver(interrupt.signals)
+            return interrupt
+        self._worker.dispatcher.begin(interrupt.signals)
+        if interrupt.found is not Found.LIVE:
+            return interrupt
+        settled = await settlements(
+            self.repository, session_id, interrupt.request_id, [named], wait
+        )
+        return replace(interrupt, outcome=settled.get(named))
+
     async def end_session(
         self, session_id: str, *, actor: str | None = None, reason: str | None = None
     ) -> bool:
@@ -311,6 +366,9 @@ class SessionManager:
         source: Source[T],
         *,
         on_stop: Callable[[], object] | None = None,
+        stream_id: UUID | str | None = None,
+        when_busy: WhenBusy | str = WhenBusy.TAKE_OVER,
+        alone: bool = False,
     ) -> AgentStream[T]:
         """Make any agent stoppable: iterate `source` through this, and it is a stream.
 
@@ -334,22 +392,46 @@ class SessionManager:
                 source is left before its end, before it is cancelled: for what is behind the
                 source and has a way of its own to be stopped. It has half of
                 `cancel_timeout_sec`; taking longer, or raising, fails the signal.
+            stream_id, when_busy, alone: see `register_agent`, whose errors `start()` or the first
+                item raises. Where the stream was stopped already there is no item, and the source
+                is not opened; with `interrupt` it is opened when what was in the way has stopped.
 
         Returns:
             An async iterator of the source's items, with `start()`, `aclose()`, `stream_id` and
             `outcome`.
         """
-        AgentId.of(agent_id)
         return AgentStream(
             LiveStream(
                 source,
                 on_stop,
                 self._workers.get,
-                check_session_id(session_id),
+                self._registration(session_id, agent_id, stream_id, when_busy, alone, renew=True),
                 agent_id,
                 touch_every_sec=self._timeout.total_seconds() / 4,
                 close_limit_sec=self._tuning.cancel_timeout_sec,
             )
+        )
+
+    def _registration(
+        self,
+        session_id: str,
+        agent_id: AgentIdLike,
+        stream_id: UUID | str | None,
+        when_busy: WhenBusy | str,
+        alone: bool,
+        *,
+        renew: bool,
+    ) -> Register:
+        return Register(
+            check_session_id(session_id),
+            AgentId.of(agent_id),
+            self.worker_id,
+            new_stream_id() if stream_id is None else _as_uuid(stream_id),
+            renew,
+            stream_id is not None,
+            _as_when_busy(when_busy),
+            alone,
+            timedelta(seconds=self._tuning.early_stop_sec),
         )
 
     def _requester(self, actor: str | None, reason: str | None) -> Requester:
@@ -358,12 +440,22 @@ class SessionManager:
         )
 
 
-def _as_uuid(value: UUID | str | None) -> UUID | None:
-    if value is None or isinstance(value, UUID):
+def _as_uuid(value: UUID | str) -> UUID:
+    if isinstance(value, UUID):
         return value
     try:
         return UUID(value)
     except (ValueError, AttributeError, TypeError):
         raise InvalidValueError(
-            f"stream_id {value!a} is no UUID; give the one that register_agent returned."
+            f"stream_id {value!a} is no UUID; give the one that register_agent returned, or a new "
+            "one such as uuid.uuid4()."
+        ) from None
+
+
+def _as_when_busy(value: WhenBusy | str) -> WhenBusy:
+    try:
+        return WhenBusy(value)
+    except ValueError:
+        raise InvalidValueError(
+            f"when_busy {value!a} is none of {', '.join(WhenBusy)}; give one of these."
         ) from None

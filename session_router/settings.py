@@ -36,6 +36,7 @@ class _Intervals(BaseModel):
     sweep_batch_size: int = Field(100, ge=1, le=10_000)
     touch_resolution_sec: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
     cancel_timeout_sec: Seconds = 5.0
+    early_stop_sec: Seconds = 600.0
     heartbeat_interval_sec: Seconds = 5.0
     lease_sec: Seconds = 30.0
     poll_interval_sec: Seconds = 1.0
@@ -63,6 +64,7 @@ class Tuning(_Intervals):
             sweep makes up for it and leaves a session alone for so long beyond its timeout.
         cancel_timeout_sec: how long a runtime may take to cancel or remove one agent, and a
             source of `stream()` to close, before the signal is settled as failed.
+        early_stop_sec: how long the stop of a stream holds that was not registered yet.
         heartbeat_interval_sec: how often a worker renews its lease.
         lease_sec: how long a worker without a heartbeat is taken for alive; at least three
             heartbeats. All workers on one database use the same.

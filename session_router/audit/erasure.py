@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, bindparam, distinct, exists, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, distinct, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.audit.chain import chain
@@ -15,6 +15,7 @@ from session_router.database.schema import Tables
 from session_router.errors import DatabaseError
 from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
+from session_router.repository.changes import Stop
 from session_router.repository.records import Requester
 from session_router.repository.sql import endings, rows
 
@@ -60,7 +61,8 @@ async def erase(
     t, request_id = trail.tables, uuid4()
     async with trail.changing() as conn:
         await chain(trail, conn, key)  # with another key than the seals' they would be broken
-        ended = await endings.end(conn, t, session_id, Requester(actor=actor))
+        ended = await endings.end(conn, t, Stop(session_id, Requester(actor=actor)))
+        await conn.execute(delete(t.early_stops).where(t.early_stops.c.session_id == session_id))
         # Whoever settles a signal holds its row: once we have it, their events are there to see.
         signals = await _erase_signals(conn, t, session_id, key)
         events = await _erase_events(conn, t, session_id, key, request_id, actor)

@@ -29,6 +29,7 @@ _OF_APP: Final = {
     "agent_streams": "INSERT, UPDATE, DELETE",
     "workers": "INSERT, UPDATE, DELETE",
     "interrupt_signals": "INSERT, UPDATE, DELETE",
+    "early_stops": "INSERT, UPDATE, DELETE",
     "session_events": _APPEND,
 }
 # To erase is to end the session first, as the service does.
@@ -36,6 +37,7 @@ _OF_RETENTION: Final = {
     "sessions": "UPDATE, DELETE",
     "agent_streams": "UPDATE, DELETE",
     "interrupt_signals": "INSERT, UPDATE",
+    "early_stops": "UPDATE, DELETE",
     "session_events": _APPEND,
 }
 

@@ -46,6 +46,7 @@ class Tables:
     agent_streams: Table
     workers: Table
     interrupt_signals: Table
+    early_stops: Table
     session_events: Table
     audit_seals: Table
     pruned_stories: Table
@@ -77,6 +78,7 @@ def _build(schema: str | None) -> Tables:
         agent_streams=_agent_streams(metadata),
         workers=_workers(metadata),
         interrupt_signals=_interrupt_signals(metadata),
+        early_stops=_early_stops(metadata),
         session_events=_session_events(metadata),
         audit_seals=_audit_seals(metadata),
         pruned_stories=_pruned_stories(metadata),
@@ -178,6 +180,23 @@ def _interrupt_signals(metadata: MetaData) -> Table:
         _text_in("action", SignalAction),
         # A worker reads its own signals at every wake-up and poll, in the order of their making.
         Index(None, "worker_id", "requested_at"),
+        # What is open yet of one request.
+        Index(None, "request_id"),
+    )
+
+
+def _early_stops(metadata: MetaData) -> Table:
+    return Table(
+        "early_stops",
+        metadata,
+        _uuid("stream_id", primary_key=True),
+        Column("session_id", _key_text(), nullable=False),
+        _uuid("request_id"),
+        _time("requested_at"),
+        Column("actor", Text),
+        Column("reason", Text),
+        # The sweep clears the oldest, which nobody came for.
+        Index(None, "requested_at"),
     )
 
 
@@ -210,6 +229,19 @@ def _session_events(metadata: MetaData) -> Table:
         CheckConstraint(_outcome_matches_event(), name="outcome"),
         # One session's story, page by page; the whole trail is read by primary key.
         Index(None, "session_id", "event_id"),
+        # A stream begins once, whoever gave it its name.
+        _index_of(
+            "session_events_started_streams_idx",
+            "event = 'stream_started'",
+            "stream_id",
+            unique=True,
+        ),
+        # What became of one request.
+        _index_of(
+            "session_events_requests_idx",
+            "event IN ('interrupt_requested', 'signal_settled')",
+            "request_id",
+        ),
         # Reports bounded in time: what happened then, and what began then and is over.
         Index(None, "occurred_at"),
         _index_of(
@@ -263,9 +295,10 @@ def _number(name: str, *, primary_key: bool = False) -> Column[int]:
     return Column(name, number, primary_key=primary_key, nullable=False, autoincrement=False)
 
 
-def _index_of(name: str, these: str, *columns: str) -> Index:
+def _index_of(name: str, these: str, *columns: str, unique: bool = False) -> Index:
     """An index of those rows only that a condition holds for."""
-    return Index(name, *columns, postgresql_where=text(these), sqlite_where=text(these))
+    where = text(these)
+    return Index(name, *columns, unique=unique, postgresql_where=where, sqlite_where=where)
 
 
 def _outcome_matches_event() -> str:

@@ -4,13 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from enum import StrEnum
+from typing import Final, Self
 from uuid import UUID
 
 from session_router.agent_id import AgentId
 from session_router.doorbell import Doorbell
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
-from session_router.repository.changes import Finish, Register, Start, Touch
+from session_router.repository.changes import Finish, Register, Start, Touch, WhenBusy
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
 from session_router.session import Session
 
@@ -24,11 +25,22 @@ class Registration:
 
     Attributes:
         stream_id: the stream that is registered now.
-        superseded: the signal to the worker whose stream was taken over, if one was.
+        superseded: the signals to the workers whose streams were taken over.
+        interrupted: what was stopped for it, where that was asked for.
+        is_stopped: whether a stop came first: the stream has begun, and ended, in this change.
     """
 
     stream_id: UUID
-    superseded: Signal | None = None
+    superseded: list[Signal] = field(default_factory=list)
+    interrupted: "StopRequest | None" = None
+    is_stopped: bool = False
+
+    @classmethod
+    def of(cls, asked: Register, given_way: "StopRequest") -> Self:
+        """The stream that was asked for, before which others had to give way."""
+        if asked.when_busy is WhenBusy.INTERRUPT and given_way.streams:
+            return cls(asked.stream_id, interrupted=given_way)
+        return cls(asked.stream_id, given_way.signals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,34 @@ class StopRequest:
     def agents(self) -> list[AgentId]:
         """Whose streams they are, in key order."""
         return [stream.agent_id for stream in self.streams]
+
+
+class Found(StrEnum):
+    """What the stop of one stream found: it streams, has ended, or was not registered yet."""
+
+    LIVE = "live"
+    OVER = "over"
+    AHEAD = "ahead"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInterrupt:
+    """What the stop of one stream did.
+
+    Attributes:
+        found: `live`, and it is told to stop; `over`, and there is nothing to do; or `ahead`: a
+            registration of that name ends at once.
+        request_id: names the request in the signal and in events.
+        agent_id: whose stream it is; None where that is not known.
+        signals: the unsettled one, to the stream's worker.
+        outcome: what became of it; None while that is open, and where nobody waited for it.
+    """
+
+    found: Found
+    request_id: UUID
+    agent_id: AgentId | None = None
+    signals: list[Signal] = field(default_factory=list, repr=False)
+    outcome: SignalOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +252,10 @@ class SessionRepository(ABC):
         """Mark an agent as streaming in a worker; creates or touches its session.
 
         Raises:
-            WorkerGoneError: the worker has no row; nothing was written.
+            WorkerGoneError: the worker has no row.
+            StreamExistsError: a stream of that name was registered before.
+            SessionBusyError: streams are in the way, and are not to be taken over.
+            In each case nothing was written.
         """
 
     @abstractmethod
@@ -232,6 +275,20 @@ class SessionRepository(ABC):
         self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
     ) -> StopRequest | None:
         """Stop a session's streams (or the named agents'); None when it does not live."""
+
+    @abstractmethod
+    async def interrupt_stream(
+        self, session_id: str, stream_id: UUID, requester: Requester, early_stop: timedelta
+    ) -> StreamInterrupt:
+        """Stop exactly this stream, also where it is registered only later.
+
+        Args:
+            early_stop: how long the stop of a stream holds that was not registered yet.
+        """
+
+    @abstractmethod
+    async def clear_early_stops(self, older_than: timedelta, *, limit: int) -> int:
+        """Delete up to `limit` stops that nobody came for in so long; returns how many."""
 
     # Workers and their signals
 

@@ -1,13 +1,16 @@
 """The changes that callers ask for all the time, each a value: it is made once, and handed down."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
 from session_router.agent_id import AgentId
+from session_router.errors import SessionBusyError
 from session_router.events import StreamOutcome
-from session_router.repository.records import Requester
+from session_router.repository.records import Requester, StreamRow
 
 _ALWAYS: Final = timedelta(0)
 
@@ -42,13 +45,25 @@ class Start:
         return {"session_id": self.session_id}
 
 
+class WhenBusy(StrEnum):
+    """What a registration does about streams that are in its way."""
+
+    TAKE_OVER = "take_over"
+    REFUSE = "refuse"
+    INTERRUPT = "interrupt"
+
+
 @dataclass(frozen=True, slots=True)
 class Register:
     """Mark an agent as streaming in a worker; creates or touches its session.
 
     Attributes:
         stream_id: the name of the stream that this opens, if it opens one.
-        renew: open a new stream even where this worker has one of this agent.
+        renew: open a new stream even where this worker has one of this agent, or of this name.
+        is_named: whether the caller chose the name: it is used once, and may be stopped already.
+        when_busy: what becomes of streams in the way.
+        alone: any stream of the session is in the way, and not only one of the same agent.
+        early_stop: how long a stop that came before its stream holds.
     """
 
     session_id: str
@@ -56,6 +71,35 @@ class Register:
     worker_id: UUID
     stream_id: UUID
     renew: bool
+    is_named: bool = False
+    when_busy: WhenBusy = WhenBusy.TAKE_OVER
+    alone: bool = False
+    early_stop: timedelta = timedelta(seconds=600)
+
+    def is_repetition_of(self, stream: StreamRow) -> bool:
+        """Whether the stream is what this asks for, and there is nothing left to do."""
+        if self.renew or (stream.worker_id, stream.agent_id) != (self.worker_id, self.agent_id):
+            return False
+        return not self.is_named or stream.stream_id == self.stream_id
+
+    def check_free(self, in_the_way: Sequence[StreamRow]) -> None:
+        """Raise SessionBusyError where streams are in the way that are not to give way."""
+        if in_the_way and self.when_busy is WhenBusy.REFUSE:
+            agents = {stream.stream_id: str(stream.agent_id) for stream in in_the_way}
+            raise SessionBusyError.of(self.session_id, agents)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop a session's streams, and end the session or not.
+
+    Attributes:
+        agents: only these agents' streams; None: all.
+    """
+
+    session_id: str
+    requester: Requester
+    agents: Collection[AgentId] | None = None
 
 
 @dataclass(frozen=True, slots=True)

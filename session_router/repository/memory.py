@@ -9,22 +9,25 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from session_router.agent_id import AgentId
-from session_router.errors import WorkerGoneError
+from session_router.errors import StreamExistsError, WorkerGoneError
 from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository import records, trail
 from session_router.repository.base import (
     SIGNALS_READ,
+    Found,
     Leftovers,
     Registration,
     SessionRepository,
     StopRequest,
+    StreamInterrupt,
     SweepBatch,
     SweepPosition,
     WorkerStreams,
 )
-from session_router.repository.changes import Finish, Register, Start, Touch
+from session_router.repository.changes import Finish, Register, Start, Touch, WhenBusy
 from session_router.repository.records import (
     NO_WORKER,
+    EarlyStop,
     EventRow,
     Requester,
     SessionRow,
@@ -54,6 +57,7 @@ class InMemorySessionRepository(SessionRepository):
         self._streams: dict[str, dict[AgentId, StreamRow]] = {}
         self._workers: dict[UUID, WorkerRow] = {}
         self._signals: dict[UUID, Signal] = {}
+        self._early_stops: dict[UUID, EarlyStop] = {}
         self._events: deque[SessionEvent] = deque(maxlen=_EVENTS_KEPT)
         self._event_ids = count(1)
 
@@ -94,7 +98,7 @@ class InMemorySessionRepository(SessionRepository):
         return [self._snapshot(self._sessions[session_id]) for session_id in ids[:limit]]
 
     async def list_streams(self, session_id: str) -> list[StreamRow]:
-        return [stream for _, stream in sorted(self._streams_of(session_id).items())]
+        return self._in_order(session_id)
 
     async def list_events(
         self,
@@ -173,17 +177,28 @@ class InMemorySessionRepository(SessionRepository):
         session_id, agent_id, worker_id = asked.session_id, asked.agent_id, asked.worker_id
         if worker_id not in self._workers:
             raise WorkerGoneError(f"worker {worker_id} is not registered; start it anew.")
-        await self.start_session(Start(session_id, Requester(worker_id)))
-        now = self._now()
-        current = self._streams_of(session_id).get(agent_id)
-        if current and current.worker_id == worker_id and not asked.renew:
+        streaming = self._streams_of(session_id)
+        current = streaming.get(agent_id)
+        if current and asked.is_repetition_of(current):
+            await self.touch_session(Touch(session_id))
             return Registration(current.stream_id)
-        stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, now)
-        taken_over = [current] if current else []
-        uid = self._sessions[session_id].session_uid
-        signals = self._take_out(taken_over, trail.registration(stream, uid, taken_over))
+        if asked.is_named and self._beginning_of(asked.stream_id) is not None:
+            raise StreamExistsError.of(asked.stream_id)
+        in_the_way = [s for s in self._in_order(session_id) if asked.alone or s is current]
+        stop = self._early_stop_of(asked) if asked.is_named else None
+        if stop is None:
+            asked.check_free(in_the_way)
+        await self.start_session(Start(session_id, Requester(worker_id)))
+        stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, self._now())
+        session = self._sessions[session_id]
+        if stop is not None:
+            self._record(trail.stopped_registration(stream, session, stop))
+            return Registration(asked.stream_id, is_stopped=True)
+        request_id, interrupts = uuid4(), asked.when_busy is WhenBusy.INTERRUPT
+        written = trail.registration(stream, session, in_the_way, request_id, interrupts=interrupts)
+        signals = self._take_out(in_the_way, written)
         self._put(stream)
-        return Registration(asked.stream_id, signals[0] if signals else None)
+        return Registration.of(asked, StopRequest(request_id, in_the_way, signals))
 
     async def finish_stream(self, asked: Finish) -> UUID | None:
         stream = self._streams_of(asked.session_id).get(asked.agent_id)
@@ -213,12 +228,42 @@ class InMemorySessionRepository(SessionRepository):
         now, request_id = self._now(), uuid4()
         streams = [
             stream
-            for stream in await self.list_streams(session_id)
+            for stream in self._in_order(session_id)
             if agents is None or stream.agent_id in agents
         ]
         written = trail.interrupt(row, streams, now, requester, request_id)
         signals = self._take_out(streams, written)
         return StopRequest(request_id, streams, signals)
+
+    async def interrupt_stream(
+        self, session_id: str, stream_id: UUID, requester: Requester, early_stop: timedelta
+    ) -> StreamInterrupt:
+        now, request_id = self._now(), uuid4()
+        streams = [s for s in self._in_order(session_id) if s.stream_id == stream_id]
+        beginning = self._beginning_of(stream_id)
+        if beginning is None and not streams:
+            stop = EarlyStop.of(stream_id, session_id, request_id, now, requester)
+            kept = self._early_stops.get(stream_id)
+            if kept is None or kept.requested_at <= now - early_stop:
+                self._early_stops[stream_id] = kept = stop
+            return StreamInterrupt(Found.AHEAD, kept.request_id)
+        signals: list[Signal] = []
+        if session_id in self._sessions:
+            session = self._sessions[session_id]
+            written = trail.interrupt(session, streams, now, requester, request_id, only=stream_id)
+            signals = self._take_out(streams, written)
+        if streams:
+            return StreamInterrupt(Found.LIVE, request_id, streams[0].agent_id, signals)
+        if beginning is None or beginning.session_id != session_id:
+            return StreamInterrupt(Found.OVER, request_id)
+        return StreamInterrupt(Found.OVER, request_id, beginning.agent_id)
+
+    async def clear_early_stops(self, older_than: timedelta, *, limit: int) -> int:
+        cutoff = self._now() - older_than
+        old = [i for i, stop in self._early_stops.items() if stop.requested_at < cutoff][:limit]
+        for stream_id in old:
+            del self._early_stops[stream_id]
+        return len(old)
 
     # Workers and their signals
 
@@ -307,7 +352,7 @@ class InMemorySessionRepository(SessionRepository):
         self, row: SessionRow, now: datetime, event: EventName, requester: Requester
     ) -> StopRequest:
         request_id = uuid4()
-        streams = [stream for _, stream in sorted(self._streams_of(row.session_id).items())]
+        streams = self._in_order(row.session_id)
         written = trail.endings([row], streams, now, event, requester, request_id)
         signals = self._take_out(streams, written)
         del self._sessions[row.session_id]
@@ -368,6 +413,22 @@ class InMemorySessionRepository(SessionRepository):
 
     def _streams_of(self, session_id: str) -> dict[AgentId, StreamRow]:
         return self._streams.get(session_id, {})
+
+    def _in_order(self, session_id: str) -> list[StreamRow]:
+        return [stream for _, stream in sorted(self._streams_of(session_id).items())]
+
+    def _beginning_of(self, stream_id: UUID) -> SessionEvent | None:
+        for event in reversed(self._events):
+            if event.stream_id == stream_id and event.event is EventName.STREAM_STARTED:
+                return event
+        return None
+
+    def _early_stop_of(self, asked: Register) -> EarlyStop | None:
+        stop = self._early_stops.get(asked.stream_id)
+        if stop is None or stop.session_id != asked.session_id:
+            return None
+        del self._early_stops[stop.stream_id]
+        return stop if stop.requested_at > self._now() - asked.early_stop else None
 
     def _snapshot(self, row: SessionRow) -> Session:
         return stored(records.columns_of(row), set(self._streams_of(row.session_id)))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID
 
 from session_router.agent_id import AgentId
@@ -56,6 +56,30 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """One row of `early_stops`: the stop of a stream that was not registered yet."""
+
+    stream_id: UUID
+    session_id: str
+    request_id: UUID
+    requested_at: datetime
+    actor: str | None
+    reason: str | None
+
+    @classmethod
+    def of(
+        cls,
+        stream_id: UUID,
+        session_id: str,
+        request_id: UUID,
+        now: datetime,
+        requester: "Requester",
+    ) -> Self:
+        """The stop that a caller asks for."""
+        return cls(stream_id, session_id, request_id, now, requester.actor, requester.reason)
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """One row of `workers`, with the age of its heartbeat and the number of its streams."""
 
@@ -105,7 +129,7 @@ class EventRow:
     detail: str | None = None
 
 
-def columns_of(row: SessionRow | EventRow) -> dict[str, Any]:
+def columns_of(row: SessionRow | EventRow | EarlyStop) -> dict[str, Any]:
     """A record whose fields are its table's columns, by their names."""
     return {name: getattr(row, name) for name in row.__slots__}
 

@@ -1,6 +1,7 @@
 """What a change writes beside the rows it changes: its events, and the signals it gives."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
@@ -8,6 +9,7 @@ from uuid import UUID, uuid4
 from session_router.events import EventName, SignalAction, SignalOutcome, StreamOutcome
 from session_router.repository.records import (
     NO_WORKER,
+    EarlyStop,
     EventRow,
     Requester,
     SessionRow,
@@ -28,17 +30,35 @@ _ACTION_OF: Final = {
 
 
 def registration(
-    stream: StreamRow, session_uid: UUID, taken_over: Collection[StreamRow]
+    stream: StreamRow,
+    session: SessionRow,
+    giving_way: Collection[StreamRow],
+    request_id: UUID,
+    *,
+    interrupts: bool,
 ) -> Written:
-    """A stream begins; one of its agent in another worker, or an older one here, gives way."""
-    events, signals = stop_streams(
-        taken_over,
-        {stream.session_id: session_uid},
-        stream.started_at,
-        StreamOutcome.SUPERSEDED,
-        uuid4(),
+    """A stream begins; those in its way are superseded, or interrupted at its worker's request."""
+    now, uids = stream.started_at, {session.session_id: session.session_uid}
+    if interrupts and giving_way:
+        written = interrupt(session, giving_way, now, Requester(stream.worker_id), request_id)
+    else:
+        written = stop_streams(giving_way, uids, now, StreamOutcome.SUPERSEDED, request_id)
+    events, signals = written
+    return [*events, stream_started(stream, session.session_uid)], signals
+
+
+def stopped_registration(stream: StreamRow, session: SessionRow, stop: EarlyStop) -> list[EventRow]:
+    """A stream begins, and ends in the same moment, since its stop came first."""
+    now, uid = stream.started_at, session.session_uid
+    requester = Requester(actor=stop.actor, reason=stop.reason)
+    requested = interrupt_requested(session, now, requester, stop.request_id, stream.stream_id)
+    requested = replace(requested, started_at=stop.requested_at)
+    finished = stream_finished(
+        stream, uid, now, StreamOutcome.INTERRUPTED, request_id=stop.request_id
     )
-    return [*events, stream_started(stream, session_uid)], signals
+    signal = _signal(stream, uid, stop.requested_at, SignalAction.CANCEL, stop.request_id)
+    settled = signal_settled(signal, now, SignalOutcome.DELIVERED, None)
+    return [stream_started(stream, uid), requested, finished, settled]
 
 
 def interrupt(
@@ -47,11 +67,18 @@ def interrupt(
     now: datetime,
     requester: Requester,
     request_id: UUID,
+    *,
+    only: UUID | None = None,
 ) -> Written:
-    """Streams of a session that lives on are stopped; asked for is that, even where none is."""
+    """Streams of a session that lives on are stopped; asked for is that, even where none is.
+
+    Args:
+        only: the stream that the request names, if it names one.
+    """
     uids = {session.session_id: session.session_uid}
     events, signals = stop_streams(streams, uids, now, StreamOutcome.INTERRUPTED, request_id)
-    return [interrupt_requested(session, now, requester, request_id), *events], signals
+    requested = interrupt_requested(session, now, requester, request_id, only)
+    return [requested, *events], signals
 
 
 def endings(
@@ -97,13 +124,18 @@ def session_finished(
 
 
 def interrupt_requested(
-    session: SessionRow, now: datetime, requester: Requester, request_id: UUID
+    session: SessionRow,
+    now: datetime,
+    requester: Requester,
+    request_id: UUID,
+    stream_id: UUID | None = None,
 ) -> EventRow:
     return EventRow(
         now,
         session.session_id,
         session.session_uid,
         EventName.INTERRUPT_REQUESTED,
+        stream_id=stream_id,
         worker_id=requester.worker_id,
         request_id=request_id,
         actor=requester.actor,

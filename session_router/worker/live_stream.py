@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
-from uuid import uuid4
 
 from session_router import logs
-from session_router.agent_id import AgentId, AgentIdLike
-from session_router.errors import DatabaseUnavailableError, DeadlineExceededError
+from session_router.agent_id import AgentIdLike
+from session_router.errors import (
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    StreamStoppedError,
+)
 from session_router.events import StreamOutcome
 from session_router.logs import explain
 from session_router.repository.changes import Register, Touch
@@ -48,19 +51,18 @@ class LiveStream(Generic[T]):
         source: Source[T],
         on_stop: Callable[[], object] | None,
         worker: Callable[[], Worker],
-        session_id: str,
-        agent_id: AgentIdLike,
+        asked: Register,
+        given_id: AgentIdLike,
         touch_every_sec: float,
         close_limit_sec: float,
     ) -> None:
-        self.stream_id = uuid4()
+        self.stream_id = asked.stream_id
         self._reader = SourceReader(
             source, self.stream_id, self._hand_over, self._source_ended, on_stop, close_limit_sec
         )
         self._worker = worker
-        self._session_id = session_id
-        self._given_id = agent_id
-        self._agent_id = AgentId.of(agent_id)
+        self._asked = asked
+        self._given_id = given_id
         self._touch_every_sec = touch_every_sec
         self._loop: asyncio.AbstractEventLoop | None = None
         self._touched_at = 0.0
@@ -160,7 +162,7 @@ class LiveStream(Generic[T]):
 
     async def _touch(self) -> None:
         try:
-            await self._worker().repository.touch_session(Touch(self._session_id))
+            await self._worker().repository.touch_session(Touch(self._asked.session_id))
         except Exception as error:  # whatever it meets: the items go on
             logs.stream_touch_failed(self.stream_id, error)
 
@@ -202,12 +204,10 @@ class LiveStream(Generic[T]):
     async def _register(self) -> bool:
         """Register; returns whether there may be a row now. A failure is the consumer's to see."""
         try:
-            worker = self._worker()
-            worker_id = worker.incarnation.worker_id
-            asked = Register(
-                self._session_id, self._agent_id, worker_id, self.stream_id, renew=True
-            )
-            await worker.registrar.register(asked, self._given_id, stop=self.stop)
+            await self._worker().registrar.register(self._asked, self._given_id, stop=self.stop)
+        except StreamStoppedError:
+            self._finish(_End(StreamOutcome.INTERRUPTED))
+            return False
         except Exception as error:
             self._finish(_End(StreamOutcome.FAILED, error))
             if isinstance(error, DatabaseUnavailableError | DeadlineExceededError):
@@ -253,8 +253,8 @@ class LiveStream(Generic[T]):
 
     def _ending_of(self, end: _End) -> Ending:
         return Ending(
-            self._session_id,
-            self._agent_id,
+            self._asked.session_id,
+            self._asked.agent_id,
             self.stream_id,
             end.outcome,
             None if end.error is None else clip(explain(end.error)),

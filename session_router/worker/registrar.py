@@ -4,13 +4,14 @@ from dataclasses import replace
 from uuid import UUID
 
 from session_router.agent_id import AgentIdLike
-from session_router.errors import WorkerGoneError
+from session_router.errors import StreamStoppedError, WorkerGoneError
 from session_router.repository.base import Registration, SessionRepository
 from session_router.repository.changes import Register
 from session_router.worker.dispatcher import Dispatcher
 from session_router.worker.incarnation import Incarnation
 from session_router.worker.jobs import Jobs
 from session_router.worker.local_streams import LocalStreams, Stop
+from session_router.worker.receipts import receipts
 from session_router.worker.reconciler import Reconciler
 from session_router.worker.succession import Succession
 
@@ -26,6 +27,7 @@ class Registrar:
         dispatcher: stops those of this worker that are taken over.
         jobs: those that a worker with streams needs; they are started.
         succession: goes on as a new incarnation where this one is gone.
+        give_way_sec: how long a registration waits at the most for streams that it interrupts.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Registrar:
         dispatcher: Dispatcher,
         jobs: Jobs,
         succession: Succession,
+        give_way_sec: float,
     ) -> None:
         self._repository = repository
         self._incarnation = incarnation
@@ -45,6 +48,7 @@ class Registrar:
         self._dispatcher = dispatcher
         self._jobs = jobs
         self._succession = succession
+        self._give_way_sec = give_way_sec
 
     async def register(
         self, asked: Register, given_id: AgentIdLike, *, stop: Stop | None = None
@@ -58,22 +62,39 @@ class Registrar:
 
         Returns:
             The stream of the agent that streams here now.
+
+        Raises:
+            StreamStoppedError: its stop came first.
         """
         stream_id = asked.stream_id
+        is_new = self._streams.find(stream_id) is None
         try:
             with self._streams.registering(asked.session_id, stream_id, given_id, stop):
                 registration = await self._register_beside(asked)
+                await self._let_give_way(asked.session_id, registration)
         except BaseException:
-            self._streams.leave(stream_id)
+            if is_new:
+                self._streams.leave(stream_id)
             self._reconciler.doubt()  # the row may be there, or come yet
             raise
         if registration.stream_id != stream_id:
             self._streams.leave(stream_id)
             self._streams.enter(registration.stream_id, given_id, stop)
-        if registration.superseded is not None:
-            # Whoever takes a stream over does not wait for the old one to close.
-            self._dispatcher.begin([registration.superseded])
         return registration.stream_id
+
+    async def _let_give_way(self, session_id: str, registration: Registration) -> None:
+        """Have this worker's streams stopped that give way; wait for those that are interrupted.
+
+        Whoever takes a stream over does not wait for the old one to close.
+        """
+        if registration.is_stopped:
+            raise StreamStoppedError.of(registration.stream_id)
+        self._dispatcher.begin(registration.superseded)
+        if registration.interrupted is not None:
+            self._dispatcher.begin(registration.interrupted.signals)
+            await receipts(
+                self._repository, session_id, registration.interrupted, self._give_way_sec
+            )
 
     async def _register_beside(self, asked: Register) -> Registration:
         """Register beside streams of the agent that have just ended here.

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from session_router import logs
 from session_router.repository.base import SessionRepository, SweepPosition
+from session_router.settings import Tuning
 from session_router.worker.dispatcher import Dispatcher
 from session_router.worker.incarnation import Incarnation
 from session_router.worker.lease import Lease
+
+_STOPS_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Sweeper:
         dispatcher: delivers the signals to this worker's streams.
         lease: tells how far the database's clock was set forward of late.
         idle_for: how long a session is idle when it expires.
-        batch_size: how many sessions one transaction deletes at the most.
+        tuning: how many sessions one transaction deletes at the most, and how long the stop of a
+            stream holds that was not registered yet.
     """
 
     def __init__(
@@ -37,14 +42,15 @@ class Sweeper:
         dispatcher: Dispatcher,
         lease: Lease,
         idle_for: timedelta,
-        batch_size: int,
+        tuning: Tuning,
     ) -> None:
         self._repository = repository
         self._incarnation = incarnation
         self._dispatcher = dispatcher
         self._lease = lease
         self._idle_for = idle_for
-        self._batch_size = batch_size
+        self._batch_size = tuning.sweep_batch_size
+        self._early_stop = timedelta(seconds=tuning.early_stop_sec)
 
     async def run_once(self) -> SweepCounts:
         """Delete every session whose last touch is too long ago, batch by batch.
@@ -65,6 +71,16 @@ class Sweeper:
             position = batch.position
             if position is None:
                 break
+        await self._clear_early_stops()
         if sessions:
             logs.sweep_finished(sessions, streams)
         return SweepCounts(sessions, streams)
+
+    async def _clear_early_stops(self) -> None:
+        """Delete the stops that nobody came for in their time."""
+        while True:
+            cleared = await self._repository.clear_early_stops(
+                self._early_stop, limit=_STOPS_AT_ONCE
+            )
+            if cleared < _STOPS_AT_ONCE:
+                return

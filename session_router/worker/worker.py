@@ -69,7 +69,7 @@ class Worker:
         heartbeat = Heartbeat(repository, tuning.lease_sec, idle_for.total_seconds())
         lease = Lease(self.incarnation, heartbeat, succession)
         self.sweeper = Sweeper(
-            repository, self.incarnation, self.dispatcher, lease, idle_for, tuning.sweep_batch_size
+            repository, self.incarnation, self.dispatcher, lease, idle_for, tuning
         )
         reaper = Reaper(repository, heartbeat, tuning.lease_sec)
         serving = [
@@ -104,6 +104,7 @@ class Worker:
             self.dispatcher,
             self._jobs,
             succession,
+            tuning.cancel_timeout_sec,
         )
         self._tasks: set[asyncio.Task[None]] = set()
 

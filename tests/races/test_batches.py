@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router import AgentId, Session, WorkerGoneError
 from session_router.events import StreamOutcome
-from session_router.repository.changes import Finish, Register, Start, Touch
-from session_router.repository.sql import endings, sessions, streams
+from session_router.repository.changes import Finish, Register, Start, Stop, Touch
+from session_router.repository.sql import endings, interrupts, sessions
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
 FOREVER = timedelta(days=1)
@@ -75,8 +75,7 @@ async def test_a_takeover_waits_for_a_batch_that_registers(race: Race) -> None:
             race.repository.register_stream(Register("s", WRITER, second, uuid4(), renew=False))
         )
     registration = await within(taking)
-    assert registration.superseded is not None
-    assert registration.superseded.stream_id == stream_id
+    assert [signal.stream_id for signal in registration.superseded] == [stream_id]
     [stream] = await race.repository.list_streams("s")
     assert stream.worker_id == second
 
@@ -87,7 +86,7 @@ async def test_a_registration_in_a_batch_waits_for_an_end_and_begins_a_new_life(
     worker_id = await race.worker()
     await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        await endings.end(conn, race.tables, "s", BY_TEST)
+        await endings.end(conn, race.tables, Stop("s", BY_TEST))
         registering = await race.blocked(race.register("s", worker_id))
     await within(registering)
     lives = {event.session_uid for event in await race.repository.list_events("s")}
@@ -113,7 +112,7 @@ async def test_an_unmark_in_a_batch_waits_for_an_interrupt_and_ends_nothing(race
     worker_id = await race.worker()
     stream_id = await race.register("s", worker_id)
     async with race.held() as conn:
-        await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
+        await interrupts.interrupt(conn, race.tables, Stop("s", BY_TEST))
         finishing = await race.blocked(
             race.repository.finish_stream(
                 Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)

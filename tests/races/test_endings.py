@@ -5,8 +5,8 @@ from uuid import uuid4
 
 from session_router import Session
 from session_router.events import EventName, SessionEvent, StreamOutcome
-from session_router.repository.changes import Register, Start, Touch
-from session_router.repository.sql import endings, sessions, streams
+from session_router.repository.changes import Register, Start, Stop, Touch
+from session_router.repository.sql import endings, interrupts, sessions, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
@@ -51,7 +51,7 @@ async def test_a_registration_that_waited_for_an_end_begins_a_new_session(race: 
     worker_id = await race.worker()
     before = await race.register("s", worker_id)
     async with race.held() as conn:
-        await endings.end(conn, race.tables, "s", BY_TEST)
+        await endings.end(conn, race.tables, Stop("s", BY_TEST))
         registering = await race.blocked(race.register("s", worker_id))
     after = await within(registering)
     assert after != before
@@ -78,10 +78,11 @@ async def test_a_registration_that_waited_for_a_replacement_belongs_to_the_new_l
     worker_id = await race.worker()
     await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        fresh, _ = await endings.replace(conn, race.tables, Start("s", BY_TEST))
+        await endings.replace(conn, race.tables, Start("s", BY_TEST))
         registering = await race.blocked(race.register("s", worker_id))
     await within(registering)
     started = [e for e in await story(race) if e.event is EventName.STREAM_STARTED]
+    fresh = [e for e in await story(race) if e.event is EventName.SESSION_STARTED][-1]
     assert [e.session_uid for e in started] == [fresh.session_uid]
 
 
@@ -100,7 +101,7 @@ async def test_a_stream_registered_after_an_interrupt_is_not_hit(race: Race) -> 
     worker_id = await race.worker()
     before = await race.register("s", worker_id)
     async with race.held() as conn:
-        request = await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
+        request = await interrupts.interrupt(conn, race.tables, Stop("s", BY_TEST))
         registering = await race.blocked(race.register("s", worker_id))
     after = await within(registering)
     assert request is not None
@@ -133,7 +134,7 @@ async def test_two_that_start_a_session_make_one(race: Race) -> None:
 async def test_a_start_that_waited_for_an_end_creates_the_session_anew(race: Race) -> None:
     await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        await endings.end(conn, race.tables, "s", BY_TEST)
+        await endings.end(conn, race.tables, Stop("s", BY_TEST))
         starting = await race.blocked(race.repository.start_session(Start("s", BY_TEST)))
     await within(starting)
     events = [e.event for e in await story(race)]
@@ -143,7 +144,7 @@ async def test_a_start_that_waited_for_an_end_creates_the_session_anew(race: Rac
 async def test_a_touch_that_waited_for_an_end_revives_nothing(race: Race) -> None:
     await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        await endings.end(conn, race.tables, "s", BY_TEST)
+        await endings.end(conn, race.tables, Stop("s", BY_TEST))
         touching = await race.blocked(race.repository.touch_session(Touch("s")))
     assert await within(touching) is None
 
@@ -162,7 +163,7 @@ async def test_a_touch_tells_the_time_at_which_it_had_the_row(race: Race) -> Non
 async def test_an_interrupt_that_waited_for_an_end_finds_no_session(race: Race) -> None:
     await race.register("s", await race.worker())
     async with race.held() as conn:
-        await endings.end(conn, race.tables, "s", BY_TEST)
+        await endings.end(conn, race.tables, Stop("s", BY_TEST))
         interrupting = await race.blocked(race.repository.interrupt_streams("s", None, BY_TEST))
     assert await within(interrupting) is None
     assert await outcomes(race) == [StreamOutcome.SESSION_ENDED]
@@ -172,7 +173,7 @@ async def test_an_end_that_waited_for_an_interrupt_stops_nothing_twice(race: Rac
     worker_id = await race.worker()
     await race.register("s", worker_id)
     async with race.held() as conn:
-        await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
+        await interrupts.interrupt(conn, race.tables, Stop("s", BY_TEST))
         ending = await race.blocked(race.repository.end_session("s", BY_TEST))
     request = await within(ending)
     assert request is not None

@@ -16,7 +16,7 @@ from session_router.events import SignalOutcome, StreamOutcome
 from session_router.pseudonyms import ErasureKey
 from session_router.repository.changes import Finish, Register, Start
 from session_router.repository.records import Settlement
-from session_router.repository.sql import signals, streams
+from session_router.repository.sql import rows, signals, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
 KEY = ErasureKey("the erasure key of these races alone")
@@ -105,8 +105,7 @@ async def test_a_registration_that_waited_for_an_erasure_begins_a_new_life(
     await race.register("s", worker_id)
     async with race.held() as conn:
         # Holds back the erasure after it has locked the session.
-        [stream] = await race.repository.list_streams("s")
-        await streams._stream_of(conn, race.tables, "s", stream.agent_id)
+        await rows.lock_streams(conn, race.tables, ["s"])
         erasing = await race.blocked(erased(trail))
         registering = asyncio.create_task(race.register("s", worker_id))
     receipt = await within(erasing)

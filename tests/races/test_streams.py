@@ -8,9 +8,9 @@ from sqlalchemy import select
 from session_router import WorkerGoneError
 from session_router.events import EventName, SignalOutcome, StreamOutcome
 from session_router.repository.base import Leftovers
-from session_router.repository.changes import Finish, Register, Start
+from session_router.repository.changes import Finish, Register, Start, Stop
 from session_router.repository.records import Settlement
-from session_router.repository.sql import signals, streams, workers
+from session_router.repository.sql import interrupts, signals, streams, workers
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
 
@@ -61,7 +61,7 @@ async def test_a_takeover_spares_the_stream_that_just_finished(race: Race) -> No
 async def test_a_finish_that_waited_for_an_interrupt_finds_nothing(race: Race) -> None:
     stream_id = await race.register("s", await race.worker())
     async with race.held() as conn:
-        await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
+        await interrupts.interrupt(conn, race.tables, Stop("s", BY_TEST))
         finishing = await race.blocked(
             race.repository.finish_stream(
                 Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id=stream_id)
@@ -108,7 +108,7 @@ async def test_a_workers_removal_settles_the_signal_that_was_being_written(race:
     worker_id = await race.worker()
     await race.register("s", worker_id)
     async with race.held() as conn:
-        await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
+        await interrupts.interrupt(conn, race.tables, Stop("s", BY_TEST))
         removing = await race.blocked(race.repository.remove_worker(worker_id))
     assert await within(removing) == Leftovers(signals=1, workers=1)
 

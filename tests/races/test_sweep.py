@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router import Session
 from session_router.events import EventName, StreamOutcome
 from session_router.repository.base import SweepBatch
-from session_router.repository.changes import Finish, Register, Touch
-from session_router.repository.sql import sessions, streams
+from session_router.repository.changes import Finish, Register, Stop, Touch
+from session_router.repository.sql import interrupts, sessions, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
 IDLE = timedelta(minutes=30)
@@ -141,7 +141,7 @@ async def test_an_interrupt_that_waited_for_the_sweep_finds_no_session(race: Rac
 async def test_a_sweep_passes_over_the_session_that_is_being_interrupted(race: Race) -> None:
     await idle_stream(race)
     async with race.held() as conn:
-        await streams.interrupt(conn, race.tables, "s", None, BY_TEST)
+        await interrupts.interrupt(conn, race.tables, Stop("s", BY_TEST))
         assert (await sweep(race)).sessions == 0
     assert (await sweep(race)).sessions == 1
     assert await ends(race) == [StreamOutcome.INTERRUPTED]

@@ -115,10 +115,14 @@ def _law_3(held: Contents) -> list[str]:
 
 
 def _durations(held: Contents) -> list[str]:
-    """Terminal rows carry the time of their beginning, and it lies before their end."""
+    """Terminal rows carry the time of their beginning, and it lies before their end.
+
+    So does a request that came before its stream.
+    """
     terminal = _SESSION_ENDS | {EventName.STREAM_FINISHED, EventName.SIGNAL_SETTLED}
     return [
         f"event {e.event_id}: {e.event} at {e.occurred_at}, begun at {e.started_at}"
         for e in held.events
-        if (e.event in terminal) != (e.started_at is not None)
+        if e.event is not EventName.INTERRUPT_REQUESTED
+        and (e.event in terminal) != (e.started_at is not None)
     ]

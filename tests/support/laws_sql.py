@@ -35,9 +35,12 @@ _LAWS: Final = {
         HAVING sum(wanted) <> 0 OR count(*) > 2""",
     "a beginning, before the end, in terminal rows and in no others": f"""
         SELECT event_id FROM @session_events
-        WHERE (started_at IS NOT NULL) <> (
-            event IN ('stream_finished', 'signal_settled', {_ENDS})
-        ) OR started_at > occurred_at""",
+        WHERE started_at > occurred_at OR (
+            -- A request has one where it came before its stream.
+            event <> 'interrupt_requested' AND (started_at IS NOT NULL) <> (
+                event IN ('stream_finished', 'signal_settled', {_ENDS})
+            )
+        )""",
 }
 
 

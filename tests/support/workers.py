@@ -37,6 +37,7 @@ class WorkerParts:
             self.dispatcher,
             Jobs(lease, [], []),
             self.succession,
+            give_way_sec=5,
         )
 
     async def register(

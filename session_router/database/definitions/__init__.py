@@ -12,6 +12,7 @@ from session_router.database.definitions import (
     audit_0006,
     pinned_0005,
     reports_0005,
+    stops_0007,
 )
 from session_router.database.definitions.definition import Definition
 
@@ -22,6 +23,7 @@ _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] =
     pinned_0005.made_by_0005,
     audit_0006.made_by_0006,
     reports_0005.reports,
+    stops_0007.made_by_0007,
 )
 
 

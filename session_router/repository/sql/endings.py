@@ -12,27 +12,26 @@ from session_router.database.types import one_of
 from session_router.events import EventName
 from session_router.repository import trail
 from session_router.repository.base import StopRequest, SweepBatch, SweepPosition
-from session_router.repository.changes import Start
+from session_router.repository.changes import Start, Stop
 from session_router.repository.records import Requester, SessionRow, Signal, StreamRow
 from session_router.repository.sql import rows, sessions, streams
+from session_router.session import Session
 
 
-async def end(
-    conn: AsyncConnection, t: Tables, session_id: str, requester: Requester
-) -> StopRequest | None:
-    session = await sessions.lock(conn, t, session_id)
+async def end(conn: AsyncConnection, t: Tables, asked: Stop) -> StopRequest | None:
+    session = await sessions.lock(conn, t, asked.session_id)
     if session is None:
         return None
-    request = await _finish_one(conn, t, session, EventName.SESSION_ENDED, requester)
-    await conn.execute(delete(t.sessions).where(t.sessions.c.session_id == session_id))
+    request = await _finish_one(conn, t, session, EventName.SESSION_ENDED, asked.requester)
+    await conn.execute(delete(t.sessions).where(t.sessions.c.session_id == asked.session_id))
     return request
 
 
-async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[SessionRow, StopRequest]:
+async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Session, StopRequest]:
     """Finish a live session and begin its next life in the same row, which stays locked."""
     session, is_new = await sessions.lock_or_create(conn, t, asked)
     if is_new:
-        return session, StopRequest(uuid4())
+        return await sessions.snapshot(conn, t, session), StopRequest(uuid4())
     request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, asked.requester)
     statement = (
         update(t.sessions)
@@ -43,7 +42,7 @@ async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Sessi
     fresh = rows.session_row((await conn.execute(statement)).one())
     started = trail.session_started(fresh, fresh.start_time, asked.requester.worker_id)
     await rows.record(conn, t, [started])
-    return fresh, request
+    return await sessions.snapshot(conn, t, fresh), request
 
 
 async def expire(

@@ -23,13 +23,22 @@ from session_router.repository.base import (
     Registration,
     SessionRepository,
     StopRequest,
+    StreamInterrupt,
     SweepBatch,
     SweepPosition,
     WorkerStreams,
 )
-from session_router.repository.changes import Finish, Register, Start, Touch
+from session_router.repository.changes import Finish, Register, Start, Stop, Touch
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
-from session_router.repository.sql import endings, rows, saving, sessions, signals, streams, workers
+from session_router.repository.sql import (
+    interrupts,
+    rows,
+    saving,
+    sessions,
+    signals,
+    streams,
+    workers,
+)
 from session_router.repository.sql.access import Access
 from session_router.repository.sql.batches.operations import BatchedOperations
 from session_router.schema_name import check_schema
@@ -190,17 +199,10 @@ class SQLAlchemySessionRepository(SessionRepository):
         return await self._batched.start.submit(asked)
 
     async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
-        async def replace(conn: AsyncConnection) -> tuple[Session, StopRequest]:
-            row, request = await endings.replace(conn, self._tables, asked)
-            return await sessions.snapshot(conn, self._tables, row), request
-
-        return await self._transactions.write(replace, session_id=asked.session_id)
+        return await self._batched.replace.submit(asked)
 
     async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
-        return await self._transactions.write(
-            lambda conn: endings.end(conn, self._tables, session_id, requester),
-            session_id=session_id,
-        )
+        return await self._batched.end.submit(Stop(session_id, requester))
 
     async def expire_sessions(
         self,
@@ -228,9 +230,21 @@ class SQLAlchemySessionRepository(SessionRepository):
     async def interrupt_streams(
         self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
     ) -> StopRequest | None:
+        return await self._batched.interrupt.submit(Stop(session_id, requester, agents))
+
+    async def interrupt_stream(
+        self, session_id: str, stream_id: UUID, requester: Requester, early_stop: timedelta
+    ) -> StreamInterrupt:
         return await self._transactions.write(
-            lambda conn: streams.interrupt(conn, self._tables, session_id, agents, requester),
+            lambda conn: interrupts.interrupt_stream(
+                conn, self._tables, session_id, stream_id, requester, early_stop
+            ),
             session_id=session_id,
+        )
+
+    async def clear_early_stops(self, older_than: timedelta, *, limit: int) -> int:
+        return await self._transactions.write(
+            lambda conn: interrupts.clear_early_stops(conn, self._tables, older_than, limit)
         )
 
     # Workers and their signals

@@ -1,4 +1,4 @@
-"""Stream rows: register, finish, interrupt."""
+"""Stream rows: register and finish."""
 
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID, uuid4
@@ -6,15 +6,14 @@ from uuid import UUID, uuid4
 from sqlalchemy import Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
-from session_router.errors import WorkerGoneError
+from session_router.errors import StreamExistsError, WorkerGoneError
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import trail
 from session_router.repository.base import Registration, StopRequest
-from session_router.repository.changes import Finish, Register, Start
-from session_router.repository.records import EventRow, Requester, Signal, StreamRow
-from session_router.repository.sql import rows, sessions
+from session_router.repository.changes import Finish, Register, Start, WhenBusy
+from session_router.repository.records import EarlyStop, EventRow, Requester, Signal, StreamRow
+from session_router.repository.sql import names, rows, sessions
 from session_router.repository.sql import signals as outbox
 
 
@@ -25,17 +24,28 @@ async def register(conn: AsyncConnection, t: Tables, asked: Register) -> Registr
     the first one made, and whoever ends the session waits, then sees this stream.
     """
     session_id, agent_id, worker_id = asked.session_id, asked.agent_id, asked.worker_id
+    if asked.is_named:
+        await names.share(conn, asked.stream_id)
     await _fence(conn, t, worker_id)
     session = await sessions.start(conn, t, Start(session_id, Requester(worker_id)))
-    current = await _stream_of(conn, t, session_id, agent_id)
-    if current and current.worker_id == worker_id and not asked.renew:
-        return Registration(current.stream_id)
-    stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, await rows.now(conn))
-    taken_over = [current] if current else []
-    events, signals = trail.registration(stream, session.session_uid, taken_over)
-    await take_out(conn, t, taken_over, events, signals)
+    in_the_way = await _in_the_way(conn, t, asked)
+    for stream in in_the_way:
+        if asked.is_repetition_of(stream):
+            return Registration(stream.stream_id)
+    stop = await _early_stop_of(conn, t, asked) if asked.is_named else None
+    now = await rows.now(conn)
+    stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, now)
+    if stop is not None:
+        await rows.record(conn, t, trail.stopped_registration(stream, session, stop))
+        return Registration(asked.stream_id, is_stopped=True)
+    asked.check_free(in_the_way)
+    request_id, interrupts = uuid4(), asked.when_busy is WhenBusy.INTERRUPT
+    events, signals = trail.registration(
+        stream, session, in_the_way, request_id, interrupts=interrupts
+    )
+    await take_out(conn, t, in_the_way, events, signals)
     await rows.insert_stream(conn, t, stream)
-    return Registration(asked.stream_id, signals[0] if signals else None)
+    return Registration.of(asked, StopRequest(request_id, in_the_way, signals))
 
 
 async def finish(conn: AsyncConnection, t: Tables, asked: Finish) -> UUID | None:
@@ -89,25 +99,6 @@ def outcome_of(t: Tables, session_id: str, stream_id: UUID) -> Select[str]:
     )
 
 
-async def interrupt(
-    conn: AsyncConnection,
-    t: Tables,
-    session_id: str,
-    agents: Collection[AgentId] | None,
-    requester: Requester,
-) -> StopRequest | None:
-    """Take a session's streams (or the named agents') out, with a signal for each."""
-    session = await sessions.lock(conn, t, session_id)
-    if session is None:
-        return None
-    locked, now = await rows.lock_streams_at(conn, t, [session_id])
-    streams = [stream for stream in locked if agents is None or stream.agent_id in agents]
-    request_id = uuid4()
-    events, signals = trail.interrupt(session, streams, now, requester, request_id)
-    await take_out(conn, t, streams, events, signals)
-    return StopRequest(request_id, streams, signals)
-
-
 async def take_out(
     conn: AsyncConnection,
     t: Tables,
@@ -158,14 +149,27 @@ async def _fence(conn: AsyncConnection, t: Tables, worker_id: UUID) -> None:
         raise WorkerGoneError(f"worker {worker_id} is not registered; start it anew.")
 
 
-async def _stream_of(
-    conn: AsyncConnection, t: Tables, session_id: str, agent_id: AgentId
-) -> StreamRow | None:
-    streams = t.agent_streams
+async def _in_the_way(conn: AsyncConnection, t: Tables, asked: Register) -> list[StreamRow]:
+    """Lock the session's streams, or the agent's, before which this one cannot begin."""
+    only = () if asked.alone else (rows.is_agent(t, asked.agent_id),)
+    return await rows.lock_streams(conn, t, [asked.session_id], *only)
+
+
+async def _early_stop_of(conn: AsyncConnection, t: Tables, asked: Register) -> EarlyStop | None:
+    """Take the stop that came before the stream, if one did, and the name is new.
+
+    Raises:
+        StreamExistsError: it is not.
+    """
+    if await names.beginning_of(conn, t, asked.stream_id) is not None:
+        raise StreamExistsError.of(asked.stream_id)
+    stops = t.early_stops
     statement = (
-        select(streams)
-        .where(streams.c.session_id == session_id, rows.is_agent(t, agent_id))
-        .with_for_update()
+        delete(stops)
+        .where(stops.c.stream_id == asked.stream_id, stops.c.session_id == asked.session_id)
+        .returning(stops)
     )
     row = (await conn.execute(statement)).one_or_none()
-    return None if row is None else rows.stream_row(row)
+    if row is None or row.requested_at <= await rows.now(conn) - asked.early_stop:
+        return None
+    return EarlyStop(**row._mapping)

@@ -17,7 +17,9 @@ from session_router.errors import (
     DeadlineExceededError,
     OverloadedError,
     RefusedError,
+    SessionBusyError,
     SessionRouterError,
+    StreamExistsError,
     WorkerGoneError,
 )
 
@@ -208,7 +210,7 @@ class GroupCommit(Generic[Item, Result]):
 _Entry = tuple[Item, "asyncio.Future[Result]", float]
 
 
-_ABOUT_ONE_ITEM: Final = (RefusedError, WorkerGoneError)
+_ABOUT_ONE_ITEM: Final = (RefusedError, WorkerGoneError, SessionBusyError, StreamExistsError)
 """What may be one item's fault, and leaves nothing written."""
 
 

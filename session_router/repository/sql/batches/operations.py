@@ -1,5 +1,6 @@
-"""Touch, start, register and finish, which agents do all the time, through group commit."""
+"""What agents, and those who stop them, do all the time, through group commit."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol, TypeVar
@@ -9,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
-from session_router.repository.base import Registration, SweepBatch, SweepPosition
-from session_router.repository.changes import Finish, Register, Start, Touch
+from session_router.repository.base import Registration, StopRequest, SweepBatch, SweepPosition
+from session_router.repository.changes import Finish, Register, Start, Stop, Touch
 from session_router.repository.records import Requester
-from session_router.repository.sql import sessions, streams
+from session_router.repository.sql import endings, interrupts, sessions, streams
 from session_router.repository.sql.batches.group_commit import GroupCommit, Retry
 from session_router.session import Session
 
@@ -30,7 +31,7 @@ Asked = TypeVar("Asked", bound=Change)
 
 
 class Batches(Protocol):
-    """The four on one kind of database, for many at once; see `GroupCommit`. And the sweep's."""
+    """The operations on one kind of database, for many at once; see `GroupCommit`."""
 
     async def touch(self, asked: Sequence[Touch]) -> Sequence[Session | Retry | None]: ...
 
@@ -40,20 +41,28 @@ class Batches(Protocol):
 
     async def finish(self, asked: Sequence[Finish]) -> Sequence[UUID | Retry | None]: ...
 
+    async def interrupt(self, asked: Sequence[Stop]) -> Sequence[StopRequest | Retry | None]: ...
+
+    async def end(self, asked: Sequence[Stop]) -> Sequence[StopRequest | Retry | None]: ...
+
+    async def replace(
+        self, asked: Sequence[Start]
+    ) -> Sequence[tuple[Session, StopRequest] | Retry]: ...
+
     async def expire(
         self, idle_for: timedelta, requester: Requester, limit: int, after: SweepPosition | None
     ) -> SweepBatch: ...
 
 
 class BatchedOperations:
-    """One group commit for each of the four; the sweep comes in batches as it is.
+    """One group commit for each operation; the sweep comes in batches as it is.
 
     A request that its batch could not carry out is retried in its own transaction: it waits for
     the session's row, as long as its deadline. So a row that somebody holds delays those who want
     it, and nobody else.
 
     Args:
-        batches: the four on the database in use.
+        batches: the operations on the database in use.
         transactions: for what goes alone.
         deadline_sec: how long a caller waits, in seconds.
         lanes: how many batches of each may be under way at once.
@@ -84,12 +93,20 @@ class BatchedOperations:
         self.finish: GroupCommit[Finish, UUID | None] = self._grouped(
             batches.finish, streams.finish
         )
+        self.interrupt: GroupCommit[Stop, StopRequest | None] = self._grouped(
+            batches.interrupt, interrupts.interrupt
+        )
+        self.end: GroupCommit[Stop, StopRequest | None] = self._grouped(batches.end, endings.end)
+        self.replace: GroupCommit[Start, tuple[Session, StopRequest]] = self._grouped(
+            batches.replace, endings.replace
+        )
         self.expire = batches.expire
 
     async def close(self) -> None:
         """Wait until all that was asked for has been carried out, or has failed."""
-        for group in (self.touch, self.start, self.register, self.finish):
-            await group.close()
+        await asyncio.gather(
+            *(group.close() for group in vars(self).values() if isinstance(group, GroupCommit))
+        )
 
     def _grouped(
         self,

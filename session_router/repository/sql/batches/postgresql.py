@@ -1,5 +1,6 @@
 """The batched operations on PostgreSQL: one function call, and one commit, for a whole batch."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -9,11 +10,12 @@ import asyncpg
 from session_router.agent_id import AgentId
 from session_router.database.asyncpg_calls import AsyncpgCalls
 from session_router.errors import InvalidAgentIdError
-from session_router.events import SignalAction
-from session_router.repository.base import Registration, SweepBatch, SweepPosition
-from session_router.repository.changes import Finish, Register, Start, Touch
+from session_router.events import EventName, SignalAction
+from session_router.repository.base import Registration, StopRequest, SweepBatch, SweepPosition
+from session_router.repository.changes import Finish, Register, Start, Stop, Touch, WhenBusy
 from session_router.repository.records import NO_WORKER, Requester, Signal
 from session_router.repository.sql.batches.group_commit import Retry
+from session_router.repository.sql.batches.stopped import Stopped
 from session_router.session import Session, stored
 
 
@@ -48,12 +50,16 @@ class PostgresqlBatches:
         return [_session_of(rows.get(one.session_id)) or Retry.IN_OWN_TRANSACTION for one in asked]
 
     async def register(self, asked: Sequence[Register]) -> list[Registration | Retry]:
+        together = _without_rivals(asked)
         found = await self._call(
-            "register_streams",
-            *_agents(asked),
-            [one.stream_id for one in asked],
-            [one.worker_id for one in asked],
-            [uuid4() for _ in asked],
+            "open_streams",
+            *_agents(together),
+            [one.stream_id for one in together],
+            [one.worker_id for one in together],
+            [uuid4() for _ in together],
+            [one.is_named for one in together],
+            [one.alone for one in together],
+            [one.when_busy is WhenBusy.REFUSE for one in together],
         )
         opened = {row["stream_id"] for row in found}
         return [
@@ -75,6 +81,19 @@ class PostgresqlBatches:
             ended[row["number"] - 1] = row["stream_id"] or Retry.IN_OWN_TRANSACTION
         return ended
 
+    async def interrupt(self, asked: Sequence[Stop]) -> list[StopRequest | Retry | None]:
+        found = await self._stop(asked, None)
+        return [found.request_of(one) for one in asked]
+
+    async def end(self, asked: Sequence[Stop]) -> list[StopRequest | Retry | None]:
+        found = await self._stop(asked, EventName.SESSION_ENDED)
+        return [found.request_of(one) for one in asked]
+
+    async def replace(self, asked: Sequence[Start]) -> list[tuple[Session, StopRequest] | Retry]:
+        stops = [Stop(one.session_id, one.requester) for one in asked]
+        found = await self._stop(stops, EventName.SESSION_REPLACED)
+        return [found.next_life_of(stop) for stop in stops]
+
     async def expire(
         self, idle_for: timedelta, requester: Requester, limit: int, after: SweepPosition | None
     ) -> SweepBatch:
@@ -95,10 +114,39 @@ class PostgresqlBatches:
             last if row["sessions"] == limit else None,
         )
 
+    async def _stop(self, asked: Sequence[Stop], terminal: EventName | None) -> Stopped:
+        action = SignalAction.CANCEL if terminal is None else SignalAction.CANCEL_AND_REMOVE
+        found = Stopped(asked, action)
+        stops = list(found.asked.values())
+        requesters = [stop.requester for stop in stops]
+        rows = await self._call(
+            "stop_streams",
+            list(found.asked),
+            list(found.request_ids.values()),
+            [requester.worker_id for requester in requesters],
+            [requester.actor for requester in requesters],
+            [requester.reason for requester in requesters],
+            [None if s.agents is None else json.dumps([*map(str, s.agents)]) for s in stops],
+            [uuid4() for _ in stops],
+            terminal,
+            *(None, None, None),
+        )
+        found.take(rows)
+        return found
+
     async def _call(self, function: str, *arguments: object) -> "list[asyncpg.Record]":
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
         call = f"SELECT * FROM {self._schema}.{function}({places})"  # noqa: S608 - all are ours
         return await self._calls.fetch(call, *arguments)
+
+
+def _without_rivals(asked: Sequence[Register]) -> list[Register]:
+    """Of a session in which somebody is to be alone, only the first: they would not see another."""
+    alone = {one.session_id for one in asked if one.alone}
+    first: dict[str, Register] = {}
+    for one in asked:
+        first.setdefault(one.session_id, one)
+    return [one for one in asked if one.session_id not in alone or first[one.session_id] is one]
 
 
 def _agents(asked: Sequence[Register] | Sequence[Finish]) -> tuple[list[str], ...]:

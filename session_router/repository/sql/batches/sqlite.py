@@ -1,10 +1,10 @@
 """The batched operations on SQLite: what many ask for, in one transaction."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import aiosqlite
@@ -14,12 +14,15 @@ from session_router.agent_id import AgentId
 from session_router.database.connections import PooledConnections
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
-from session_router.repository.base import Registration, SweepBatch, SweepPosition
-from session_router.repository.changes import Finish, Register, Start, Touch
+from session_router.repository.base import Registration, StopRequest, SweepBatch, SweepPosition
+from session_router.repository.changes import Finish, Register, Start, Stop, Touch
 from session_router.repository.records import Requester
-from session_router.repository.sql import endings, sessions, streams
+from session_router.repository.sql import endings, interrupts, sessions, streams
 from session_router.repository.sql.batches.group_commit import Retry
 from session_router.session import SESSION_COLUMNS, Session, stored
+
+Asked = TypeVar("Asked")
+Result = TypeVar("Result")
 
 _NOW: Final = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 _TIMES: Final = ("start_time", "last_updated")
@@ -77,16 +80,19 @@ class SqliteBatches:
         ]
 
     async def register(self, asked: Sequence[Register]) -> list[Registration]:
-        async def register(conn: AsyncConnection) -> list[Registration]:
-            return [await streams.register(conn, self._t, one) for one in asked]
-
-        return await self._transactions.write(register)
+        return await self._each(streams.register, asked)
 
     async def finish(self, asked: Sequence[Finish]) -> list[UUID | None]:
-        async def finish(conn: AsyncConnection) -> list[UUID | None]:
-            return [await streams.finish(conn, self._t, one) for one in asked]
+        return await self._each(streams.finish, asked)
 
-        return await self._transactions.write(finish)
+    async def interrupt(self, asked: Sequence[Stop]) -> list[StopRequest | None]:
+        return await self._each(interrupts.interrupt, asked)
+
+    async def end(self, asked: Sequence[Stop]) -> list[StopRequest | None]:
+        return await self._each(endings.end, asked)
+
+    async def replace(self, asked: Sequence[Start]) -> list[tuple[Session, StopRequest]]:
+        return await self._each(endings.replace, asked)
 
     async def expire(
         self, idle_for: timedelta, requester: Requester, limit: int, after: SweepPosition | None
@@ -94,6 +100,16 @@ class SqliteBatches:
         return await self._transactions.write(
             lambda conn: endings.expire(conn, self._t, idle_for, requester, limit, after)
         )
+
+    async def _each(
+        self,
+        carry_out: Callable[[AsyncConnection, Tables, Asked], Awaitable[Result]],
+        asked: Sequence[Asked],
+    ) -> list[Result]:
+        async def in_turn(conn: AsyncConnection) -> list[Result]:
+            return [await carry_out(conn, self._t, one) for one in asked]
+
+        return await self._transactions.write(in_turn)
 
     async def _touched(
         self, asked: Sequence[Touch] | Sequence[Start]

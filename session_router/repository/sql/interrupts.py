@@ -1,0 +1,92 @@
+"""Interrupts: of a session's streams, and of one stream, before it begins, too."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.agent_id import AgentId
+from session_router.database.schema import Tables
+from session_router.database.types import one_of
+from session_router.repository import trail
+from session_router.repository.base import Found, StopRequest, StreamInterrupt
+from session_router.repository.changes import Stop
+from session_router.repository.records import EarlyStop, Requester, Signal, columns_of
+from session_router.repository.sql import names, rows, sessions, streams
+
+
+async def interrupt(conn: AsyncConnection, t: Tables, asked: Stop) -> StopRequest | None:
+    """Take a session's streams (or the named agents') out, with a signal for each."""
+    session = await sessions.lock(conn, t, asked.session_id)
+    if session is None:
+        return None
+    locked, now = await rows.lock_streams_at(conn, t, [asked.session_id])
+    stopped = [s for s in locked if asked.agents is None or s.agent_id in asked.agents]
+    request_id = uuid4()
+    events, signals = trail.interrupt(session, stopped, now, asked.requester, request_id)
+    await streams.take_out(conn, t, stopped, events, signals)
+    return StopRequest(request_id, stopped, signals)
+
+
+async def interrupt_stream(
+    conn: AsyncConnection,
+    t: Tables,
+    session_id: str,
+    stream_id: UUID,
+    requester: Requester,
+    early_stop: timedelta,
+) -> StreamInterrupt:
+    """Take this stream out, or keep the stop for its registration."""
+    await names.hold(conn, stream_id)
+    session = await sessions.lock(conn, t, session_id)
+    is_meant = t.agent_streams.c.stream_id == stream_id
+    locked, now = await rows.lock_streams_at(conn, t, [session_id], is_meant)
+    request_id = uuid4()
+    beginning = None if locked else await names.beginning_of(conn, t, stream_id)
+    if not locked and beginning is None:
+        stop = EarlyStop.of(stream_id, session_id, request_id, now, requester)
+        return await _keep(conn, t, stop, early_stop)
+    signals: list[Signal] = []
+    if session is not None:
+        events, signals = trail.interrupt(
+            session, locked, now, requester, request_id, only=stream_id
+        )
+        await streams.take_out(conn, t, locked, events, signals)
+    if locked:
+        return StreamInterrupt(Found.LIVE, request_id, locked[0].agent_id, signals)
+    agent_id = None
+    if beginning is not None and beginning.session_id == session_id:
+        agent_id = AgentId.stored(beginning.agent_type, beginning.agent_key)
+    return StreamInterrupt(Found.OVER, request_id, agent_id)
+
+
+async def clear_early_stops(
+    conn: AsyncConnection, t: Tables, older_than: timedelta, limit: int
+) -> int:
+    """Delete the oldest stops, those that others hold excepted."""
+    stops = t.early_stops.c
+    old = (
+        select(stops.stream_id)
+        .where(stops.requested_at < await rows.now(conn) - older_than)
+        .order_by(stops.requested_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    found = (await conn.execute(old)).scalars().all()
+    if found:
+        await conn.execute(delete(t.early_stops).where(one_of(stops.stream_id, found)))
+    return len(found)
+
+
+async def _keep(
+    conn: AsyncConnection, t: Tables, stop: EarlyStop, early_stop: timedelta
+) -> StreamInterrupt:
+    """Keep a stop of a stream that has not begun; the first that was asked for holds."""
+    is_this = t.early_stops.c.stream_id == stop.stream_id
+    kept = (await conn.execute(select(t.early_stops).where(is_this))).one_or_none()
+    if kept is not None and kept.requested_at > stop.requested_at - early_stop:
+        return StreamInterrupt(Found.AHEAD, kept.request_id)
+    await conn.execute(delete(t.early_stops).where(is_this))
+    await conn.execute(insert(t.early_stops).values(columns_of(stop)))
+    return StreamInterrupt(Found.AHEAD, stop.request_id)
