@@ -31,8 +31,8 @@ from session_router.repository import (
     SessionRepository,
     SQLAlchemySessionRepository,
 )
-from session_router.repository.base import StopRequest, StreamInterrupt
 from session_router.repository.changes import WhenBusy
+from session_router.repository.results import BulkInterrupt, Receipts, StopRequest, StreamInterrupt
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session
 from session_router.settings import Tuning
@@ -43,6 +43,7 @@ __all__ = [
     "AgentNotFoundError",
     "AgentRuntime",
     "AgentStream",
+    "BulkInterrupt",
     "ContentionError",
     "DatabaseError",
     "DatabaseUnavailableError",
@@ -57,6 +58,7 @@ __all__ = [
     "LocalAgentRuntime",
     "OutputError",
     "OverloadedError",
+    "Receipts",
     "RefusedError",
     "SQLAlchemySessionRepository",
     "SchemaError",

@@ -24,6 +24,21 @@ class AgentIdLike(Protocol):
     def key(self) -> str: ...
 
 
+def check_agent_type(value: object) -> str:
+    """Return an agent's type that is fit for use.
+
+    Raises:
+        InvalidAgentIdError: it is not 1 to 255 characters `[A-Za-z0-9_.-]`.
+    """
+    agent_type = check_name(value, "agent type", InvalidAgentIdError)
+    if not _TYPE.fullmatch(agent_type):
+        raise InvalidAgentIdError(
+            f"agent type {agent_type!a} has other characters than ASCII letters, "
+            "digits, '_', '-' and '.'; rename the type, or put the rest into the key."
+        )
+    return agent_type
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class AgentId:
     """An agent's name, written `type/key`.
@@ -42,13 +57,8 @@ class AgentId:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "type", getattr(self.type, "type", self.type))
-        check_name(self.type, "agent type", InvalidAgentIdError)
+        check_agent_type(self.type)
         check_name(self.key, "agent key", InvalidAgentIdError)
-        if not _TYPE.fullmatch(self.type):
-            raise InvalidAgentIdError(
-                f"agent type {self.type!a} has other characters than ASCII letters, "
-                "digits, '_', '-' and '.'; rename the type, or put the rest into the key."
-            )
 
     @classmethod
     def stored(cls, agent_type: str, key: str) -> Self:

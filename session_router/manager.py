@@ -1,19 +1,19 @@
 """SessionManager: the use cases."""
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Self, TypeVar, overload
+from typing import Self, TypeVar
 from uuid import UUID
 
 from session_router.agent_id import AgentId, AgentIdLike
+from session_router.checks import as_uuid
 from session_router.doorbell import WakeUps
 from session_router.errors import InvalidValueError
-from session_router.events import SignalOutcome, StreamOutcome
+from session_router.events import StreamOutcome
+from session_router.interrupts import Interrupts
 from session_router.per_loop import PerLoop
-from session_router.repository.base import Found, SessionRepository, StopRequest, StreamInterrupt
+from session_router.repository.base import SessionRepository
 from session_router.repository.changes import Finish, Register, Start, Touch, WhenBusy
-from session_router.repository.records import Requester
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session, check_session_id
 from session_router.settings import (
@@ -23,9 +23,7 @@ from session_router.settings import (
     check_resolution,
 )
 from session_router.stream_ids import new_stream_id
-from session_router.text import check_free_text
 from session_router.worker.live_stream import LiveStream
-from session_router.worker.receipts import receipts, settlements
 from session_router.worker.source import Source
 from session_router.worker.stream import AgentStream
 from session_router.worker.sweeper import SweepCounts
@@ -34,7 +32,7 @@ from session_router.worker.worker import Worker
 T = TypeVar("T")
 
 
-class SessionManager:
+class SessionManager(Interrupts):
     """Which sessions live, which agents stream in them and where; and how to stop them.
 
     An async context manager: `start()` on the way in, `shutdown()` on the way out. Any number of
@@ -202,133 +200,10 @@ class SessionManager:
                 check_session_id(session_id),
                 AgentId.of(agent_id),
                 StreamOutcome.COMPLETED,
-                None if stream_id is None else _as_uuid(stream_id),
+                None if stream_id is None else as_uuid(stream_id, "stream_id"),
                 worker.incarnation.worker_id,
             )
         )
-
-    @overload
-    async def interrupt_streaming_agents(
-        self,
-        session_id: str,
-        agents: Collection[AgentIdLike] | None = None,
-        *,
-        actor: str | None = None,
-        reason: str | None = None,
-        wait: None = None,
-    ) -> list[AgentId]: ...
-
-    @overload
-    async def interrupt_streaming_agents(
-        self,
-        session_id: str,
-        agents: Collection[AgentIdLike] | None = None,
-        *,
-        actor: str | None = None,
-        reason: str | None = None,
-        wait: float,
-    ) -> dict[AgentId, SignalOutcome | None]: ...
-
-    async def interrupt_streaming_agents(
-        self,
-        session_id: str,
-        agents: Collection[AgentIdLike] | None = None,
-        *,
-        actor: str | None = None,
-        reason: str | None = None,
-        wait: float | None = None,
-    ) -> list[AgentId] | dict[AgentId, SignalOutcome | None]:
-        """Stop what streams in a session now, in whichever worker; the session lives on.
-
-        A stream that is registered after this is never hit. On return this worker's streams are
-        stopped, or overdue; those of others have their signals, and their workers are woken.
-
-        Args:
-            agents: only these; left out, all.
-            actor: who asks, for the audit trail; at most 2,000 characters.
-            reason: why, likewise.
-            wait: return only when all signals are settled, or after so many seconds.
-
-        Returns:
-            The agents that were streaming and are signalled, in key order; with `wait` each with
-            what became of its signal: delivered, failed, lost, or None when that is still open.
-        """
-        request = await self.request_interrupt(
-            session_id, agents, actor=actor, reason=reason, wait=wait
-        )
-        if wait is None:
-            return request.agents if request else []
-        return request.outcomes or {} if request else {}
-
-    async def request_interrupt(
-        self,
-        session_id: str,
-        agents: Collection[AgentIdLike] | None = None,
-        *,
-        actor: str | None = None,
-        reason: str | None = None,
-        wait: float | None = None,
-    ) -> StopRequest | None:
-        """Do what `interrupt_streaming_agents` does, and tell all of it.
-
-        Returns:
-            What was stopped, with `wait` its outcomes; None when the session does not live.
-        """
-        named = None if agents is None else {AgentId.of(agent) for agent in agents}
-        if wait is not None:
-            check_positive(wait, "wait")
-        request = await self.repository.interrupt_streams(
-            check_session_id(session_id), named, self._requester(actor, reason)
-        )
-        if request is None:
-            return None
-        if wait is None:
-            await self._worker.dispatcher.deliver(request.signals)
-            return request
-        self._worker.dispatcher.begin(request.signals)
-        outcomes = await receipts(self.repository, session_id, request, wait)
-        return replace(request, outcomes=outcomes)
-
-    async def interrupt_stream(
-        self,
-        session_id: str,
-        stream_id: UUID | str,
-        *,
-        actor: str | None = None,
-        reason: str | None = None,
-        wait: float | None = None,
-    ) -> StreamInterrupt:
-        """Stop exactly this stream, of whichever worker, even before it begins.
-
-        A stream that is not registered yet is *ahead*: its registration ends at once, if it comes
-        within `early_stop_sec`. So a stop that is acknowledged happens, whatever it races with.
-
-        Args:
-            actor, reason: see `interrupt_streaming_agents`.
-            wait: return only when the signal is settled, or after so many seconds.
-
-        Returns:
-            What was found, and with `wait` what became of the signal.
-        """
-        if wait is not None:
-            check_positive(wait, "wait")
-        named = _as_uuid(stream_id)
-        interrupt = await self.repository.interrupt_stream(
-            check_session_id(session_id),
-            named,
-            self._requester(actor, reason),
-            timedelta(seconds=self._tuning.early_stop_sec),
-        )
-        if wait is None:
-            await self._worker.dispatcher.deliver(interrupt.signals)
-            return interrupt
-        self._worker.dispatcher.begin(interrupt.signals)
-        if interrupt.found is not Found.LIVE:
-            return interrupt
-        settled = await settlements(
-            self.repository, session_id, interrupt.request_id, [named], wait
-        )
-        return replace(interrupt, outcome=settled.get(named))
 
     async def end_session(
         self, session_id: str, *, actor: str | None = None, reason: str | None = None
@@ -426,30 +301,13 @@ class SessionManager:
             check_session_id(session_id),
             AgentId.of(agent_id),
             self.worker_id,
-            new_stream_id() if stream_id is None else _as_uuid(stream_id),
+            new_stream_id() if stream_id is None else as_uuid(stream_id, "stream_id"),
             renew,
             stream_id is not None,
             _as_when_busy(when_busy),
             alone,
             timedelta(seconds=self._tuning.early_stop_sec),
         )
-
-    def _requester(self, actor: str | None, reason: str | None) -> Requester:
-        return self._worker.incarnation.requester(
-            check_free_text(actor, "actor"), check_free_text(reason, "reason")
-        )
-
-
-def _as_uuid(value: UUID | str) -> UUID:
-    if isinstance(value, UUID):
-        return value
-    try:
-        return UUID(value)
-    except (ValueError, AttributeError, TypeError):
-        raise InvalidValueError(
-            f"stream_id {value!a} is no UUID; give the one that register_agent returned, or a new "
-            "one such as uuid.uuid4()."
-        ) from None
 
 
 def _as_when_busy(value: WhenBusy | str) -> WhenBusy:

@@ -2,145 +2,33 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Final, Self
 from uuid import UUID
 
 from session_router.agent_id import AgentId
 from session_router.doorbell import Doorbell
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
-from session_router.repository.changes import Finish, Register, Start, Touch, WhenBusy
+from session_router.repository.changes import (
+    Finish,
+    Register,
+    Start,
+    StreamFilter,
+    Touch,
+)
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
+from session_router.repository.results import (
+    InterruptBatch,
+    Leftovers,
+    MatchCount,
+    Receipts,
+    Registration,
+    StopRequest,
+    StreamInterrupt,
+    SweepBatch,
+    SweepPosition,
+    WorkerStreams,
+)
 from session_router.session import Session
-
-SIGNALS_READ: Final = 1_000
-"""How many signals a worker reads at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What `register_stream` did.
-
-    Attributes:
-        stream_id: the stream that is registered now.
-        superseded: the signals to the workers whose streams were taken over.
-        interrupted: what was stopped for it, where that was asked for.
-        is_stopped: whether a stop came first: the stream has begun, and ended, in this change.
-    """
-
-    stream_id: UUID
-    superseded: list[Signal] = field(default_factory=list)
-    interrupted: "StopRequest | None" = None
-    is_stopped: bool = False
-
-    @classmethod
-    def of(cls, asked: Register, given_way: "StopRequest") -> Self:
-        """The stream that was asked for, before which others had to give way."""
-        if asked.when_busy is WhenBusy.INTERRUPT and given_way.streams:
-            return cls(asked.stream_id, interrupted=given_way)
-        return cls(asked.stream_id, given_way.signals)
-
-
-@dataclass(frozen=True, slots=True)
-class StopRequest:
-    """What a request to stop a session's streams did.
-
-    Attributes:
-        request_id: names the request in signals and events.
-        streams: those that were taken out and are told to stop, in key order.
-        signals: the unsettled ones, one to the worker of each stream.
-        outcomes: what became of each agent's signal, None while that is open; None where nobody
-            waited for it.
-    """
-
-    request_id: UUID
-    streams: list[StreamRow] = field(default_factory=list)
-    signals: list[Signal] = field(default_factory=list)
-    outcomes: dict[AgentId, SignalOutcome | None] | None = None
-
-    @property
-    def agents(self) -> list[AgentId]:
-        """Whose streams they are, in key order."""
-        return [stream.agent_id for stream in self.streams]
-
-
-class Found(StrEnum):
-    """What the stop of one stream found: it streams, has ended, or was not registered yet."""
-
-    LIVE = "live"
-    OVER = "over"
-    AHEAD = "ahead"
-
-
-@dataclass(frozen=True, slots=True)
-class StreamInterrupt:
-    """What the stop of one stream did.
-
-    Attributes:
-        found: `live`, and it is told to stop; `over`, and there is nothing to do; or `ahead`: a
-            registration of that name ends at once.
-        request_id: names the request in the signal and in events.
-        agent_id: whose stream it is; None where that is not known.
-        signals: the unsettled one, to the stream's worker.
-        outcome: what became of it; None while that is open, and where nobody waited for it.
-    """
-
-    found: Found
-    request_id: UUID
-    agent_id: AgentId | None = None
-    signals: list[Signal] = field(default_factory=list, repr=False)
-    outcome: SignalOutcome | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SweepPosition:
-    """Where a sweep's batch ended: the next one starts behind it."""
-
-    last_updated: datetime
-    session_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class SweepBatch:
-    """What one transaction of a sweep did.
-
-    Attributes:
-        sessions: how many sessions it deleted.
-        streams: how many streams it stopped for that.
-        signals: the signals to the workers of those streams.
-        position: where to go on; None when nothing is left to look at.
-    """
-
-    sessions: int
-    streams: int
-    signals: list[Signal]
-    position: SweepPosition | None
-
-
-@dataclass(frozen=True, slots=True)
-class Leftovers:
-    """What workers left behind and was cleared: streams finished, signals settled."""
-
-    streams: int = 0
-    signals: int = 0
-    workers: int = 0
-
-    def __add__(self, other: "Leftovers") -> "Leftovers":
-        return Leftovers(
-            self.streams + other.streams,
-            self.signals + other.signals,
-            self.workers + other.workers,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStreams:
-    """The streams of one worker: those that are live, and those with an unsettled signal."""
-
-    live: list[StreamRow]
-    signalled: set[UUID]
 
 
 class SessionRepository(ABC):
@@ -275,6 +163,33 @@ class SessionRepository(ABC):
         self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
     ) -> StopRequest | None:
         """Stop a session's streams (or the named agents'); None when it does not live."""
+
+    @abstractmethod
+    async def count_streams(self, matching: StreamFilter) -> MatchCount:
+        """Count the streams that are meant."""
+
+    @abstractmethod
+    async def interrupt_matching(
+        self,
+        matching: StreamFilter,
+        requester: Requester,
+        request_id: UUID,
+        *,
+        limit: int,
+        after: str | None = None,
+    ) -> InterruptBatch:
+        """Stop the streams that are meant, of up to `limit` sessions in the order of their ids.
+
+        Each session is locked at its turn, and what is registered there afterwards is not hit.
+
+        Args:
+            request_id: the same for all batches of one request.
+            after: the session that the batch before has ended with.
+        """
+
+    @abstractmethod
+    async def receipts(self, request_id: UUID) -> Receipts | None:
+        """Read what became of a request, of whichever kind; None when the trail has none such."""
 
     @abstractmethod
     async def interrupt_stream(

@@ -1,11 +1,11 @@
 """The changes that callers ask for all the time, each a value: it is made once, and handed down."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from session_router.agent_id import AgentId
 from session_router.errors import SessionBusyError
@@ -90,16 +90,49 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamFilter:
+    """Which streams are meant: those for which all holds that is given.
+
+    Attributes:
+        agent_type: the type of their agents.
+        worker_id: the worker that they stream in.
+        older_than: how long ago they began at the least.
+    """
+
+    agent_type: str | None = None
+    worker_id: UUID | None = None
+    older_than: timedelta | None = None
+
+    def matches(self, stream: StreamRow, now: datetime) -> bool:
+        """Whether the stream is meant."""
+        return (
+            self.agent_type in (None, stream.agent_id.type)
+            and self.worker_id in (None, stream.worker_id)
+            and (self.older_than is None or stream.started_at < now - self.older_than)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Stop a session's streams, and end the session or not.
 
     Attributes:
         agents: only these agents' streams; None: all.
+        matching: only these streams, and where there are none, nothing is written; None: all.
+        request_id: names the request in signals and events.
     """
 
     session_id: str
     requester: Requester
     agents: Collection[AgentId] | None = None
+    matching: StreamFilter | None = None
+    request_id: UUID = field(default_factory=uuid4)
+
+    def is_for(self, stream: StreamRow, now: datetime) -> bool:
+        """Whether it stops this stream of its session."""
+        if self.matching is not None and not self.matching.matches(stream, now):
+            return False
+        return self.agents is None or stream.agent_id in self.agents
 
 
 @dataclass(frozen=True, slots=True)

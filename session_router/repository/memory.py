@@ -12,19 +12,16 @@ from session_router.agent_id import AgentId
 from session_router.errors import StreamExistsError, WorkerGoneError
 from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository import records, trail
-from session_router.repository.base import (
-    SIGNALS_READ,
-    Found,
-    Leftovers,
-    Registration,
-    SessionRepository,
-    StopRequest,
-    StreamInterrupt,
-    SweepBatch,
-    SweepPosition,
-    WorkerStreams,
+from session_router.repository.base import SessionRepository
+from session_router.repository.changes import (
+    Finish,
+    Register,
+    Start,
+    Stop,
+    StreamFilter,
+    Touch,
+    WhenBusy,
 )
-from session_router.repository.changes import Finish, Register, Start, Touch, WhenBusy
 from session_router.repository.records import (
     NO_WORKER,
     EarlyStop,
@@ -35,6 +32,22 @@ from session_router.repository.records import (
     Signal,
     StreamRow,
     WorkerRow,
+)
+from session_router.repository.results import (
+    SIGNALS_READ,
+    UNDELIVERED_TOLD,
+    Found,
+    InterruptBatch,
+    Leftovers,
+    MatchCount,
+    Receipts,
+    Registration,
+    StopRequest,
+    StreamInterrupt,
+    SweepBatch,
+    SweepPosition,
+    UndeliveredSignal,
+    WorkerStreams,
 )
 from session_router.session import Session, check_session_id, checked, stored, to_store
 
@@ -225,15 +238,61 @@ class InMemorySessionRepository(SessionRepository):
         row = self._sessions.get(session_id)
         if row is None:
             return None
-        now, request_id = self._now(), uuid4()
-        streams = [
-            stream
-            for stream in self._in_order(session_id)
-            if agents is None or stream.agent_id in agents
+        return self._interrupt(row, Stop(session_id, requester, agents))
+
+    async def count_streams(self, matching: StreamFilter) -> MatchCount:
+        now = self._now()
+        found = [s.session_id for s in self._all_streams() if matching.matches(s, now)]
+        return MatchCount(len(set(found)), len(found))
+
+    async def interrupt_matching(
+        self,
+        matching: StreamFilter,
+        requester: Requester,
+        request_id: UUID,
+        *,
+        limit: int,
+        after: str | None = None,
+    ) -> InterruptBatch:
+        now = self._now()
+        found = {
+            stream.session_id
+            for stream in self._all_streams()
+            if matching.matches(stream, now) and (after is None or stream.session_id > after)
+        }
+        turn = sorted(found)[:limit]
+        requests = [
+            self._interrupt(
+                self._sessions[i], Stop(i, requester, matching=matching, request_id=request_id)
+            )
+            for i in turn
         ]
-        written = trail.interrupt(row, streams, now, requester, request_id)
-        signals = self._take_out(streams, written)
-        return StopRequest(request_id, streams, signals)
+        return InterruptBatch(
+            sessions=len(turn),
+            streams=sum(len(request.streams) for request in requests),
+            signals=[signal for request in requests for signal in request.signals],
+            position=turn[-1] if len(turn) == limit else None,
+        )
+
+    async def receipts(self, request_id: UUID) -> Receipts | None:
+        events = [event for event in self._events if event.request_id == request_id]
+        open_ = [s.requested_at for s in self._signals.values() if s.request_id == request_id]
+        requested = [e for e in events if e.event is EventName.INTERRUPT_REQUESTED]
+        settled = [e for e in events if e.event is EventName.SIGNAL_SETTLED]
+        times = [e.started_at or e.occurred_at for e in (*requested, *settled)]
+        if not (times or open_):
+            return None
+        counts = Counter(event.outcome for event in settled)
+        failures = [e for e in settled if e.outcome != SignalOutcome.DELIVERED]
+        return Receipts(
+            request_id=request_id,
+            requested_at=min([*times, *open_]),
+            delivered=counts[SignalOutcome.DELIVERED],
+            failed=counts[SignalOutcome.FAILED],
+            lost=counts[SignalOutcome.LOST],
+            open=len(open_),
+            undelivered=[UndeliveredSignal.of(event) for event in failures[:UNDELIVERED_TOLD]],
+        )
 
     async def interrupt_stream(
         self, session_id: str, stream_id: UUID, requester: Requester, early_stop: timedelta
@@ -332,6 +391,13 @@ class InMemorySessionRepository(SessionRepository):
         }
 
     # The steps that the operations are made of
+
+    def _interrupt(self, row: SessionRow, asked: Stop) -> StopRequest:
+        now = self._now()
+        streams = [s for s in self._in_order(row.session_id) if asked.is_for(s, now)]
+        written = trail.interrupt(row, streams, now, asked.requester, asked.request_id)
+        signals = self._take_out(streams, written)
+        return StopRequest(asked.request_id, streams, signals)
 
     def _touch(self, asked: Touch | Start) -> Session | None:
         row, now = self._sessions.get(asked.session_id), self._now()

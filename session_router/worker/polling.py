@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from session_router.doorbell import Doorbell, WakeUps
-from session_router.repository.base import SIGNALS_READ
+from session_router.repository.results import SIGNALS_READ
 from session_router.settings import Tuning
 from session_router.worker.dispatcher import Dispatcher
 

@@ -6,7 +6,8 @@ from typing import Final
 from uuid import UUID
 
 from session_router import logs
-from session_router.repository.base import Leftovers, SessionRepository
+from session_router.repository.base import SessionRepository
+from session_router.repository.results import Leftovers
 from session_router.worker.heartbeat import Heartbeat
 
 _THOROUGH_EVERY: Final = 10

@@ -9,7 +9,8 @@ from uuid import UUID
 from session_router.agent_id import AgentId
 from session_router.errors import DatabaseError
 from session_router.events import SignalOutcome
-from session_router.repository.base import SessionRepository, StopRequest
+from session_router.repository.base import SessionRepository
+from session_router.repository.results import StopRequest
 
 _FIRST_PAUSE_SEC: Final = 0.01
 _LONGEST_PAUSE_SEC: Final = 0.25

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from session_router.agent_id import AgentIdLike
 from session_router.errors import StreamStoppedError, WorkerGoneError
-from session_router.repository.base import Registration, SessionRepository
+from session_router.repository.base import SessionRepository
 from session_router.repository.changes import Register
+from session_router.repository.results import Registration
 from session_router.worker.dispatcher import Dispatcher
 from session_router.worker.incarnation import Incarnation
 from session_router.worker.jobs import Jobs

@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Final
 
 from session_router import logs
-from session_router.repository.base import SessionRepository, SweepPosition
+from session_router.repository.base import SessionRepository
+from session_router.repository.results import SweepPosition
 from session_router.settings import Tuning
 from session_router.worker.dispatcher import Dispatcher
 from session_router.worker.incarnation import Incarnation

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from session_router import AgentId, SessionManager, SessionRepository
-from session_router.repository.base import Leftovers
 from session_router.repository.changes import Register
+from session_router.repository.results import Leftovers
 from tests.contract.conftest import Managers
 from tests.support.laws import contents
 from tests.support.runtimes import Runtime

@@ -12,8 +12,8 @@ from session_router import (
     SessionManager,
 )
 from session_router.demo import READERS, WORD_SEC, Reader, read_aloud
-from session_router.repository.base import Registration
 from session_router.repository.changes import Register
+from session_router.repository.results import Registration
 from tests.support.laws import violations
 from tests.support.trail import story
 from tests.support.waiting import eventually

@@ -17,7 +17,7 @@ from session_router import (
     SessionRepository,
     SQLAlchemySessionRepository,
 )
-from session_router.repository.base import SweepBatch
+from session_router.repository.results import SweepBatch
 from session_router.settings import Tuning
 from tests.support.runtimes import Runtime
 from tests.support.sql import connected

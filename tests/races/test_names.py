@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from session_router import SessionBusyError, SignalOutcome, StreamExistsError
-from session_router.repository.base import Found, Registration
 from session_router.repository.changes import Register, Start, Stop, WhenBusy
+from session_router.repository.results import Found, Registration
 from session_router.repository.sql import interrupts, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 

@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from session_router import WorkerGoneError
 from session_router.events import EventName, SignalOutcome, StreamOutcome
-from session_router.repository.base import Leftovers
 from session_router.repository.changes import Finish, Register, Start, Stop
 from session_router.repository.records import Settlement
+from session_router.repository.results import Leftovers
 from session_router.repository.sql import interrupts, signals, streams, workers
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router import Session
 from session_router.events import EventName, StreamOutcome
-from session_router.repository.base import SweepBatch
 from session_router.repository.changes import Finish, Register, Stop, Touch
+from session_router.repository.results import SweepBatch
 from session_router.repository.sql import interrupts, sessions, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 

@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from session_router import InMemorySessionRepository
-from session_router.repository.base import Registration
 from session_router.repository.changes import Finish, Register
+from session_router.repository.results import Registration
 
 
 async def _at_once() -> None:

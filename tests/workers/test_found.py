@@ -17,9 +17,9 @@ from session_router import (
     WorkerGoneError,
 )
 from session_router.events import StreamOutcome
-from session_router.repository.base import Leftovers
 from session_router.repository.changes import Register, Touch
 from session_router.repository.records import Requester
+from session_router.repository.results import Leftovers
 from session_router.settings import Tuning
 from tests.support.laws import contents, violations
 from tests.support.waiting import eventually

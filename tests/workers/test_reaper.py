@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from session_router import AgentId, SessionRepository, SQLAlchemySessionRepository
-from session_router.repository.base import Leftovers
 from session_router.repository.changes import Register
+from session_router.repository.results import Leftovers
 from session_router.worker.heartbeat import Heartbeat
 from session_router.worker.reaper import Reaper
 from tests.support.by_hand import execute

@@ -15,8 +15,8 @@ from session_router import (
 )
 from session_router.errors import RefusedError
 from session_router.events import SignalOutcome, StreamOutcome
-from session_router.repository.base import SIGNALS_READ
 from session_router.repository.changes import Register
+from session_router.repository.results import SIGNALS_READ
 from session_router.worker.endings import Ending
 from tests.support.repositories import HostsRepository
 from tests.support.trail import events

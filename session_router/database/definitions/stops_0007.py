@@ -152,11 +152,13 @@ $$
 
 _STOP_ARGUMENTS: Final = (
     "ids text[], requests uuid[], acting uuid[], actors text[], reasons text[], named jsonb[], "
-    "fresh_uids uuid[], terminal text, of_type text, of_worker uuid, older_than interval"
+    "fresh_uids uuid[], terminal text, is_narrow boolean, "
+    "of_type text, of_worker uuid, older_than interval"
 )
 # `terminal`: the event that ends the sessions; NULL: they live on. `named`: the agents that an
 # interrupt is for, as a list of `type/key`; NULL: all. `fresh_uids`: the next life of what is
-# replaced.
+# replaced. `is_narrow`: only what the columns after it match is meant, and where there is nothing,
+# nothing is written.
 _STOP: Final = """
 CREATE FUNCTION {s}.stop_streams({arguments})
 RETURNS TABLE (
@@ -224,7 +226,8 @@ BEGIN
             (occurred_at, session_id, session_uid, event, worker_id, request_id, actor, detail)
         SELECT instant, u.session_id, u.session_uid, 'interrupt_requested', acting[u.number],
             requests[u.number], actors[u.number], reasons[u.number]
-        FROM unnest(held, uids, numbers) u (session_id, session_uid, number);
+        FROM unnest(held, uids, numbers) u (session_id, session_uid, number)
+        WHERE NOT is_narrow OR u.session_id = ANY (found_ids);
     END IF;
     IF found_streams IS NOT NULL THEN
         DELETE FROM {s}.agent_streams a

@@ -11,9 +11,9 @@ from session_router.database.schema import Tables
 from session_router.database.types import one_of
 from session_router.events import EventName
 from session_router.repository import trail
-from session_router.repository.base import StopRequest, SweepBatch, SweepPosition
 from session_router.repository.changes import Start, Stop
 from session_router.repository.records import Requester, SessionRow, Signal, StreamRow
+from session_router.repository.results import StopRequest, SweepBatch, SweepPosition
 from session_router.repository.sql import rows, sessions, streams
 from session_router.session import Session
 
@@ -22,7 +22,7 @@ async def end(conn: AsyncConnection, t: Tables, asked: Stop) -> StopRequest | No
     session = await sessions.lock(conn, t, asked.session_id)
     if session is None:
         return None
-    request = await _finish_one(conn, t, session, EventName.SESSION_ENDED, asked.requester)
+    request = await _finish_one(conn, t, session, EventName.SESSION_ENDED, asked)
     await conn.execute(delete(t.sessions).where(t.sessions.c.session_id == asked.session_id))
     return request
 
@@ -32,7 +32,8 @@ async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Sessi
     session, is_new = await sessions.lock_or_create(conn, t, asked)
     if is_new:
         return await sessions.snapshot(conn, t, session), StopRequest(uuid4())
-    request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, asked.requester)
+    stop = Stop(asked.session_id, asked.requester)
+    request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, stop)
     statement = (
         update(t.sessions)
         .values(sessions.new_life(asked))
@@ -101,11 +102,10 @@ async def _idle(
 
 
 async def _finish_one(
-    conn: AsyncConnection, t: Tables, session: SessionRow, event: EventName, requester: Requester
+    conn: AsyncConnection, t: Tables, session: SessionRow, event: EventName, asked: Stop
 ) -> StopRequest:
-    request_id = uuid4()
-    stopped, signals = await _finish(conn, t, [session], event, requester, request_id)
-    return StopRequest(request_id, stopped, signals)
+    stopped, signals = await _finish(conn, t, [session], event, asked.requester, asked.request_id)
+    return StopRequest(asked.request_id, stopped, signals)
 
 
 async def _finish(

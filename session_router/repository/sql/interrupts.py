@@ -10,23 +10,24 @@ from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
 from session_router.repository import trail
-from session_router.repository.base import Found, StopRequest, StreamInterrupt
 from session_router.repository.changes import Stop
 from session_router.repository.records import EarlyStop, Requester, Signal, columns_of
+from session_router.repository.results import Found, StopRequest, StreamInterrupt
 from session_router.repository.sql import names, rows, sessions, streams
 
 
 async def interrupt(conn: AsyncConnection, t: Tables, asked: Stop) -> StopRequest | None:
-    """Take a session's streams (or the named agents') out, with a signal for each."""
+    """Take a session's streams, or those that are meant, out, with a signal for each."""
     session = await sessions.lock(conn, t, asked.session_id)
     if session is None:
         return None
     locked, now = await rows.lock_streams_at(conn, t, [asked.session_id])
-    stopped = [s for s in locked if asked.agents is None or s.agent_id in asked.agents]
-    request_id = uuid4()
-    events, signals = trail.interrupt(session, stopped, now, asked.requester, request_id)
+    stopped = [stream for stream in locked if asked.is_for(stream, now)]
+    if asked.matching is not None and not stopped:
+        return StopRequest(asked.request_id)
+    events, signals = trail.interrupt(session, stopped, now, asked.requester, asked.request_id)
     await streams.take_out(conn, t, stopped, events, signals)
-    return StopRequest(request_id, stopped, signals)
+    return StopRequest(asked.request_id, stopped, signals)
 
 
 async def interrupt_stream(

@@ -11,11 +11,10 @@ writer.
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
-from session_router.events import EventName
 
 LOCK_CLASS: Final = 0x5E55_1011
 """The first key of the advisory locks on names; the second is one of `STRIPES`."""
@@ -40,8 +39,9 @@ async def beginning_of(
 ) -> "Row[Any, Any, Any] | None":
     """The event with which a stream of this name began, in whichever session."""
     events = t.session_events.c
+    # The event is named in the statement's text, by which the index of beginnings is found.
     statement = select(events.session_id, events.agent_type, events.agent_key).where(
-        events.event == EventName.STREAM_STARTED, events.stream_id == stream_id
+        text("event = 'stream_started'"), events.stream_id == stream_id
     )
     return (await conn.execute(statement)).one_or_none()
 

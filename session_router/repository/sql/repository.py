@@ -17,20 +17,31 @@ from session_router.database.schema import Tables, build_tables
 from session_router.database.transactions import Transactions
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
-from session_router.repository.base import (
+from session_router.repository.base import SessionRepository
+from session_router.repository.changes import (
+    Finish,
+    Register,
+    Start,
+    Stop,
+    StreamFilter,
+    Touch,
+)
+from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
+from session_router.repository.results import (
     SIGNALS_READ,
+    InterruptBatch,
     Leftovers,
+    MatchCount,
+    Receipts,
     Registration,
-    SessionRepository,
     StopRequest,
     StreamInterrupt,
     SweepBatch,
     SweepPosition,
     WorkerStreams,
 )
-from session_router.repository.changes import Finish, Register, Start, Stop, Touch
-from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
 from session_router.repository.sql import (
+    bulk,
     interrupts,
     rows,
     saving,
@@ -231,6 +242,35 @@ class SQLAlchemySessionRepository(SessionRepository):
         self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
     ) -> StopRequest | None:
         return await self._batched.interrupt.submit(Stop(session_id, requester, agents))
+
+    async def count_streams(self, matching: StreamFilter) -> MatchCount:
+        return await self._transactions.read(lambda conn: bulk.count(conn, self._tables, matching))
+
+    async def interrupt_matching(
+        self,
+        matching: StreamFilter,
+        requester: Requester,
+        request_id: UUID,
+        *,
+        limit: int,
+        after: str | None = None,
+    ) -> InterruptBatch:
+        ids = await self._transactions.read(
+            lambda conn: bulk.sessions_with(conn, self._tables, matching, after, limit)
+        )
+        stops = [Stop(i, requester, matching=matching, request_id=request_id) for i in ids]
+        requests = await self._batched.interrupt_matching(stops) if stops else []
+        return InterruptBatch(
+            sessions=sum(bool(request.streams) for request in requests),
+            streams=sum(len(request.streams) for request in requests),
+            signals=[signal for request in requests for signal in request.signals],
+            position=ids[-1] if len(ids) == limit else None,
+        )
+
+    async def receipts(self, request_id: UUID) -> Receipts | None:
+        return await self._transactions.read(
+            lambda conn: bulk.receipts(conn, self._tables, request_id)
+        )
 
     async def interrupt_stream(
         self, session_id: str, stream_id: UUID, requester: Requester, early_stop: timedelta

@@ -10,9 +10,9 @@ from session_router.database.schema import Tables
 from session_router.errors import StreamExistsError, WorkerGoneError
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import trail
-from session_router.repository.base import Registration, StopRequest
 from session_router.repository.changes import Finish, Register, Start, WhenBusy
 from session_router.repository.records import EarlyStop, EventRow, Requester, Signal, StreamRow
+from session_router.repository.results import Registration, StopRequest
 from session_router.repository.sql import names, rows, sessions
 from session_router.repository.sql import signals as outbox
 

@@ -26,8 +26,8 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
 from session_router.events import SignalOutcome, StreamOutcome
-from session_router.repository.base import Leftovers, WorkerStreams
 from session_router.repository.records import DETAIL_OF_CLEARED, NO_WORKER, Settlement, WorkerRow
+from session_router.repository.results import Leftovers, WorkerStreams
 from session_router.repository.sql import rows, sessions, signals, streams
 
 

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
-from session_router.repository.base import Registration, StopRequest, SweepBatch, SweepPosition
 from session_router.repository.changes import Finish, Register, Start, Stop, Touch
 from session_router.repository.records import Requester
+from session_router.repository.results import Registration, StopRequest, SweepBatch, SweepPosition
 from session_router.repository.sql import endings, interrupts, sessions, streams
 from session_router.repository.sql.batches.group_commit import GroupCommit, Retry
 from session_router.session import Session
@@ -100,7 +100,18 @@ class BatchedOperations:
         self.replace: GroupCommit[Start, tuple[Session, StopRequest]] = self._grouped(
             batches.replace, endings.replace
         )
+        self._batches = batches
         self.expire = batches.expire
+
+    async def interrupt_matching(self, stops: Sequence[Stop]) -> list[StopRequest]:
+        """Interrupt in many sessions; those that somebody else holds are waited for, one by one."""
+        found = await self._batches.interrupt(stops)
+        held = [stop for stop, did in zip(stops, found, strict=True) if isinstance(did, Retry)]
+        requests = [did for did in found if isinstance(did, StopRequest)]
+        for stop in held:
+            waited = await self.interrupt.submit(stop)
+            requests += [waited] if waited is not None else []
+        return requests
 
     async def close(self) -> None:
         """Wait until all that was asked for has been carried out, or has failed."""

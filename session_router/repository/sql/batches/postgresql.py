@@ -11,9 +11,17 @@ from session_router.agent_id import AgentId
 from session_router.database.asyncpg_calls import AsyncpgCalls
 from session_router.errors import InvalidAgentIdError
 from session_router.events import EventName, SignalAction
-from session_router.repository.base import Registration, StopRequest, SweepBatch, SweepPosition
-from session_router.repository.changes import Finish, Register, Start, Stop, Touch, WhenBusy
+from session_router.repository.changes import (
+    Finish,
+    Register,
+    Start,
+    Stop,
+    StreamFilter,
+    Touch,
+    WhenBusy,
+)
 from session_router.repository.records import NO_WORKER, Requester, Signal
+from session_router.repository.results import Registration, StopRequest, SweepBatch, SweepPosition
 from session_router.repository.sql.batches.group_commit import Retry
 from session_router.repository.sql.batches.stopped import Stopped
 from session_router.session import Session, stored
@@ -122,14 +130,14 @@ class PostgresqlBatches:
         rows = await self._call(
             "stop_streams",
             list(found.asked),
-            list(found.request_ids.values()),
+            [stop.request_id for stop in stops],
             [requester.worker_id for requester in requesters],
             [requester.actor for requester in requesters],
             [requester.reason for requester in requesters],
             [None if s.agents is None else json.dumps([*map(str, s.agents)]) for s in stops],
             [uuid4() for _ in stops],
             terminal,
-            *(None, None, None),
+            *_columns_of(found.matching),
         )
         found.take(rows)
         return found
@@ -138,6 +146,12 @@ class PostgresqlBatches:
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
         call = f"SELECT * FROM {self._schema}.{function}({places})"  # noqa: S608 - all are ours
         return await self._calls.fetch(call, *arguments)
+
+
+def _columns_of(matching: StreamFilter | None) -> tuple[object, ...]:
+    if matching is None:
+        return False, None, None, None
+    return True, matching.agent_type, matching.worker_id, matching.older_than
 
 
 def _without_rivals(asked: Sequence[Register]) -> list[Register]:

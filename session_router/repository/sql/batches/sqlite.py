@@ -14,9 +14,9 @@ from session_router.agent_id import AgentId
 from session_router.database.connections import PooledConnections
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
-from session_router.repository.base import Registration, StopRequest, SweepBatch, SweepPosition
 from session_router.repository.changes import Finish, Register, Start, Stop, Touch
 from session_router.repository.records import Requester
+from session_router.repository.results import Registration, StopRequest, SweepBatch, SweepPosition
 from session_router.repository.sql import endings, interrupts, sessions, streams
 from session_router.repository.sql.batches.group_commit import Retry
 from session_router.session import SESSION_COLUMNS, Session, stored

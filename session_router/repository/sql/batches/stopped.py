@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from session_router.agent_id import AgentId
 from session_router.events import SignalAction
-from session_router.repository.base import StopRequest
 from session_router.repository.changes import Stop
 from session_router.repository.records import NO_WORKER, Signal, StreamRow
+from session_router.repository.results import StopRequest
 from session_router.repository.sql.batches.group_commit import Retry
 from session_router.session import Session, stored
 
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 
 
 class Stopped:
-    """The stops of one batch, one a session: a further one of it is retried in its own transaction.
+    """The stops of one batch: one a session, and all of the same filter. Others are retried.
 
     Attributes:
+        matching: the filter.
         asked: the stops that the batch carries out, by session.
-        request_ids: what names each.
     """
 
     def __init__(self, asked: Sequence[Stop], action: SignalAction) -> None:
+        self.matching = asked[0].matching
         self.asked: dict[str, Stop] = {}
         for stop in asked:
-            self.asked.setdefault(stop.session_id, stop)
-        self.request_ids = {session_id: uuid4() for session_id in self.asked}
+            if stop.matching == self.matching:
+                self.asked.setdefault(stop.session_id, stop)
         self._action = action
         self._rows: dict[str, list[asyncpg.Record]] = defaultdict(list)
 
@@ -40,15 +41,15 @@ class Stopped:
 
     def request_of(self, stop: Stop) -> StopRequest | Retry | None:
         """What became of a stop; None: its session does not live."""
-        if self.asked[stop.session_id] is not stop:
+        if self.asked.get(stop.session_id) is not stop:
             return Retry.IN_OWN_TRANSACTION
         rows = self._rows.get(stop.session_id)
         if rows is None:
             return None
         if rows[0]["is_busy"]:
             return Retry.IN_OWN_TRANSACTION
-        request_id = self.request_ids[stop.session_id]
-        return StopRequest(request_id, *streams_and_signals(rows, request_id, self._action))
+        taken_out = streams_and_signals(rows, stop.request_id, self._action)
+        return StopRequest(stop.request_id, *taken_out)
 
     def next_life_of(self, stop: Stop) -> tuple[Session, StopRequest] | Retry:
         """The session that took the place of the one that was stopped, or of none."""
