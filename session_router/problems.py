@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -17,7 +18,10 @@ from session_router.errors import (
     OverloadedError,
     RefusedError,
     SchemaError,
+    SessionBusyError,
     SessionRouterError,
+    StreamExistsError,
+    StreamStoppedError,
     WorkerGoneError,
 )
 
@@ -59,6 +63,11 @@ WRONG_CONTENT_TYPE: Final = ProblemKind(
 )
 WRONG_HOST: Final = ProblemKind("wrong-host", 421, "The service does not answer to this host")
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The query or the body is not valid")
+STREAM_NOT_FOUND: Final = ProblemKind("stream-not-found", 404, "The stream does not live")
+REQUEST_NOT_FOUND: Final = ProblemKind("request-not-found", 404, "The trail has no such interrupt")
+SESSION_BUSY: Final = ProblemKind("session-busy", 409, "Other streams are in the way")
+STREAM_EXISTS: Final = ProblemKind("stream-exists", 409, "A stream of this name began before")
+STREAM_STOPPED: Final = ProblemKind("stream-stopped", 409, "The stream was stopped already")
 HEADER_TOO_LARGE: Final = ProblemKind("header-too-large", 431, "The header is too large")
 REFUSED: Final = ProblemKind("refused", 422, "The database does not take these values")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
@@ -101,6 +110,9 @@ _ANSWERS: Final[Mapping[type[SessionRouterError], tuple[ProblemKind, str | None]
     DatabaseUnavailableError: (DATABASE_UNAVAILABLE, _UNAVAILABLE_DETAIL),
     OverloadedError: (OVERLOADED, None),
     WorkerGoneError: (WORKER_GONE, None),
+    SessionBusyError: (SESSION_BUSY, None),
+    StreamExistsError: (STREAM_EXISTS, None),
+    StreamStoppedError: (STREAM_STOPPED, None),
     ContentionError: (CONTENTION, _CONTENTION_DETAIL),
     RefusedError: (REFUSED, _REFUSED_DETAIL),
     SchemaError: (WRONG_SCHEMA, _SCHEMA_DETAIL),
@@ -115,6 +127,17 @@ class Fault(BaseModel):
     detail: str = Field(description="What is wrong with it.")
 
 
+class StreamInTheWay(BaseModel):
+    """A stream that is in the way of another one."""
+
+    stream_id: UUID
+    agent_id: str
+    href: str = Field(
+        description="Its path in this service; `/interrupt` behind it stops it.",
+        examples=["/sessions/chat-1/streams/01980b0c-7c1e-7d55-a0d5-4c5d7a0c1d5e"],
+    )
+
+
 class Problem(BaseModel):
     """An error, as a problem document (RFC 9457)."""
 
@@ -126,6 +149,9 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What happened, and what to do about it.")
     errors: list[Fault] | None = Field(None, description="Of an invalid request: each fault.")
+    streams: list[StreamInTheWay] | None = Field(
+        None, description="Of a busy session: the streams in the way."
+    )
 
 
 class ProblemError(Exception):
@@ -142,15 +168,21 @@ def problem_response(
     detail: str,
     *,
     errors: list[Fault] | None = None,
+    streams: list[StreamInTheWay] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """The response that carries a problem document."""
     document = Problem(
-        type=kind.type, title=kind.title, status=kind.status, detail=detail, errors=errors
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        errors=errors,
+        streams=streams,
     )
     retry = _RETRY_AFTER_SEC.get(kind.status)
     return JSONResponse(
-        document.model_dump(exclude_none=True),
+        document.model_dump(mode="json", exclude_none=True),
         kind.status,
         headers={**({"Retry-After": retry} if retry else {}), **(headers or {})},
         media_type=MEDIA_TYPE,
@@ -168,6 +200,14 @@ async def on_our_error(request: Request, error: Exception) -> JSONResponse:
     if kind.status >= 500 or kind is REFUSED:
         logs.request_failed(request.method, request.scope["path"], kind.status, error)
     return problem_response(kind, detail or str(error))
+
+
+def stream_not_found(session_id: str, stream_id: UUID) -> ProblemError:
+    """What to raise where nothing of that name streams in a session."""
+    return ProblemError(
+        STREAM_NOT_FOUND,
+        f"no stream {stream_id} lives in session {session_id!a}: it has ended, or not begun.",
+    )
 
 
 def session_not_found(session_id: str) -> ProblemError:

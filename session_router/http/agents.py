@@ -7,7 +7,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
-from session_router.http.inputs import AgentInPath, Manager, SessionId
+from session_router.http.inputs import TAKES_JSON, AgentInPath, Manager, Registration, SessionId
+from session_router.problems import (
+    SESSION_BUSY,
+    STREAM_EXISTS,
+    STREAM_STOPPED,
+    documented,
+)
 
 router = APIRouter(
     prefix="/sessions/{session_id:segment}/agents/{agent_type:segment}/{agent_key:segment}",
@@ -23,12 +29,25 @@ class Registered(BaseModel):
     stream_id: UUID = Field(description="Names this stream; to be given when it has ended.")
 
 
-@router.put("")
+@router.put("", responses=documented(SESSION_BUSY, STREAM_EXISTS, STREAM_STOPPED) | TAKES_JSON)
 async def register_agent(
-    manager: Manager, session_id: SessionId, agent_id: AgentInPath
+    manager: Manager,
+    session_id: SessionId,
+    agent_id: AgentInPath,
+    body: Registration | None = None,
 ) -> Registered:
-    """Mark an agent as streaming; creates or touches the session."""
-    stream_id = await manager.register_agent(session_id, agent_id)
+    """Mark an agent as streaming; creates or touches the session.
+
+    A name that is given beforehand lets the stream be stopped before it begins.
+    """
+    asked = body or Registration()
+    stream_id = await manager.register_agent(
+        session_id,
+        agent_id,
+        stream_id=asked.stream_id,
+        when_busy=asked.when_busy,
+        alone=asked.alone,
+    )
     return Registered(session_id=session_id, agent_id=agent_id, stream_id=stream_id)
 
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from session_router import problems
-from session_router.http import agents, docs, handlers, health, sessions
+from session_router.http import agents, docs, handlers, health, interrupts, sessions, streams
 from session_router.http.bounds import Bounds
 from session_router.http.guard import Guard
 from session_router.http.origins import ANY_HOST, Hosts, Origins
@@ -67,6 +67,8 @@ def create_app(
     app.include_router(sessions.router, responses=problems.documented(*_ANYWHERE))
     of_workers = problems.documented(*_ANYWHERE, problems.WORKER_GONE)
     app.include_router(agents.router, responses=of_workers)
+    app.include_router(streams.router, responses=problems.documented(*_ANYWHERE))
+    app.include_router(interrupts.router, responses=problems.documented(*_ANYWHERE))
     app.include_router(health.router)
     docs.install(app)
     handlers.install(app)

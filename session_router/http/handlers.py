@@ -11,8 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from session_router import problems
-from session_router.errors import InvalidValueError, SessionRouterError
-from session_router.problems import Fault, ProblemError, ProblemKind, problem_response
+from session_router.errors import InvalidValueError, SessionBusyError, SessionRouterError
+from session_router.http.raw_path import path_of
+from session_router.problems import (
+    Fault,
+    ProblemError,
+    ProblemKind,
+    StreamInTheWay,
+    problem_response,
+)
 
 _METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -20,6 +27,7 @@ _METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
 def install(app: FastAPI) -> None:
     """Make the app answer errors with problem documents; `Guard` does so for all others."""
     app.add_exception_handler(SessionRouterError, problems.on_our_error)
+    app.add_exception_handler(SessionBusyError, _on_busy_session)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -28,6 +36,19 @@ def install(app: FastAPI) -> None:
 async def _on_problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)
     return problem_response(error.kind, error.detail)
+
+
+async def _on_busy_session(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SessionBusyError)
+    streams = [
+        StreamInTheWay(
+            stream_id=stream_id,
+            agent_id=agent_id,
+            href=path_of(request, error.session_id, "streams", str(stream_id)),
+        )
+        for stream_id, agent_id in error.streams.items()
+    ]
+    return problem_response(problems.SESSION_BUSY, str(error), streams=streams)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:

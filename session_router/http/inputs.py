@@ -1,6 +1,7 @@
 """What the routes take: ids from paths, pages, bodies, and the manager."""
 
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -8,6 +9,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from session_router.agent_id import AgentId
 from session_router.http.raw_path import decode_segment
 from session_router.manager import SessionManager
+from session_router.problems import (
+    INVALID_VALUE,
+    MALFORMED_BODY,
+    WRONG_CONTENT_TYPE,
+    documented,
+)
+from session_router.repository.changes import WhenBusy
 from session_router.session import check_session_id
 from session_router.text import FREE_TEXT_LIMIT, NAME_LIMIT
 
@@ -60,6 +68,10 @@ async def _manager(request: Request) -> SessionManager:
     return manager
 
 
+TAKES_JSON: Final = documented(INVALID_VALUE, MALFORMED_BODY, WRONG_CONTENT_TYPE)
+"""The responses of a route that takes a body."""
+STILL_OPEN: Final = "What of it is open still, when `wait` is over."
+
 AgentInPath = Annotated[AgentId, Depends(_agent_id)]
 Manager = Annotated[SessionManager, Depends(_manager)]
 
@@ -74,13 +86,31 @@ class NewSession(BaseModel):
     )
 
 
-class Interrupt(BaseModel):
-    """What to stop, and who asks for it."""
+class Registration(BaseModel):
+    """How to register a stream."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stream_id: UUID | None = Field(
+        None, description="Its name, never used before; left out, one is made."
+    )
+    when_busy: WhenBusy = Field(
+        WhenBusy.TAKE_OVER,
+        description="What becomes of streams in the way: `take_over` supersedes them, `interrupt` "
+        "interrupts and waits for them, `refuse` leaves them and answers 409.",
+    )
+    alone: bool = Field(
+        False,
+        description="Whether any stream of the session is in the way, not only the agent's own.",
+    )
+
+
+class Asked(BaseModel):
+    """Who asks for a stop."""
 
     # A misspelt `agents` would stop all of them.
     model_config = ConfigDict(extra="forbid")
 
-    agents: list[AgentId] | None = Field(None, description="Only these; left out, all.")
     actor: str | None = Field(
         None, description="Who asks, for the audit trail.", json_schema_extra=_FREE_TEXT
     )
@@ -91,5 +121,31 @@ class Interrupt(BaseModel):
         None,
         gt=0,
         le=_LONGEST_WAIT_SEC,
-        description="Answer when all signals are settled, or after so many seconds.",
+        description="Answer when all signals are settled, or after so many seconds; 202 says that "
+        "some are open still.",
+    )
+
+
+class Interrupt(Asked):
+    """What to stop, and who asks for it."""
+
+    agents: list[AgentId] | None = Field(None, description="Only these; left out, all.")
+
+
+class InterruptAll(BaseModel):
+    """Which streams of all sessions to stop, and who asks for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    agent_type: str | None = Field(None, description="Only streams of agents of this type.")
+    worker_id: UUID | None = Field(None, description="Only streams in this worker.")
+    older_than: float | None = Field(
+        None, gt=0, description="Only streams that began so many seconds ago, or before."
+    )
+    dry_run: bool = Field(False, description="Count what matches, and stop nothing.")
+    actor: str | None = Field(
+        None, description="Who asks, for the audit trail.", json_schema_extra=_FREE_TEXT
+    )
+    reason: str | None = Field(
+        None, description="Why, for the audit trail.", json_schema_extra=_FREE_TEXT
     )

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from session_router.errors import InvalidValueError
@@ -71,3 +72,9 @@ def _raw_path(scope: Scope) -> str:
         return raw
     # What is mounted below a root path is routed by what follows that, which is compared as text.
     return "/".join([root, *raw.split("/")[1 + root.count("/") :]])
+
+
+def path_of(request: Request, session_id: str, *below: str) -> str:
+    """The path of a session, or of what is below it, as clients see it."""
+    root = quote(request.scope.get("root_path", ""))
+    return "/".join([f"{root}/sessions", *map(encode_segment, (session_id, *below))])

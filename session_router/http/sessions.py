@@ -1,8 +1,9 @@
 """The routes of sessions."""
 
+from datetime import timedelta
 from typing import Annotated
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, BeforeValidator, Field
@@ -10,6 +11,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome
 from session_router.http.inputs import (
+    STILL_OPEN,
+    TAKES_JSON,
     Actor,
     Interrupt,
     Limit,
@@ -18,21 +21,18 @@ from session_router.http.inputs import (
     Reason,
     SessionId,
 )
-from session_router.http.raw_path import encode_segment
+from session_router.http.raw_path import path_of
 from session_router.problems import (
-    INVALID_VALUE,
-    MALFORMED_BODY,
     SESSION_NOT_FOUND,
-    WRONG_CONTENT_TYPE,
     documented,
     session_not_found,
 )
+from session_router.repository.changes import SessionFilter
 from session_router.session import Session, check_session_id
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 
 _LIVES = documented(SESSION_NOT_FOUND)
-_TAKES_JSON = documented(INVALID_VALUE, MALFORMED_BODY, WRONG_CONTENT_TYPE)
 _LAST_EVENT_ID = 2**63 - 1
 
 
@@ -74,22 +74,45 @@ async def list_sessions(
         Query(description="The `next` of the page before."),
         BeforeValidator(check_session_id),
     ] = None,
+    prefix: Annotated[
+        str | None,
+        Query(description="Only ids that begin so."),
+        BeforeValidator(check_session_id),
+    ] = None,
+    agent_type: Annotated[
+        str | None, Query(description="Only where an agent of this type streams.")
+    ] = None,
+    worker: Annotated[
+        UUID | None, Query(description="Only where an agent streams in this worker.")
+    ] = None,
+    streaming: Annotated[
+        bool | None, Query(description="Only where an agent streams, or where none does.")
+    ] = None,
+    idle_for: Annotated[
+        float | None, Query(gt=0, description="Only those untouched for so many seconds.")
+    ] = None,
 ) -> SessionPage:
     """Read live sessions, a page at a time, each with the agents that stream in it."""
-    found = await manager.repository.list_sessions(after=after, limit=limit + 1)
+    matching = SessionFilter(
+        prefix=prefix,
+        agent_type=agent_type,
+        worker_id=worker,
+        streaming=streaming,
+        idle_for=None if idle_for is None else timedelta(seconds=idle_for),
+    )
+    found = await manager.repository.list_sessions(after=after, limit=limit + 1, matching=matching)
     has_more = len(found) > limit
     return SessionPage(items=found[:limit], next=found[limit - 1].session_id if has_more else None)
 
 
-@router.post("", status_code=201, responses=_TAKES_JSON)
+@router.post("", status_code=201, responses=TAKES_JSON)
 async def start_new_session(
     manager: Manager, request: Request, response: Response, body: NewSession | None = None
 ) -> Session:
     """Begin a fresh session. A live one of that id is replaced, its streams stopped."""
     given = body.session_id if body else None
     session = await manager.start_new_session(given or str(uuid4()))
-    root = quote(request.scope.get("root_path", ""))
-    response.headers["Location"] = f"{root}/sessions/{encode_segment(session.session_id)}"
+    response.headers["Location"] = path_of(request, session.session_id)
     return session
 
 
@@ -128,22 +151,33 @@ async def touch_session(manager: Manager, session_id: SessionId) -> Session:
 
 @router.post(
     "/{session_id:segment}/interrupt",
-    responses=_LIVES | _TAKES_JSON,
+    responses=_LIVES | TAKES_JSON | {202: {"model": Interrupted, "description": STILL_OPEN}},
     response_model_exclude_unset=True,
 )
 async def interrupt_session(
-    manager: Manager, session_id: SessionId, body: Interrupt | None = None
+    manager: Manager,
+    http_request: Request,
+    response: Response,
+    session_id: SessionId,
+    body: Interrupt | None = None,
 ) -> Interrupted:
-    """Stop what streams in a session now; the session lives on."""
+    """Stop what streams in a session now; the session lives on.
+
+    `Location` is where its receipts are counted.
+    """
     asked = body or Interrupt()
     request = await manager.request_interrupt(
         session_id, asked.agents, actor=asked.actor, reason=asked.reason, wait=asked.wait
     )
     if request is None:
         raise session_not_found(session_id)
+    root = quote(http_request.scope.get("root_path", ""))
+    response.headers["Location"] = f"{root}/interrupts/{request.request_id}"
     answer = Interrupted(session_id=session_id, interrupted=request.agents)
     if request.outcomes is not None:
         answer.outcomes = {str(agent): outcome for agent, outcome in request.outcomes.items()}
+        if None in request.outcomes.values():
+            response.status_code = 202
     return answer
 
 

@@ -9,8 +9,10 @@ from session_router.agent_id import AgentId
 from session_router.doorbell import Doorbell
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository.changes import (
+    EVERY_SESSION,
     Finish,
     Register,
+    SessionFilter,
     Start,
     StreamFilter,
     Touch,
@@ -68,8 +70,14 @@ class SessionRepository(ABC):
         """Read a session; never creates or touches one, in no repository."""
 
     @abstractmethod
-    async def list_sessions(self, *, after: str | None = None, limit: int = 100) -> list[Session]:
-        """Read live sessions in the order of their ids, from behind `after`."""
+    async def list_sessions(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        matching: SessionFilter = EVERY_SESSION,
+    ) -> list[Session]:
+        """Read the live sessions that are meant, in the order of their ids, from behind `after`."""
 
     @abstractmethod
     async def list_streams(self, session_id: str) -> list[StreamRow]:

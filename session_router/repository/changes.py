@@ -113,6 +113,28 @@ class StreamFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions are meant: those for which all holds that is given.
+
+    Attributes:
+        prefix: how their ids begin.
+        agent_type: an agent of this type streams in it.
+        worker_id: an agent streams in it, in this worker.
+        streaming: whether anything streams in it.
+        idle_for: how long ago the last touch is at the least.
+    """
+
+    prefix: str | None = None
+    agent_type: str | None = None
+    worker_id: UUID | None = None
+    streaming: bool | None = None
+    idle_for: timedelta | None = None
+
+
+EVERY_SESSION: Final = SessionFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Stop a session's streams, and end the session or not.
 

@@ -14,8 +14,10 @@ from session_router.events import EventName, SessionEvent, SignalOutcome, Stream
 from session_router.repository import records, trail
 from session_router.repository.base import SessionRepository
 from session_router.repository.changes import (
+    EVERY_SESSION,
     Finish,
     Register,
+    SessionFilter,
     Start,
     Stop,
     StreamFilter,
@@ -106,8 +108,19 @@ class InMemorySessionRepository(SessionRepository):
         row = self._sessions.get(session_id)
         return None if row is None else self._snapshot(row)
 
-    async def list_sessions(self, *, after: str | None = None, limit: int = 100) -> list[Session]:
-        ids = sorted(i for i in self._sessions if after is None or i > after)
+    async def list_sessions(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        matching: SessionFilter = EVERY_SESSION,
+    ) -> list[Session]:
+        now = self._now()
+        ids = sorted(
+            session_id
+            for session_id, row in self._sessions.items()
+            if (after is None or session_id > after) and self._is_meant(row, matching, now)
+        )
         return [self._snapshot(self._sessions[session_id]) for session_id in ids[:limit]]
 
     async def list_streams(self, session_id: str) -> list[StreamRow]:
@@ -460,6 +473,17 @@ class InMemorySessionRepository(SessionRepository):
                 settled += 1
         return settled
 
+    def _is_meant(self, row: SessionRow, matching: SessionFilter, now: datetime) -> bool:
+        streams = self._in_order(row.session_id)
+        idle_for = matching.idle_for
+        return (
+            row.session_id.startswith(matching.prefix or "")
+            and (matching.streaming is None or matching.streaming == bool(streams))
+            and (idle_for is None or row.last_updated < now - idle_for)
+            and _is_any(matching.agent_type, (s.agent_id.type for s in streams))
+            and _is_any(matching.worker_id, (s.worker_id for s in streams))
+        )
+
     def _all_streams(self) -> list[StreamRow]:
         return [s for streams in self._streams.values() for s in streams.values()]
 
@@ -504,6 +528,11 @@ class InMemorySessionRepository(SessionRepository):
             self._events.append(
                 SessionEvent(event_id=next(self._event_ids), **records.columns_of(row))
             )
+
+
+def _is_any(asked: object | None, found: Iterable[object]) -> bool:
+    """Whether what is asked for is found, if anything is asked for."""
+    return asked is None or asked in set(found)
 
 
 def _sweep_order(position: SweepPosition) -> tuple[datetime, str]:

@@ -19,8 +19,10 @@ from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
 from session_router.repository.base import SessionRepository
 from session_router.repository.changes import (
+    EVERY_SESSION,
     Finish,
     Register,
+    SessionFilter,
     Start,
     Stop,
     StreamFilter,
@@ -167,9 +169,15 @@ class SQLAlchemySessionRepository(SessionRepository):
             lambda conn: sessions.find(conn, self._tables, session_id)
         )
 
-    async def list_sessions(self, *, after: str | None = None, limit: int = 100) -> list[Session]:
+    async def list_sessions(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        matching: SessionFilter = EVERY_SESSION,
+    ) -> list[Session]:
         return await self._transactions.read(
-            lambda conn: sessions.page(conn, self._tables, after, limit)
+            lambda conn: sessions.page(conn, self._tables, matching, after, limit)
         )
 
     async def list_streams(self, session_id: str) -> list[StreamRow]:

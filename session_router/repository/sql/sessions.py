@@ -1,7 +1,9 @@
 """Session rows: find, lock, touch, create, snapshot."""
 
-from collections.abc import Collection
-from typing import Any
+import sys
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, literal, select, update
@@ -12,10 +14,13 @@ from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import all_pairs, clock, later_of, one_of
 from session_router.repository import records, trail
-from session_router.repository.changes import Start, Touch
+from session_router.repository.changes import SessionFilter, Start, Touch
 from session_router.repository.records import SessionRow
 from session_router.repository.sql import rows
 from session_router.session import SESSION_COLUMNS, Session, stored
+
+_FIRST_SURROGATE: Final = 0xD800
+_BEHIND_SURROGATES: Final = 0xE000
 
 
 async def find(conn: AsyncConnection, t: Tables, session_id: str) -> Session | None:
@@ -24,11 +29,58 @@ async def find(conn: AsyncConnection, t: Tables, session_id: str) -> Session | N
     return None if row is None else _session(row)
 
 
-async def page(conn: AsyncConnection, t: Tables, after: str | None, limit: int) -> list[Session]:
-    statement = with_agents(t).order_by(t.sessions.c.session_id).limit(limit)
-    if after is not None:
-        statement = statement.where(t.sessions.c.session_id > after)
+async def page(
+    conn: AsyncConnection, t: Tables, matching: SessionFilter, after: str | None, limit: int
+) -> list[Session]:
+    now = await rows.now(conn) if matching.idle_for is not None else None
+    statement = page_of(t, matching, now, after, limit)
     return rows.readable(await conn.execute(statement), _session)
+
+
+def page_of(
+    t: Tables, matching: SessionFilter, now: datetime | None, after: str | None, limit: int
+) -> Select[Any]:
+    """Sessions that are meant, each with its agents, in the order of their ids."""
+    columns = t.sessions.c
+    statement = with_agents(t).where(*_are_meant(t, matching, now))
+    if after is not None:
+        statement = statement.where(columns.session_id > after)
+    return statement.order_by(columns.session_id).limit(limit)
+
+
+def _are_meant(
+    t: Tables, matching: SessionFilter, now: datetime | None
+) -> Iterator[ColumnElement[bool]]:
+    sessions, streams = t.sessions.c, t.agent_streams.c
+    if matching.prefix:
+        yield sessions.session_id >= matching.prefix
+        if (end := end_of_prefix(matching.prefix)) is not None:
+            yield sessions.session_id < end
+    if matching.idle_for is not None and now is not None:
+        yield sessions.last_updated < now - matching.idle_for
+    here = select(streams.session_id).where(streams.session_id == sessions.session_id)
+    if matching.streaming is not None:
+        yield here.exists() if matching.streaming else ~here.exists()
+    if matching.agent_type is not None:
+        yield here.where(streams.agent_type == matching.agent_type).exists()
+    if matching.worker_id is not None:
+        # The worker's streams are found by their index; of each session anew they would be many.
+        of_worker = select(streams.session_id).where(streams.worker_id == matching.worker_id)
+        yield sessions.session_id.in_(of_worker)
+
+
+def end_of_prefix(prefix: str) -> str | None:
+    """The first text, in the order of code points, behind all that begin so; None: there is none.
+
+    It is no session's id, and never stored; but it has to be storable, so surrogates are skipped.
+    """
+    for length in range(len(prefix), 0, -1):
+        code = ord(prefix[length - 1]) + 1
+        if code == _FIRST_SURROGATE:
+            code = _BEHIND_SURROGATES
+        if code <= sys.maxunicode:
+            return prefix[: length - 1] + chr(code)
+    return None
 
 
 def with_agents(t: Tables) -> Select[Any]:
