@@ -5,7 +5,7 @@ import logging
 import sys
 from asyncio import CancelledError
 
-from session_router.cli import interrupts, output
+from session_router.cli import ctrl_c, output
 from session_router.cli.app import app
 from session_router.cli.exit_codes import ExitCode, exit_code_of
 from session_router.cli.options import Invocation
@@ -18,7 +18,7 @@ def main() -> None:
     # A command tells by itself what went wrong; only `serve` sets up a log.
     logging.lastResort = logging.NullHandler()
     invocation = Invocation()
-    with interrupts.noted() as was_interrupted:
+    with ctrl_c.noted() as was_interrupted:
         try:
             app(obj=invocation)
         except (SessionRouterError, TimeoutError, CancelledError) as error:

@@ -52,3 +52,11 @@ def exit_code_of(error: Exception) -> ExitCode:
             return ExitCode.SCHEMA
         case _:
             return ExitCode.FAULT
+
+
+def unknown_session(session_id: str) -> UnknownSessionError:
+    """The error of a command about a session that does not live."""
+    return UnknownSessionError(
+        f"no session {session_id!a} lives. 'session-router sessions list' shows those that do; "
+        "'session-router events' tells how one ended."
+    )

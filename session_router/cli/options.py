@@ -1,13 +1,18 @@
 """The options that many commands share, and the settings that they lead to."""
 
 import getpass
+import re
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
 
 import typer
 
+from session_router.checks import as_uuid
 from session_router.database.migrate import Target
+from session_router.errors import InvalidValueError
 from session_router.reports.bounds import parse_time
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
 
@@ -55,6 +60,49 @@ Actor = Annotated[
     typer.Option(help="Who asks, for the audit trail.", show_default="your login name"),
 ]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail.", show_default=False)]
+
+
+AgentType = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE", help="Only where an agent of this type streams.", show_default=False
+    ),
+]
+WorkerId = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORKER_ID",
+        help="Only where an agent streams in this worker; see 'workers list'.",
+        show_default=False,
+    ),
+]
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
+
+
+def duration_of(text: str | None, option: str) -> timedelta | None:
+    """A duration that was given on the command line, such as 90s, 10m, 2h or 1d.
+
+    Raises:
+        InvalidValueError: it is none, or of no length.
+    """
+    if text is None:
+        return None
+    given = _DURATION.fullmatch(text)
+    with suppress(OverflowError):
+        if given and (duration := timedelta(**{_UNITS[given[2]]: float(given[1])})):
+            return duration
+    raise InvalidValueError(f"{option} {text!a} is no duration; give one such as 90s, 10m, 2h, 1d.")
+
+
+def worker_of(text: str | None) -> UUID | None:
+    """A worker's id that was given on the command line.
+
+    Raises:
+        InvalidValueError: it is no UUID.
+    """
+    return None if text is None else as_uuid(text, "--worker")
 
 
 def settings_of(database_url: str | None, **given: Any) -> Settings:

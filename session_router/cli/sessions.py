@@ -2,45 +2,81 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Annotated, Final
 
 import typer
 
-from session_router.agent_id import AgentId
+from session_router.agent_id import check_agent_type
 from session_router.cli import output
 from session_router.cli.connection import opened_manager, opened_repository
 from session_router.cli.erase import erase
-from session_router.cli.exit_codes import UnknownSessionError
+from session_router.cli.exit_codes import unknown_session
+from session_router.cli.interrupt import interrupt
 from session_router.cli.options import (
     Actor,
+    AgentType,
     DatabaseUrl,
     Json,
     Reason,
     SessionIdArgument,
+    WorkerId,
     actor_or_login,
+    duration_of,
     settings_of,
+    worker_of,
 )
-from session_router.events import SignalOutcome
 from session_router.repository.base import SessionRepository
+from session_router.repository.changes import EVERY_SESSION, SessionFilter
 from session_router.repository.records import NO_WORKER, StreamRow
 from session_router.session import Session, check_session_id
 from session_router.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Look at live sessions; stop what streams in them.")
+app.command()(interrupt)
 app.command()(erase)
 
 _PAGE: Final = 1_000
-_AT_ONCE_SEC: Final = 0.001
 
 
 @app.command("list")
-def list_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
-    """List the live sessions.
+def list_(
+    prefix: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only ids that begin so.", show_default=False),
+    ] = None,
+    agent_type: AgentType = None,
+    worker: WorkerId = None,
+    streaming: Annotated[
+        bool | None,
+        typer.Option(
+            "--streaming/--not-streaming",
+            help="Only where an agent streams, or where none does.",
+            show_default=False,
+        ),
+    ] = None,
+    idle_for: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Only those untouched for so long: 90s, 10m, 2h, 1d.",
+            show_default=False,
+        ),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """List the live sessions, or those that match.
 
     In the order of their ids. With --json one JSON document a line.
     """
-    asyncio.run(_list(settings_of(database_url), as_json))
+    matching = SessionFilter(
+        prefix=None if prefix is None else check_session_id(prefix),
+        agent_type=None if agent_type is None else check_agent_type(agent_type),
+        worker_id=worker_of(worker),
+        streaming=streaming,
+        idle_for=duration_of(idle_for, "--idle-for"),
+    )
+    asyncio.run(_list(settings_of(database_url), matching, as_json))
 
 
 @app.command()
@@ -52,51 +88,6 @@ def show(
     Each stream with its id, its worker and its beginning.
     """
     asyncio.run(_show(settings_of(database_url), check_session_id(session_id), as_json))
-
-
-@app.command()
-def interrupt(
-    session_id: SessionIdArgument,
-    agent: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TYPE/KEY", help="Only this agent; may be repeated.", show_default=False
-        ),
-    ] = None,
-    actor: Actor = None,
-    reason: Reason = None,
-    wait: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="SECONDS",
-            help="How long to wait at the most for what becomes of it; 0: not at all. Left out: "
-            "the poll interval, the cancel timeout and the operation deadline together, in which "
-            "a live worker has settled it.",
-            show_default=f"{Settings.model_construct().settled_within_sec:g}, by their defaults",
-        ),
-    ] = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
-) -> None:
-    """Stop what streams in a session now; the session lives on.
-
-    The workers that the agents stream in carry it out. Prints each agent with what became of its
-    signal: delivered, failed, lost, or open when that is not known in time.
-    """
-    agents = [AgentId.from_str(text) for text in agent] if agent else None
-    asked = partial(
-        _interrupt, agents=agents, actor=actor_or_login(actor), reason=reason, wait=wait
-    )
-    outcomes = asyncio.run(asked(settings_of(database_url), session_id))
-    told = {str(agent_id): outcome for agent_id, outcome in outcomes.items()}
-    if as_json:
-        output.show_json({"session_id": session_id, "interrupted": [*told], "outcomes": told})
-    elif not told:
-        output.say("none of these agents streams" if agents else "no agent streams")
-    else:
-        rows = [(agent_id, outcome or "open") for agent_id, outcome in told.items()]
-        output.show_rows(("agent", "signal"), rows, flexible=("agent",))
 
 
 @app.command()
@@ -114,19 +105,21 @@ def end(
     asyncio.run(_end(settings_of(database_url), session_id, actor_or_login(actor), reason, as_json))
 
 
-async def _list(settings: Settings, as_json: bool) -> None:
+async def _list(settings: Settings, matching: SessionFilter, as_json: bool) -> None:
     async with opened_repository(settings) as repository:
         pages = 0
-        async for page in _pages(repository):
+        async for page in _pages(repository, matching):
             _show_page(page, as_json, header=pages == 0)
             pages += 1
         if not pages and not as_json:
-            output.note("no session lives")
+            output.note("no session lives" if matching == EVERY_SESSION else "no session matches")
 
 
-async def _pages(repository: SessionRepository) -> AsyncIterator[list[Session]]:
+async def _pages(
+    repository: SessionRepository, matching: SessionFilter
+) -> AsyncIterator[list[Session]]:
     after = None
-    while page := await repository.list_sessions(after=after, limit=_PAGE):
+    while page := await repository.list_sessions(after=after, limit=_PAGE, matching=matching):
         yield page
         after = page[-1].session_id
 
@@ -156,7 +149,7 @@ async def _show(settings: Settings, session_id: str, as_json: bool) -> None:
     async with opened_repository(settings) as repository:
         session = await repository.find_session(session_id)
         if session is None:
-            raise _unknown(session_id)
+            raise unknown_session(session_id)
         streams = await repository.list_streams(session_id)
     if as_json:
         output.show_json(session.model_dump(mode="json") | {"streams": [*map(_json_of, streams)]})
@@ -182,31 +175,12 @@ async def _show(settings: Settings, session_id: str, as_json: bool) -> None:
         )
 
 
-async def _interrupt(
-    settings: Settings,
-    session_id: str,
-    *,
-    agents: list[AgentId] | None,
-    actor: str | None,
-    reason: str | None,
-    wait: float | None,
-) -> dict[AgentId, SignalOutcome | None]:
-    wait = settings.settled_within_sec if wait is None else wait
-    async with opened_manager(settings) as manager:
-        request = await manager.request_interrupt(
-            session_id, agents, actor=actor, reason=reason, wait=wait or _AT_ONCE_SEC
-        )
-    if request is None:
-        raise _unknown(session_id)
-    return request.outcomes or {}
-
-
 async def _end(
     settings: Settings, session_id: str, actor: str | None, reason: str | None, as_json: bool
 ) -> None:
     async with opened_manager(settings) as manager:
         if not await manager.end_session(session_id, actor=actor, reason=reason):
-            raise _unknown(session_id)
+            raise unknown_session(session_id)
     if as_json:
         output.show_json({"session_id": session_id, "ended": True})
     else:
@@ -220,10 +194,3 @@ def _json_of(stream: StreamRow) -> dict[str, str]:
         "worker_id": str(stream.worker_id),
         "started_at": stream.started_at.isoformat().replace("+00:00", "Z"),
     }
-
-
-def _unknown(session_id: str) -> UnknownSessionError:
-    return UnknownSessionError(
-        f"no session {session_id!a} lives. 'session-router sessions list' shows those that do; "
-        "'session-router events' tells how one ended."
-    )
