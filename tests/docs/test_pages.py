@@ -40,6 +40,9 @@ import asyncio
 import autogen_core as autogen
 from dataclasses import dataclass
 import session_router.runtimes.autogen
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import uuid4
 from session_router import *
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -58,6 +61,7 @@ async def reader(
     agent_id: AgentId,
     instance: Stoppable,
     runtime: autogen.AgentRuntime,
+    answer: AsyncIterator[str],
 ) -> None:
 """
 CLASS = """
@@ -85,7 +89,7 @@ def _module(piece: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("page", "pieces"), [("README.md", 1), ("docs/usage.md", 5), ("docs/stopping.md", 1)]
+    ("page", "pieces"), [("README.md", 1), ("docs/usage.md", 5), ("docs/stopping.md", 3)]
 )
 def test_the_typed_lines_pass_a_strict_type_check(page: str, pieces: int, tmp_path: Path) -> None:
     modules = typed_lines(page)
