@@ -119,7 +119,7 @@ class SessionFilter:
     Attributes:
         prefix: how their ids begin.
         agent_type: an agent of this type streams in it.
-        worker_id: an agent streams in it, in this worker.
+        worker_id: an agent, of that type, streams in it in this worker.
         streaming: whether anything streams in it.
         idle_for: how long ago the last touch is at the least.
     """

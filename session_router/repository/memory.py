@@ -475,13 +475,13 @@ class InMemorySessionRepository(SessionRepository):
 
     def _is_meant(self, row: SessionRow, matching: SessionFilter, now: datetime) -> bool:
         streams = self._in_order(row.session_id)
+        of_one = StreamFilter(matching.agent_type, matching.worker_id)
         idle_for = matching.idle_for
         return (
             row.session_id.startswith(matching.prefix or "")
             and (matching.streaming is None or matching.streaming == bool(streams))
             and (idle_for is None or row.last_updated < now - idle_for)
-            and _is_any(matching.agent_type, (s.agent_id.type for s in streams))
-            and _is_any(matching.worker_id, (s.worker_id for s in streams))
+            and (of_one == StreamFilter() or any(of_one.matches(s, now) for s in streams))
         )
 
     def _all_streams(self) -> list[StreamRow]:
@@ -528,11 +528,6 @@ class InMemorySessionRepository(SessionRepository):
             self._events.append(
                 SessionEvent(event_id=next(self._event_ids), **records.columns_of(row))
             )
-
-
-def _is_any(asked: object | None, found: Iterable[object]) -> bool:
-    """Whether what is asked for is found, if anything is asked for."""
-    return asked is None or asked in set(found)
 
 
 def _sweep_order(position: SweepPosition) -> tuple[datetime, str]:

@@ -16,11 +16,19 @@ from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
 from session_router.database.types import one_of
 from session_router.events import StreamOutcome
-from session_router.repository.changes import Finish, Register, Start, Touch
+from session_router.repository.changes import (
+    Finish,
+    Register,
+    SessionFilter,
+    Start,
+    StreamFilter,
+    Touch,
+)
 from session_router.repository.records import Requester
+from session_router.repository.sql import bulk, interrupts, workers
+from session_router.repository.sql import names as stream_names
 from session_router.repository.sql import streams as streams_of_sessions
-from session_router.repository.sql import workers
-from session_router.repository.sql.sessions import with_agents
+from session_router.repository.sql.sessions import page_of, with_agents
 from tests.support.databases import PostgresDatabases
 from tests.support.waiting import eventually
 
@@ -36,6 +44,12 @@ _FILL = """
     FROM {numbers};
     INSERT INTO {p}session_events (session_id, session_uid, event)
     SELECT 's' || n, {uuid}, 'session_started' FROM {numbers};
+    INSERT INTO {p}session_events (session_id, session_uid, event, stream_id)
+    SELECT 's' || n, {uuid}, 'stream_started', {uuid} FROM {numbers};
+    INSERT INTO {p}session_events (session_id, session_uid, event, request_id)
+    SELECT 's' || n, {uuid}, 'interrupt_requested', {uuid} FROM {numbers};
+    INSERT INTO {p}early_stops
+    SELECT {uuid}, 's' || n, {uuid}, {time}, NULL, NULL FROM {numbers};
     ANALYZE
 """
 
@@ -128,6 +142,39 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
             .order_by(events.event_id)
             .limit(100),
             "session_events_session_id_event_id_idx",
+        ),
+        "how a stream began": (
+            stream_names.beginning(t, uuid4()),
+            "session_events_started_streams_idx",
+        ),
+        "what was told of a request": (bulk.told_of(t, uuid4()), "session_events_requests_idx"),
+        "what is open of a request": (
+            bulk.open_signals(t, uuid4()),
+            "interrupt_signals_request_id_idx",
+        ),
+        "the sessions in which streams match": (
+            bulk.page_of(t, StreamFilter(), datetime.now(UTC), "s5", 100),
+            "agent_streams_pkey",
+        ),
+        "the sessions in which a worker streams": (
+            bulk.page_of(t, StreamFilter(worker_id=uuid4()), datetime.now(UTC), None, 100),
+            "agent_streams_worker_id_idx",
+        ),
+        "a page of sessions that begin so": (
+            page_of(t, SessionFilter(prefix="s5"), None, "s51", 100),
+            "sessions_pkey",
+        ),
+        "a page of sessions in which an agent streams": (
+            page_of(t, SessionFilter(agent_type="writer", streaming=True), None, "s5", 100),
+            "agent_streams_pkey",
+        ),
+        "a page of sessions in which a worker streams": (
+            page_of(t, SessionFilter(worker_id=uuid4()), None, None, 100),
+            "agent_streams_worker_id_idx",
+        ),
+        "the oldest stops that nobody came for": (
+            interrupts.oldest(t, datetime.now(UTC), 100),
+            "early_stops_requested_at_idx",
         ),
         "how a stream ended": (
             streams_of_sessions.outcome_of(t, "s1", uuid4()),

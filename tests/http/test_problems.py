@@ -307,6 +307,11 @@ async def test_openapi_documents_the_paths_and_the_problems(memory: httpx.AsyncC
         "GET /sessions/{session_id}/events",
         f"PUT {agent}",
         f"DELETE {agent}",
+        "GET /sessions/{session_id}/streams",
+        "GET /sessions/{session_id}/streams/{stream_id}",
+        "POST /sessions/{session_id}/streams/{stream_id}/interrupt",
+        "POST /interrupts",
+        "GET /interrupts/{request_id}",
         "GET /healthz",
         "GET /readyz",
     }

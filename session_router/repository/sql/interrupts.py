@@ -1,9 +1,9 @@
 """Interrupts: of a session's streams, and of one stream, before it begins, too."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.agent_id import AgentId
@@ -66,18 +66,22 @@ async def clear_early_stops(
     conn: AsyncConnection, t: Tables, older_than: timedelta, limit: int
 ) -> int:
     """Delete the oldest stops, those that others hold excepted."""
-    stops = t.early_stops.c
-    old = (
-        select(stops.stream_id)
-        .where(stops.requested_at < await rows.now(conn) - older_than)
-        .order_by(stops.requested_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+    cutoff = await rows.now(conn) - older_than
+    old = oldest(t, cutoff, limit).with_for_update(skip_locked=True)
     found = (await conn.execute(old)).scalars().all()
     if found:
-        await conn.execute(delete(t.early_stops).where(one_of(stops.stream_id, found)))
+        await conn.execute(delete(t.early_stops).where(one_of(t.early_stops.c.stream_id, found)))
     return len(found)
+
+
+def oldest(t: Tables, cutoff: datetime, limit: int) -> Select[UUID]:
+    stops = t.early_stops.c
+    return (
+        select(stops.stream_id)
+        .where(stops.requested_at < cutoff)
+        .order_by(stops.requested_at)
+        .limit(limit)
+    )
 
 
 async def _keep(

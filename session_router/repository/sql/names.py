@@ -11,7 +11,7 @@ writer.
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
@@ -38,12 +38,15 @@ async def beginning_of(
     conn: AsyncConnection, t: Tables, stream_id: UUID
 ) -> "Row[Any, Any, Any] | None":
     """The event with which a stream of this name began, in whichever session."""
+    return (await conn.execute(beginning(t, stream_id))).one_or_none()
+
+
+def beginning(t: Tables, stream_id: UUID) -> Select[Any]:
     events = t.session_events.c
     # The event is named in the statement's text, by which the index of beginnings is found.
-    statement = select(events.session_id, events.agent_type, events.agent_key).where(
+    return select(events.session_id, events.agent_type, events.agent_key).where(
         text("event = 'stream_started'"), events.stream_id == stream_id
     )
-    return (await conn.execute(statement)).one_or_none()
 
 
 def stripe_of(stream_id: UUID) -> int:

@@ -61,12 +61,15 @@ def _are_meant(
     here = select(streams.session_id).where(streams.session_id == sessions.session_id)
     if matching.streaming is not None:
         yield here.exists() if matching.streaming else ~here.exists()
-    if matching.agent_type is not None:
-        yield here.where(streams.agent_type == matching.agent_type).exists()
+    of_type = [] if matching.agent_type is None else [streams.agent_type == matching.agent_type]
     if matching.worker_id is not None:
         # The worker's streams are found by their index; of each session anew they would be many.
-        of_worker = select(streams.session_id).where(streams.worker_id == matching.worker_id)
+        of_worker = select(streams.session_id).where(
+            streams.worker_id == matching.worker_id, *of_type
+        )
         yield sessions.session_id.in_(of_worker)
+    elif of_type:
+        yield here.where(*of_type).exists()
 
 
 def end_of_prefix(prefix: str) -> str | None:
