@@ -1,5 +1,7 @@
 """`session-router sessions interrupt` of one stream and of all, and lists narrowed down."""
 
+from uuid import uuid4
+
 import pytest
 
 from session_router import AgentId, SessionManager, SessionRepository
@@ -19,9 +21,7 @@ async def test_exactly_one_stream_is_stopped(
     await worker.register_agent("s", WRITER, stream_id=NAME)
     await worker.register_agent("s", CRITIC)
 
-    ahead = await program.call(
-        "sessions", "interrupt", "t", "--stream", NAME[::-1].replace("-", "")
-    )
+    ahead = await program.call("sessions", "interrupt", "t", "--stream", str(uuid4()))
     stopped = await program.call("sessions", "interrupt", "s", "--stream", NAME)
     again = await program.call("sessions", "interrupt", "s", "--stream", NAME, "--json")
 
