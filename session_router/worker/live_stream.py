@@ -103,8 +103,8 @@ class LiveStream(Generic[T]):
             raise RuntimeError("the stream is being iterated by another task; use one consumer.")
         if self._is_released:
             raise self._last_word(StopAsyncIteration())
-        self._start()
-        self._answer = asyncio.get_running_loop().create_future()
+        loop = self._start()
+        self._answer = loop.create_future()
         if self._is_registered:
             self._reader.ask()
         try:
@@ -151,7 +151,8 @@ class LiveStream(Generic[T]):
             return  # what a source still yields while it is being stopped
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(item)
-        now = asyncio.get_running_loop().time()
+        assert self._loop is not None
+        now = self._loop.time()
         if now - self._touched_at >= self._touch_every_sec:
             self._touched_at = now
             self._worker().spawn(self._touch())
@@ -168,11 +169,12 @@ class LiveStream(Generic[T]):
 
     # The task
 
-    def _start(self) -> None:
+    def _start(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._touched_at = self._loop.time()
             self._worker().spawn(self._keep())
+        return self._loop
 
     async def _keep(self) -> None:
         try:

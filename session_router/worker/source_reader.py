@@ -3,8 +3,8 @@
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -54,7 +54,8 @@ class SourceReader(Generic[T]):
         self._ahead: deque[T] = deque()
         self._task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._asked = asyncio.Event()
+        self._is_asked = False
+        self._waiting: asyncio.Future[None] | None = None
         self._is_over = asyncio.Event()
         self._is_begun = False
         self._is_inside = False
@@ -69,7 +70,10 @@ class SourceReader(Generic[T]):
 
     def ask(self) -> None:
         """Ask for one item."""
-        self._asked.set()
+        # A future of its own, and no asyncio.Event: this is done for each item of each stream.
+        self._is_asked = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def leave(self) -> None:
         """Read no further: call `on_stop`, cancel the source at its innermost wait, then close it.
@@ -119,7 +123,7 @@ class SourceReader(Generic[T]):
             self._cancel_reading()
 
     def _cancel_reading(self) -> None:
-        self._asked.set()
+        self.ask()
         if self._is_inside:
             self.cancel()
 
@@ -136,15 +140,17 @@ class SourceReader(Generic[T]):
 
     async def _read(self) -> None:
         """Hand over item by item, each when it is asked for, until the source ends or is left."""
-        if not await self._is_asked():
+        if not await self._goes_on():
             return
-        self._is_begun = True
-        with self._inside():
+        self._is_begun = self._is_inside = True
+        try:
             self._iterator = await self._source.open()
+        finally:
+            self._is_inside = False
         try:
             while not self._is_left:
                 self._on_item(self._ahead.popleft() if self._ahead else await self._next())
-                if not await self._is_asked():
+                if not await self._goes_on():
                     await self._cancel_inside(self._iterator)
         except StopAsyncIteration:
             return
@@ -155,37 +161,30 @@ class SourceReader(Generic[T]):
             self._is_left = True
             self._on_end(error)
 
-    async def _is_asked(self) -> bool:
-        while (cancelled := await self._cancelled_meanwhile()) is not None:
-            # By a scope that the source keeps open around its `yield`: so it is the source's to
-            # take, uncounted. What it yields for an answer waits until it is asked for.
-            assert self._task is not None
-            self._task.cancel(*cancelled.args)
-            self._task.uncancel()
-            self._ahead.append(await self._next())
-        self._asked.clear()
+    async def _goes_on(self) -> bool:
+        """Wait until the next item is asked for; False: the source was left instead."""
+        while not self._is_asked:
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiting
+            except asyncio.CancelledError as cancelled:
+                if self._iterator is None:
+                    raise
+                # By a scope that the source keeps open around its `yield`: so it is the source's
+                # to take, uncounted. What it yields for an answer waits until it is asked for.
+                assert self._task is not None
+                self._task.cancel(*cancelled.args)
+                self._task.uncancel()
+                self._ahead.append(await self._next())
+        self._is_asked = False
         return not self._is_left
 
-    async def _cancelled_meanwhile(self) -> asyncio.CancelledError | None:
-        try:
-            await self._asked.wait()
-        except asyncio.CancelledError as error:
-            if self._iterator is None:
-                raise
-            return error
-        return None
-
     async def _next(self) -> T:
+        """The next item. While the source's own code runs, leaving it is cancelling the task."""
         assert self._iterator is not None
-        with self._inside():
-            return await anext(self._iterator)
-
-    @contextmanager
-    def _inside(self) -> Iterator[None]:
-        """While the source's own code runs, leaving it means to cancel the task."""
         self._is_inside = True
         try:
-            yield
+            return await anext(self._iterator)
         finally:
             self._is_inside = False
 
