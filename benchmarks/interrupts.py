@@ -22,8 +22,11 @@ _COMMIT: Final = "one commit"
 _PEER: Final = "peer: both"
 _STOP: Final = "interrupt until the stream has stopped"
 _CALL: Final = "  of it: until the call returned"
-_MEDIAN_GOAL: Final = 5.0
-_P99_GOAL: Final = 25.0
+_BESIDE: Final = "the same, beside 60 other streams"
+_OTHERS: Final = 60
+_MEDIAN_GOAL: Final = 2.5
+_P99_GOAL: Final = 8.0
+_BESIDE_GOAL: Final = 4.0
 _WARM_UP: Final = 50
 _SAMPLES: Final = 1_000
 _QUICK_SAMPLES: Final = 100
@@ -71,11 +74,12 @@ class _Subject:
 
     @classmethod
     @asynccontextmanager
-    async def ready(cls, url: str) -> AsyncIterator[Self]:
+    async def ready(cls, url: str, others: int) -> AsyncIterator[Self]:
+        """With so many other streams in the process."""
         repository = SQLAlchemySessionRepository.from_url(url)
         async with (
             SessionManager(repository) as manager,
-            PythonProcess.running("benchmarks.children.streamer", url) as streamer,
+            PythonProcess.running("benchmarks.children.streamer", url, str(others)) as streamer,
         ):
             assert await streamer.line() == "ready"
             yield cls(manager, streamer)
@@ -95,18 +99,22 @@ class _Subject:
 
 
 async def measure(bench: Bench) -> Report:
-    samples: dict[str, list[float]] = {name: [] for name in (_TRIP, _COMMIT, _PEER, _STOP, _CALL)}
+    names = (_TRIP, _COMMIT, _PEER, _STOP, _CALL, _BESIDE)
+    samples: dict[str, list[float]] = {name: [] for name in names}
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(bench.database())
         peer = await stack.enter_async_context(_Peer.ready(url))
-        subject = await stack.enter_async_context(_Subject.ready(url))
+        subject = await stack.enter_async_context(_Subject.ready(url, 0))
+        busy = await stack.enter_async_context(_Subject.ready(url, _OTHERS))
         for number in range(_WARM_UP + (_QUICK_SAMPLES if bench.quick else _SAMPLES)):
             await _pause()
             trip, commit = await peer.round_trip(), await peer.commit(number)
             await _pause()
             stop, call = await subject.interrupt(f"session-{number % 100}")
+            await _pause()
+            beside, _ = await busy.interrupt(f"busy-{number % 100}")
             if number >= _WARM_UP:
-                found = (trip, commit, trip + commit, stop, call)
+                found = (trip, commit, trip + commit, stop, call, beside)
                 for values, value in zip(samples.values(), found, strict=True):
                     values.append(value)
     base, stops = median(samples[_PEER]), samples[_STOP]
@@ -116,6 +124,11 @@ async def measure(bench: Bench) -> Report:
         goals=[
             Goal("median / peer's median", median(stops) / base, _MEDIAN_GOAL),
             Goal("99th percentile / peer's median", percentile(stops, 0.99) / base, _P99_GOAL),
+            Goal(
+                f"median beside {_OTHERS} streams / peer's median",
+                median(samples[_BESIDE]) / base,
+                _BESIDE_GOAL,
+            ),
         ],
         notes=["Samples of both are taken in turns; the peer is bare asyncpg in two processes."],
         samples=samples,

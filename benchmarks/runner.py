@@ -14,14 +14,17 @@ import uvloop
 
 from benchmarks import (
     churn,
+    fleet,
     idle_workers,
     interrupts,
+    items,
     memory,
     page,
     plots,
     reports,
     sqlite,
     statements,
+    stops,
     sweep,
     throughput,
 )
@@ -36,6 +39,9 @@ SUBJECTS: Final[dict[str, Callable[[Bench], Coroutine[Any, Any, Report]]]] = {
     "churn": churn.measure,
     "sweep": sweep.measure,
     "interrupts": interrupts.measure,
+    "stops": stops.measure,
+    "fleet": fleet.measure,
+    "items": items.measure,
     "idle_workers": idle_workers.measure,
     "statements": statements.measure,
     "sqlite": sqlite.measure,
@@ -43,7 +49,7 @@ SUBJECTS: Final[dict[str, Callable[[Bench], Coroutine[Any, Any, Report]]]] = {
     "reports": reports.measure,
 }
 # What is measured under load is on uvloop, ours and its peers; the rest on asyncio's own loop.
-_ON_UVLOOP: Final = ("throughput", "churn", "sweep", "sqlite", "memory")
+_ON_UVLOOP: Final = ("throughput", "churn", "sweep", "stops", "items", "sqlite", "memory")
 RESULTS: Final = Path(__file__).parent / "results"
 DOCS: Final = Path(__file__).parents[1] / "docs"
 # A hundred workers hold two or three connections each.

@@ -98,17 +98,20 @@ class BareAsyncpg:
 
     @classmethod
     @asynccontextmanager
-    async def ready(cls, url: str, *, resets: bool = True) -> AsyncIterator["BareAsyncpg"]:
+    async def ready(
+        cls, url: str, *, size: int = _POOL_SIZE, resets: bool = True
+    ) -> AsyncIterator["BareAsyncpg"]:
         """Connected.
 
         Args:
+            size: how many connections its pool has.
             resets: leave asyncpg's pool its habit of resetting a connection after each use.
         """
         options: dict[str, Any] = {} if resets else {"reset": _leave_as_is}
         async with (
             live_worker(url) as worker_id,
             asyncpg.create_pool(
-                plain(url), min_size=_POOL_SIZE, max_size=_POOL_SIZE, **options
+                plain(url), min_size=size, max_size=size, **options
             ) as pool,
         ):
             yield cls(pool, worker_id)
