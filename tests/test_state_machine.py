@@ -16,9 +16,12 @@ from session_router import (
     AgentId,
     InMemorySessionRepository,
     Session,
+    SessionBusyError,
     SessionManager,
     SessionRepository,
     SQLAlchemySessionRepository,
+    StreamStoppedError,
+    WhenBusy,
 )
 from session_router.settings import Tuning
 from session_router.worker.stream import AgentStream
@@ -52,6 +55,14 @@ class Model:
     sessions: dict[str, dict[AgentId, Stream]] = field(default_factory=dict)
     idle: set[str] = field(default_factory=set)
     used: list[UUID] = field(default_factory=list)
+    names: list[UUID] = field(default_factory=lambda: [uuid4()])
+    early_stops: dict[UUID, str] = field(default_factory=dict)
+
+    def next_name(self) -> UUID:
+        """A name that no stream has had yet, though perhaps a stop; the same until one has it."""
+        if self.names[-1] in self.used:
+            self.names.append(uuid4())
+        return self.names[-1]
 
     def touch(self, session_id: str) -> dict[AgentId, Stream]:
         self.idle.discard(session_id)
@@ -94,7 +105,7 @@ class Workers(RuleBasedStateMachine):
         def break_() -> None:
             raise OSError("cannot be stopped")
 
-        quiet = Tuning(poll_interval_sec=86_400)
+        quiet = Tuning(poll_interval_sec=86_400, cancel_timeout_sec=0.05)
         return SessionManager(self._repository, Runtime(b=break_), tuning=quiet)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -128,6 +139,65 @@ class Workers(RuleBasedStateMachine):
             self._model.open(session_id, agent_id, stream)
         else:
             assert stream == current
+
+    @rule(
+        session_id=session_ids,
+        agent_id=agent_ids,
+        worker=workers,
+        when_busy=st.sampled_from(WhenBusy),
+        alone=st.booleans(),
+    )
+    def register_named(
+        self, session_id: str, agent_id: AgentId, worker: int, when_busy: WhenBusy, alone: bool
+    ) -> None:
+        manager, name = self._managers[worker], self._model.next_name()
+        streams = self._model.sessions.get(session_id, {})
+        in_the_way = {a: s for a, s in streams.items() if alone or a == agent_id}
+        asked = manager.register_agent(
+            session_id, agent_id, stream_id=name, when_busy=when_busy, alone=alone
+        )
+        if self._model.early_stops.get(name) == session_id:
+            with pytest.raises(StreamStoppedError):
+                self._run(asked)
+            self._model.touch(session_id)
+            self._model.used.append(name)
+        elif in_the_way and when_busy is WhenBusy.REFUSE:
+            with pytest.raises(SessionBusyError) as error:
+                self._run(asked)
+            assert list(error.value.streams) == [
+                in_the_way[a].stream_id for a in sorted(in_the_way)
+            ]
+        else:
+            assert self._run(asked) == name
+            for agent in in_the_way:
+                del streams[agent]
+            self._model.touch(session_id)
+            self._model.open(session_id, agent_id, Stream(name, manager.worker_id))
+
+    @rule(session_id=session_ids, worker=workers, place=places)
+    def interrupt_stream(self, session_id: str, worker: int, place: int) -> None:
+        known = [self._model.next_name(), *self._model.used[-5:]]
+        name = known[place % len(known)]
+        streams = self._model.sessions.get(session_id, {})
+        found = self._run(self._managers[worker].interrupt_stream(session_id, name)).found
+        live = [agent for agent, stream in streams.items() if stream.stream_id == name]
+        for agent in live:
+            del streams[agent]
+        if name in self._model.used:
+            assert found == ("live" if live else "over")
+        else:
+            assert found == "ahead"
+            self._model.early_stops.setdefault(name, session_id)
+
+    @rule(worker=workers, agent_type=st.sampled_from([None, "writer", "critic"]))
+    def interrupt_all(self, worker: int, agent_type: str | None) -> None:
+        done = self._run(self._managers[worker].interrupt_all(agent_type=agent_type))
+        stopped = 0
+        for streams in self._model.sessions.values():
+            for agent in [a for a in streams if agent_type in (None, a.type)]:
+                del streams[agent]
+                stopped += 1
+        assert done.streams == stopped
 
     @rule(session_id=session_ids, agent_id=agent_ids, worker=workers)
     def open_stream(self, session_id: str, agent_id: AgentId, worker: int) -> None:

@@ -14,12 +14,16 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from uuid import UUID, uuid4
 
 from session_router import (
     AgentId,
     LocalAgentRuntime,
+    SessionBusyError,
     SessionManager,
     SQLAlchemySessionRepository,
+    StreamStoppedError,
+    WhenBusy,
 )
 
 SESSIONS = [f"storm-{n}" for n in range(4)]
@@ -56,8 +60,20 @@ class Storm:
         manager = self.manager
         session_id, agent_id = self.chance.choice(SESSIONS), self.chance.choice(AGENTS)
         name = self.chance.choices(
-            ["start", "get", "register", "unmark", "stream", "interrupt", "end", "renew", "sweep"],
-            [10, 10, 20, 15, 5, 6, 3, 2, 1],
+            [
+                "start",
+                "get",
+                "register",
+                "unmark",
+                "stream",
+                "interrupt",
+                "end",
+                "renew",
+                "sweep",
+                "named",
+                "interrupt_all",
+            ],
+            [10, 10, 20, 15, 5, 6, 3, 2, 1, 10, 2],
         )[0]
         match name:
             case "start":
@@ -72,6 +88,10 @@ class Storm:
                 await self.stream(session_id, agent_id)
             case "interrupt":
                 await manager.interrupt_streaming_agents(session_id)
+            case "named":
+                await self.named(session_id, agent_id)
+            case "interrupt_all":
+                await manager.interrupt_all(agent_type=agent_id.type)
             case "end":
                 await manager.end_session(session_id)
             case "renew":
@@ -79,6 +99,24 @@ class Storm:
             case "sweep":
                 await manager.expire_old_sessions()
         self.counts[name] += 1
+
+    async def named(self, session_id: str, agent_id: AgentId) -> None:
+        """A stream and its stop, in either order or at once; and company that is refused."""
+        name = uuid4()
+        asked = self.manager.register_agent(
+            session_id,
+            agent_id,
+            stream_id=name,
+            when_busy=self.chance.choice(list(WhenBusy)),
+            alone=self.chance.random() < 0.3,
+        )
+        stop = self.manager.interrupt_stream(session_id, name)
+        calls = [asked, stop] if self.chance.random() < 0.5 else [stop, asked]
+        for came_to in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(came_to, UUID | StreamStoppedError):
+                self.opened.add(str(name))
+            elif isinstance(came_to, BaseException) and not isinstance(came_to, SessionBusyError):
+                raise came_to
 
     async def stream(self, session_id: str, agent_id: AgentId) -> None:
         stream = self.manager.stream(session_id, agent_id, words())
