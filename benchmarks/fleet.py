@@ -67,6 +67,9 @@ class _Found:
     touches: Contest
     cycles: Contest
 
+    def of(self, work: str) -> Contest:
+        return self.touches if work == "touch" else self.cycles
+
 
 async def measure(bench: Bench) -> Report:
     found = {}
@@ -151,15 +154,16 @@ def _goals(found: dict[_Size, _Found]) -> list[Goal]:
 def _table(
     found: dict[_Size, _Found], what: str, cell: Callable[[Contest, str, int], str]
 ) -> Table:
-    works = {
-        f"{work}, {name}": [cell(by(both), name, size.callers) for size, both in found.items()]
-        for work, by, names in (
-            ("touch", lambda both: both.touches, (OURS, _ASYNCPG)),
-            ("register + unmark", lambda both: both.cycles, (OURS, _RACY, _SAFE)),
-        )
-        for name in names
-    }
-    return Table([what, *map(str, found)], [[name, *cells] for name, cells in works.items()])
+    rows = []
+    for work, names in (
+        ("touch", (OURS, _ASYNCPG)),
+        ("register + unmark", (OURS, _RACY, _SAFE)),
+    ):
+        for name in names:
+            contests = [(size, both.of(work)) for size, both in found.items()]
+            cells = [cell(contest, name, size.callers) for size, contest in contests]
+            rows.append([f"{work}, {name}", *cells])
+    return Table([what, *map(str, found)], rows)
 
 
 def _rates(found: dict[_Size, _Found]) -> Table:

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from typing import Final
-from uuid import uuid4
+from uuid import UUID
 
 from benchmarks import population
-from benchmarks.bench import Bench, connected
+from benchmarks.bench import Bench, connected, live_worker
 from benchmarks.contenders import OURS, Contest, Here, Turns, take_turns
 from benchmarks.load import Length
 from benchmarks.peers.safe_end import SafeEnd
@@ -71,13 +71,18 @@ async def measure(bench: Bench) -> Report:
 
 
 async def _ends(bench: Bench, turns: Turns) -> Contest:
-    async with bench.database() as url, _manager(url) as manager, SafeEnd.ready(url) as safe:
+    async with (
+        bench.database() as url,
+        live_worker(url) as worker_id,
+        _manager(url) as manager,
+        SafeEnd.ready(url) as safe,
+    ):
         rounds = count()
         left: Iterator[str] = iter(())
 
         async def refill() -> None:
             nonlocal left
-            left = iter(await _sessions_to_end(url, next(rounds)))
+            left = iter(await _sessions_to_end(url, worker_id, next(rounds)))
 
         async def end_ours(_: int) -> None:
             assert await manager.end_session(next(left))
@@ -88,8 +93,8 @@ async def _ends(bench: Bench, turns: Turns) -> Contest:
         return await take_turns([Here(OURS, end_ours), Here(_SAFE, end_theirs)], turns, refill)
 
 
-async def _sessions_to_end(url: str, number: int) -> list[str]:
-    """Sessions of their own for each round, with streams of a worker that has no process."""
+async def _sessions_to_end(url: str, worker_id: UUID, number: int) -> list[str]:
+    """Sessions of their own for each round, with streams of a worker."""
     prefix = f"end-{number}-"
     async with connected(url) as connection:
         await connection.execute(
@@ -99,7 +104,7 @@ async def _sessions_to_end(url: str, number: int) -> list[str]:
         )
         await connection.execute(
             f"INSERT INTO {DEFAULT_SCHEMA}.agent_streams "  # noqa: S608 - no input
-            f"SELECT '{prefix}' || n, 'writer', 'w' || s, gen_random_uuid(), '{uuid4()}', now() "
+            f"SELECT '{prefix}' || n, 'writer', 'w' || s, gen_random_uuid(), '{worker_id}', now() "
             f"FROM generate_series(0, {_TO_END - 1}) n, generate_series(1, {_STREAMS}) s"
         )
     await population.tidy(url)

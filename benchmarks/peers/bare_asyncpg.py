@@ -110,9 +110,7 @@ class BareAsyncpg:
         options: dict[str, Any] = {} if resets else {"reset": _leave_as_is}
         async with (
             live_worker(url) as worker_id,
-            asyncpg.create_pool(
-                plain(url), min_size=size, max_size=size, **options
-            ) as pool,
+            asyncpg.create_pool(plain(url), min_size=size, max_size=size, **options) as pool,
         ):
             yield cls(pool, worker_id)
 

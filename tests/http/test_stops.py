@@ -168,7 +168,7 @@ async def test_what_is_not_acceptable_is_422(
 async def test_a_list_is_narrowed_down(client: httpx.AsyncClient) -> None:
     await client.put("/sessions/chat-2")
     worker = (await client.put("/sessions/chat-1/agents/writer/a")).json()
-    assert UUID(worker["stream_id"])
+    assert worker["session_id"] == "chat-1"
     await client.put("/sessions/other")
 
     async def ids(**query: str) -> list[str]:

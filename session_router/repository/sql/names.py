@@ -38,7 +38,8 @@ async def beginning_of(
     conn: AsyncConnection, t: Tables, stream_id: UUID
 ) -> "Row[Any, Any, Any] | None":
     """The event with which a stream of this name began, in whichever session."""
-    return (await conn.execute(beginning(t, stream_id))).one_or_none()
+    found: Row[Any, Any, Any] | None = (await conn.execute(beginning(t, stream_id))).one_or_none()
+    return found
 
 
 def beginning(t: Tables, stream_id: UUID) -> Select[Any]:
