@@ -38,7 +38,7 @@ async def test_what_matches_anywhere_is_counted_stopped_and_receipted(
     program: Program, worker: SessionManager, repository: SessionRepository
 ) -> None:
     for number in range(3):
-        await worker.register_agent(f"s{number}", WRITER)
+        await worker.register_agent(f"s{number}", AgentId("writer", str(number)))
     await worker.register_agent("s0", CRITIC)
     wanted = ("sessions", "interrupt", "--all", "--agent-type", "writer", "--reason", "runs away")
 

@@ -15,7 +15,7 @@ from session_router import (
     SessionRepository,
     SignalOutcome,
 )
-from session_router.repository.changes import StreamFilter
+from session_router.repository.changes import Register, StreamFilter
 from session_router.repository.records import Requester
 from tests.contract.conftest import Managers
 from tests.support.runtimes import Runtime
@@ -138,16 +138,16 @@ async def test_a_stream_registered_after_its_sessions_turn_is_not_hit(
     assert [batch.streams for batch in (first, second, third)] == [1, 1, 0]
     assert third.position is None
     assert [row.stream_id for row in await repository.list_streams("a")] == [late]
-    for worker_id in (manager.worker_id,):
-        await repository.remove_worker(worker_id)
 
 
 async def test_signals_that_did_not_stop_their_streams_are_named(
     managers: Managers, repository: SessionRepository
 ) -> None:
-    manager, gone = managers(), managers(Runtime())
+    manager, silent = managers(), uuid4()  # the other looks for no signals
     await manager.register_agent("s", A)  # it hosts no such agent
-    stream_id = await gone.register_agent("t", B)
+    await repository.add_worker(silent, "host", 1)
+    stream_id = uuid4()
+    await repository.register_stream(Register("t", B, silent, stream_id, renew=False))
     done = await manager.interrupt_all()
 
     async def all_but_one_is_in() -> bool:
@@ -155,7 +155,7 @@ async def test_signals_that_did_not_stop_their_streams_are_named(
         return found is not None and (found.failed, found.open) == (1, 1)
 
     await eventually(all_but_one_is_in)
-    await repository.remove_worker(gone.worker_id)
+    await repository.remove_worker(silent)
     found = await manager.receipts(done.request_id)
     assert found is not None
     assert (found.delivered, found.failed, found.lost, found.open) == (0, 2, 0, 0)

@@ -125,6 +125,7 @@ async def test_a_start_that_is_cancelled_leaves_no_row(database_url: str) -> Non
         stream = manager.stream("s", A, Source("one"))
         async with session_held(database_url, "s"):
             starting = asyncio.create_task(stream.start())
+            await asyncio.sleep(0)
             await eventually(lambda: somebody_waits(database_url))
             starting.cancel()
             await asyncio.sleep(0)

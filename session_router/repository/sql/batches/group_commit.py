@@ -30,7 +30,7 @@ _LANES: Final = 2
 _BATCH_LIMIT: Final = 500
 _QUEUE_LIMIT: Final = 10_000
 _FEW: Final = 32
-_GRACE_SEC: Final = 0.25
+_GRACE_SEC: Final = 0.125
 """Who carries an item out has the same deadline, and can say whether anything was written."""
 
 
@@ -107,7 +107,7 @@ class GroupCommit(Generic[Item, Result]):
         lane.append((item, future, deadline))
         self._wake(number)
         # A tenth of a touch less than with `asyncio.timeout`.
-        end = loop.call_at(deadline + _GRACE_SEC, self._give_up, future)
+        end = loop.call_at(deadline + _GRACE_SEC, self._give_up_soon, future)
         try:
             return await future
         finally:
@@ -117,6 +117,10 @@ class GroupCommit(Generic[Item, Result]):
         """Wait until all that was submitted has been carried out, or has failed."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _give_up_soon(self, future: "asyncio.Future[Result]") -> None:
+        """A loop that stood still for a while has the better answer ready, but not yet given."""
+        asyncio.get_running_loop().call_later(_GRACE_SEC, self._give_up, future)
 
     def _give_up(self, future: "asyncio.Future[Result]") -> None:
         if not future.done():
