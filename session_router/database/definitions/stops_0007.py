@@ -30,6 +30,7 @@ SET enable_nestloop = off SET enable_mergejoin = off SET lock_timeout = '100ms' 
 DECLARE
     fenced uuid[];
     free uuid[];
+    taken uuid[];
     held_ids text[];
     held_uids uuid[];
     places tid[];
@@ -44,14 +45,12 @@ BEGIN
                 1582632977, get_byte(uuid_send(u.stream_id), 15) & 63
             )
         );
-        free := ARRAY(
-            SELECT u.stream_id FROM unnest(free) u (stream_id)
-            WHERE NOT EXISTS (
-                SELECT FROM {s}.early_stops e WHERE e.stream_id = u.stream_id
-            ) AND NOT EXISTS (
-                SELECT FROM {s}.session_events v
-                WHERE v.event = 'stream_started' AND v.stream_id = u.stream_id
-            )
+        -- Compared with arrays, so that no plan reads the whole trail.
+        taken := ARRAY(
+            SELECT e.stream_id FROM {s}.early_stops e WHERE e.stream_id = ANY (free)
+        ) || ARRAY(
+            SELECT v.stream_id FROM {s}.session_events v
+            WHERE v.event = 'stream_started' AND v.stream_id = ANY (free)
         );
     END IF;
     fenced := ARRAY(
@@ -79,7 +78,7 @@ BEGIN
             session_id, agent_type, agent_key, stream_id, worker_id, session_uid, named, alone,
             refusing
         )
-        WHERE (NOT u.named OR u.stream_id = ANY (free)) AND NOT (
+        WHERE (NOT u.named OR (u.stream_id = ANY (free) AND u.stream_id <> ALL (taken))) AND NOT (
             (u.alone OR u.refusing) AND EXISTS (
                 SELECT FROM {s}.agent_streams a
                 WHERE a.session_id = u.session_id AND (

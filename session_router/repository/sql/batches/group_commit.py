@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 _LANES: Final = 2
 _BATCH_LIMIT: Final = 500
 _QUEUE_LIMIT: Final = 10_000
-_FEW: Final = 32
+_FEW: Final = 4
 _GRACE_SEC: Final = 0.125
 """Who carries an item out has the same deadline, and can say whether anything was written."""
 
