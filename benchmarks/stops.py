@@ -119,9 +119,10 @@ async def _alone(bench: Bench, turns: Turns) -> Contest:
             await population.tidy(url)
 
         async def cycle(caller: int, **how: object) -> None:
-            # One of ten has a stream of its own, so another one is taken.
-            number = random.randrange(_SESSIONS // 10) * 10 + 1  # noqa: S311 - spreads load only
-            session, agent = population.session_id(number), AgentId("writer", f"caller-{caller}")
+            number = random.randrange(_SESSIONS)  # noqa: S311 - spreads load only
+            # One of ten has a stream of its own, so the one behind it is taken instead.
+            session = population.session_id(number + (number % 10 == 0))
+            agent = AgentId("writer", f"caller-{caller}")
             stream_id = await manager.register_agent(session, agent, **how)  # type: ignore[arg-type]
             await manager.unmark_agent_streaming(session, agent, stream_id)
 

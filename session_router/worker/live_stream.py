@@ -98,12 +98,13 @@ class LiveStream(Generic[T]):
         if not self._is_registered and self._unseen is not None:
             raise self._last_word(StopAsyncIteration())
 
-    async def next_item(self) -> T:
+    async def next_item(self, _handle: object) -> T:
+        """The next item; the handle lives at least until then, whoever else holds it."""
         if self._answer is not None:
             raise RuntimeError("the stream is being iterated by another task; use one consumer.")
         if self._is_released:
             raise self._last_word(StopAsyncIteration())
-        loop = self._start()
+        loop = self._loop or self._start()
         self._answer = loop.create_future()
         if self._is_registered:
             self._reader.ask()

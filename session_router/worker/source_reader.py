@@ -144,14 +144,23 @@ class SourceReader(Generic[T]):
             return
         self._is_begun = self._is_inside = True
         try:
-            self._iterator = await self._source.open()
+            self._iterator = iterator = await self._source.open()
         finally:
             self._is_inside = False
         try:
             while not self._is_left:
-                self._on_item(self._ahead.popleft() if self._ahead else await self._next())
+                if self._ahead:
+                    item = self._ahead.popleft()
+                else:
+                    # As `_next` does, without a coroutine for each item.
+                    self._is_inside = True
+                    try:
+                        item = await anext(iterator)
+                    finally:
+                        self._is_inside = False
+                self._on_item(item)
                 if not await self._goes_on():
-                    await self._cancel_inside(self._iterator)
+                    await self._cancel_inside(iterator)
         except StopAsyncIteration:
             return
 

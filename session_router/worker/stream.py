@@ -1,7 +1,7 @@
 """What `SessionManager.stream()` returns: an async iterator that can be stopped from anywhere."""
 
-from collections.abc import AsyncIterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 from uuid import UUID
 
 from session_router.events import StreamOutcome
@@ -60,9 +60,9 @@ class AgentStream(AsyncIterator[T]):
         """
         await self._stream.start()
 
-    async def __anext__(self) -> T:
+    def __anext__(self) -> Coroutine[Any, Any, T]:
         """The next item; raises what the source raises, and database errors of registering."""
-        return await self._stream.next_item()
+        return self._stream.next_item(self)
 
     async def aclose(self) -> None:
         """Leave the stream: returns when the source is closed and the stream unregistered.

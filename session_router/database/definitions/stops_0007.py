@@ -155,9 +155,9 @@ _STOP_ARGUMENTS: Final = (
     "of_type text, of_worker uuid, older_than interval"
 )
 # `terminal`: the event that ends the sessions; NULL: they live on. `named`: the agents that an
-# interrupt is for, as a list of `type/key`; NULL: all. `fresh_uids`: the next life of what is
-# replaced. `is_narrow`: only what the columns after it match is meant, and where there is nothing,
-# nothing is written.
+# interrupt is for, as a list of `type/key`; NULL, or no array at all: all. `fresh_uids`: the next
+# life of what is replaced. `is_narrow`: only what the columns after it match is meant, and where
+# there is nothing, nothing is written.
 _STOP: Final = """
 CREATE FUNCTION {s}.stop_streams({arguments})
 RETURNS TABLE (
@@ -212,9 +212,11 @@ BEGIN
             AND (of_type IS NULL OR a.agent_type = of_type)
             AND (of_worker IS NULL OR a.worker_id = of_worker)
             AND (older_than IS NULL OR a.started_at < clock_timestamp() - older_than)
-            AND coalesce(
-                named[array_position(ids, a.session_id)] ? (a.agent_type || '/' || a.agent_key),
-                true
+            AND (
+                named IS NULL OR coalesce(
+                    named[array_position(ids, a.session_id)] ? (a.agent_type || '/' || a.agent_key),
+                    true
+                )
             )
         ORDER BY a.session_id, a.agent_type, a.agent_key
         FOR UPDATE OF a

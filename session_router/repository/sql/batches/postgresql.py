@@ -134,7 +134,7 @@ class PostgresqlBatches:
             [requester.worker_id for requester in requesters],
             [requester.actor for requester in requesters],
             [requester.reason for requester in requesters],
-            [None if s.agents is None else json.dumps([*map(str, s.agents)]) for s in stops],
+            _named_in(stops),
             [uuid4() for _ in stops],
             terminal,
             *_columns_of(found.matching),
@@ -146,6 +146,13 @@ class PostgresqlBatches:
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
         call = f"SELECT * FROM {self._schema}.{function}({places})"  # noqa: S608 - all are ours
         return await self._calls.fetch(call, *arguments)
+
+
+def _named_in(stops: Sequence[Stop]) -> list[str | None] | None:
+    """The agents that each names, as JSON; None where none names any."""
+    if all(stop.agents is None for stop in stops):
+        return None
+    return [None if s.agents is None else json.dumps([*map(str, s.agents)]) for s in stops]
 
 
 def _columns_of(matching: StreamFilter | None) -> tuple[object, ...]:
