@@ -121,6 +121,10 @@ async def test_no_function_of_ours_runs_anybody_elses(postgres_url: str) -> None
     run_script(postgres_url, HOSTILE)
     ids, outcomes = "ARRAY['a']::text[]", "ARRAY['completed']::text[]"
     uids = worker = "ARRAY['00000000-0000-0000-0000-000000000001']::uuid[]"
+    others = "ARRAY['00000000-0000-0000-0000-000000000002']::uuid[]"
+    named, none = "ARRAY['00000000-0000-0000-0000-000000000003']::uuid[]", "ARRAY[NULL]::text[]"
+    yes, no, whole = "ARRAY[true]", "ARRAY[false]", "false, NULL, NULL, NULL"
+    asked, agents = f"{uids}, {worker}, {none}, {none}", """ARRAY['["a/a"]']::jsonb[]"""
     await query(
         postgres_url,
         "INSERT INTO session_router.workers (worker_id, host, pid, started_at, heartbeat_at) "
@@ -133,7 +137,11 @@ async def test_no_function_of_ours_runs_anybody_elses(postgres_url: str) -> None
             f"touch_sessions({ids}, '0')",
             f"register_streams({ids}, {ids}, {ids}, {uids}, {worker}, {uids})",
             f"finish_streams({ids}, {ids}, {ids}, {uids}, {worker}, {outcomes}, {ids})",
-            f"register_streams({ids}, {ids}, {ids}, {uids}, {worker}, {uids})",
+            f"register_streams({ids}, {ids}, {ids}, {others}, {worker}, {uids})",
+            f"finish_streams({ids}, {ids}, {ids}, {others}, {worker}, {outcomes}, {ids})",
+            f"open_streams({ids}, {ids}, {ids}, {named}, {worker}, {uids}, {yes}, {yes}, {no})",
+            f"stop_streams({ids}, {asked}, {agents}, {uids}, NULL, true, 'a', NULL, '0')",
+            f"stop_streams({ids}, {asked}, NULL, {others}, 'session_replaced', {whole})",
             "expire_sessions('-1 day', 10, NULL, NULL, NULL, pg_catalog.gen_random_uuid())",
         ):
             assert await connection.fetch(f"SELECT * FROM session_router.{call}"), call

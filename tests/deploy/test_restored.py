@@ -36,6 +36,17 @@ async def copy(source: str, restored: str, *options: str) -> None:
     await asyncio.to_thread(run_script, restored, dump)
 
 
+FILL = """
+INSERT INTO session_router.sessions (session_id, session_uid, start_time, last_updated)
+VALUES ('b', '00000000-0000-0000-0000-00000000000b', now(), now());
+INSERT INTO session_router.session_events (session_id, session_uid, event, started_at)
+VALUES ('a', '00000000-0000-0000-0000-00000000000a', 'session_started', NULL),
+    ('a', '00000000-0000-0000-0000-00000000000a', 'session_ended', now()),
+    ('b', '00000000-0000-0000-0000-00000000000b', 'session_started', NULL);
+"""
+"""What any release could have written: a session that has ended, and one that lives."""
+
+
 async def use(url: str) -> None:
     repository = SQLAlchemySessionRepository.from_url(url)
     async with SessionManager(repository) as manager:
@@ -51,7 +62,7 @@ async def test_the_check_finds_nothing_in_it(
     source: str, restored: str, options: tuple[str, ...], revision: str
 ) -> None:
     await migrate.upgrade(Target(source), revision)
-    await use(source)
+    run_script(source, FILL)
     await copy(source, restored, *options)
     await migrate.upgrade(Target(restored))
     assert await migrate.check(Target(restored)) == []
