@@ -10,7 +10,7 @@ from session_router.agent_id import AgentId, AgentIdLike, check_agent_type
 from session_router.checks import as_uuid
 from session_router.events import SignalOutcome
 from session_router.repository.base import SessionRepository
-from session_router.repository.changes import StreamFilter
+from session_router.repository.changes import StopStream, StreamFilter
 from session_router.repository.records import Requester
 from session_router.repository.results import (
     BulkInterrupt,
@@ -146,10 +146,12 @@ class Interrupts:
             check_positive(wait, "wait")
         named = as_uuid(stream_id, "stream_id")
         interrupt = await self.repository.interrupt_stream(
-            check_session_id(session_id),
-            named,
-            self._requester(actor, reason),
-            timedelta(seconds=self._tuning.early_stop_sec),
+            StopStream(
+                check_session_id(session_id),
+                named,
+                self._requester(actor, reason),
+                timedelta(seconds=self._tuning.early_stop_sec),
+            )
         )
         if wait is None:
             await self._worker.dispatcher.deliver(interrupt.signals)

@@ -14,6 +14,7 @@ from session_router.repository.changes import (
     Register,
     SessionFilter,
     Start,
+    StopStream,
     StreamFilter,
     Touch,
 )
@@ -200,14 +201,8 @@ class SessionRepository(ABC):
         """Read what became of a request, of whichever kind; None when the trail has none such."""
 
     @abstractmethod
-    async def interrupt_stream(
-        self, session_id: str, stream_id: UUID, requester: Requester, early_stop: timedelta
-    ) -> StreamInterrupt:
-        """Stop exactly this stream, also where it is registered only later.
-
-        Args:
-            early_stop: how long the stop of a stream holds that was not registered yet.
-        """
+    async def interrupt_stream(self, asked: StopStream) -> StreamInterrupt:
+        """Stop exactly one stream, also where it is registered only later."""
 
     @abstractmethod
     async def clear_early_stops(self, older_than: timedelta, *, limit: int) -> int:

@@ -158,6 +158,20 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class StopStream:
+    """Stop exactly one stream, also where it is registered only later.
+
+    Attributes:
+        early_stop: how long the stop of a stream holds that was not registered yet.
+    """
+
+    session_id: str
+    stream_id: UUID
+    requester: Requester
+    early_stop: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """End one stream: exactly `stream_id`, or else the one that `worker_id` owns."""
 

@@ -20,6 +20,7 @@ from session_router.repository.changes import (
     SessionFilter,
     Start,
     Stop,
+    StopStream,
     StreamFilter,
     Touch,
     WhenBusy,
@@ -295,16 +296,15 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
             undelivered=[UndeliveredSignal.of(event) for event in failures[:UNDELIVERED_TOLD]],
         )
 
-    async def interrupt_stream(
-        self, session_id: str, stream_id: UUID, requester: Requester, early_stop: timedelta
-    ) -> StreamInterrupt:
+    async def interrupt_stream(self, asked: StopStream) -> StreamInterrupt:
+        session_id, stream_id, requester = asked.session_id, asked.stream_id, asked.requester
         now, request_id = self._now(), uuid4()
         streams = [s for s in self._in_order(session_id) if s.stream_id == stream_id]
         beginning = self._beginning_of(stream_id)
         if beginning is None and not streams:
             stop = EarlyStop.of(stream_id, session_id, request_id, now, requester)
             kept = self._early_stops.get(stream_id)
-            if kept is None or kept.requested_at <= now - early_stop:
+            if kept is None or kept.requested_at <= now - asked.early_stop:
                 self._early_stops[stream_id] = kept = stop
             return StreamInterrupt(Found.AHEAD, kept.request_id)
         signals: list[Signal] = []

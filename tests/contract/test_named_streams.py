@@ -18,6 +18,7 @@ from session_router import (
     StreamOutcome,
     StreamStoppedError,
 )
+from session_router.repository.changes import StopStream
 from session_router.repository.records import Requester
 from tests.contract.conftest import Managers
 from tests.support.runtimes import Runtime
@@ -250,7 +251,7 @@ async def test_a_stop_that_nobody_came_for_holds_no_longer_than_its_time(
 
     stops = [uuid4() for _ in range(5)]
     for stop in stops:
-        await repository.interrupt_stream("s", stop, Requester(), timedelta(minutes=1))
+        await repository.interrupt_stream(StopStream("s", stop, Requester(), timedelta(minutes=1)))
     assert await repository.clear_early_stops(timedelta(minutes=1), limit=10) == 0
     assert await repository.clear_early_stops(timedelta(0), limit=3) == 3
     await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from session_router import SessionBusyError, SignalOutcome, StreamExistsError
-from session_router.repository.changes import Register, Start, Stop, WhenBusy
+from session_router.repository.changes import Register, Start, Stop, StopStream, WhenBusy
 from session_router.repository.results import Found, Registration
 from session_router.repository.sql import interrupts, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
@@ -19,13 +19,17 @@ def named(worker_id: UUID, name: UUID, session_id: str = "s") -> Register:
     return Register(session_id, WRITER, worker_id, name, renew=False, is_named=True)
 
 
+def stop_of(name: UUID) -> StopStream:
+    return StopStream("s", name, BY_TEST, KEPT)
+
+
 @LIVES
 async def test_a_registration_that_waited_for_its_stop_is_stopped(race: Race, lives: bool) -> None:
     worker_id, name = await race.worker(), uuid4()
     if lives:
         await race.repository.start_session(Start("s", BY_TEST))
     async with race.held() as conn:
-        stop = await interrupts.interrupt_stream(conn, race.tables, "s", name, BY_TEST, KEPT)
+        stop = await interrupts.interrupt_stream(conn, race.tables, stop_of(name))
         registering = await race.blocked(
             race.repository.register_stream(named(worker_id, name)), at="SELECT pg_advisory"
         )
@@ -44,7 +48,7 @@ async def test_a_stop_that_waited_for_its_registration_finds_it(race: Race, live
     async with race.held() as conn:
         await streams.register(conn, race.tables, named(worker_id, name))
         stopping = await race.blocked(
-            race.repository.interrupt_stream("s", name, BY_TEST, KEPT), at="SELECT pg_advisory"
+            race.repository.interrupt_stream(stop_of(name)), at="SELECT pg_advisory"
         )
     stop = await within(stopping)
     assert (stop.found, stop.agent_id) == (Found.LIVE, WRITER)
@@ -55,7 +59,7 @@ async def test_a_stop_that_waited_for_its_registration_finds_it(race: Race, live
 async def test_a_batch_leaves_a_name_alone_that_is_being_stopped(race: Race) -> None:
     worker_id, name = await race.worker(), uuid4()
     async with race.held() as conn:
-        await interrupts.interrupt_stream(conn, race.tables, "s", name, BY_TEST, KEPT)
+        await interrupts.interrupt_stream(conn, race.tables, stop_of(name))
         registering = await race.blocked(race.repository.register_stream(named(worker_id, name)))
         beside = uuid4()
         while beside.int % 64 == name.int % 64:
@@ -70,7 +74,7 @@ async def test_a_stop_that_waited_for_the_sessions_end_finds_the_stream_over(rac
     await race.repository.register_stream(named(worker_id, name))
     async with race.held() as conn:
         await interrupts.interrupt(conn, race.tables, Stop("s", BY_TEST))
-        stopping = await race.blocked(race.repository.interrupt_stream("s", name, BY_TEST, KEPT))
+        stopping = await race.blocked(race.repository.interrupt_stream(stop_of(name)))
     stop = await within(stopping)
     assert (stop.found, stop.agent_id, stop.signals) == (Found.OVER, WRITER, [])
 

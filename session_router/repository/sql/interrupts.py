@@ -10,8 +10,8 @@ from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
 from session_router.repository import trail
-from session_router.repository.changes import Stop
-from session_router.repository.records import EarlyStop, Requester, Signal, columns_of
+from session_router.repository.changes import Stop, StopStream
+from session_router.repository.records import EarlyStop, Signal, columns_of
 from session_router.repository.results import Found, StopRequest, StreamInterrupt
 from session_router.repository.sql import names, rows, sessions, streams
 
@@ -30,15 +30,9 @@ async def interrupt(conn: AsyncConnection, t: Tables, asked: Stop) -> StopReques
     return StopRequest(asked.request_id, stopped, signals)
 
 
-async def interrupt_stream(
-    conn: AsyncConnection,
-    t: Tables,
-    session_id: str,
-    stream_id: UUID,
-    requester: Requester,
-    early_stop: timedelta,
-) -> StreamInterrupt:
+async def interrupt_stream(conn: AsyncConnection, t: Tables, asked: StopStream) -> StreamInterrupt:
     """Take this stream out, or keep the stop for its registration."""
+    session_id, stream_id, requester = asked.session_id, asked.stream_id, asked.requester
     await names.hold(conn, stream_id)
     session = await sessions.lock(conn, t, session_id)
     is_meant = t.agent_streams.c.stream_id == stream_id
@@ -47,7 +41,7 @@ async def interrupt_stream(
     beginning = None if locked else await names.beginning_of(conn, t, stream_id)
     if not locked and beginning is None:
         stop = EarlyStop.of(stream_id, session_id, request_id, now, requester)
-        return await _keep(conn, t, stop, early_stop)
+        return await _keep(conn, t, stop, asked.early_stop)
     signals: list[Signal] = []
     if session is not None:
         events, signals = trail.interrupt(

@@ -25,6 +25,7 @@ from session_router.repository.changes import (
     SessionFilter,
     Start,
     Stop,
+    StopStream,
     StreamFilter,
     Touch,
 )
@@ -280,15 +281,8 @@ class SQLAlchemySessionRepository(SessionRepository):
             lambda conn: bulk.receipts(conn, self._tables, request_id)
         )
 
-    async def interrupt_stream(
-        self, session_id: str, stream_id: UUID, requester: Requester, early_stop: timedelta
-    ) -> StreamInterrupt:
-        return await self._transactions.write(
-            lambda conn: interrupts.interrupt_stream(
-                conn, self._tables, session_id, stream_id, requester, early_stop
-            ),
-            session_id=session_id,
-        )
+    async def interrupt_stream(self, asked: StopStream) -> StreamInterrupt:
+        return await self._batched.interrupt_stream.submit(asked)
 
     async def clear_early_stops(self, older_than: timedelta, *, limit: int) -> int:
         return await self._transactions.write(

@@ -10,9 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
-from session_router.repository.changes import Finish, Register, Start, Stop, Touch
+from session_router.repository.changes import Finish, Register, Start, Stop, StopStream, Touch
 from session_router.repository.records import Requester
-from session_router.repository.results import Registration, StopRequest, SweepBatch, SweepPosition
+from session_router.repository.results import (
+    Registration,
+    StopRequest,
+    StreamInterrupt,
+    SweepBatch,
+    SweepPosition,
+)
 from session_router.repository.sql import endings, interrupts, sessions, streams
 from session_router.repository.sql.batches.group_commit import GroupCommit, Retry
 from session_router.session import Session
@@ -42,6 +48,10 @@ class Batches(Protocol):
     async def finish(self, asked: Sequence[Finish]) -> Sequence[UUID | Retry | None]: ...
 
     async def interrupt(self, asked: Sequence[Stop]) -> Sequence[StopRequest | Retry | None]: ...
+
+    async def interrupt_stream(
+        self, asked: Sequence[StopStream]
+    ) -> Sequence[StreamInterrupt | Retry]: ...
 
     async def end(self, asked: Sequence[Stop]) -> Sequence[StopRequest | Retry | None]: ...
 
@@ -95,6 +105,9 @@ class BatchedOperations:
         )
         self.interrupt: GroupCommit[Stop, StopRequest | None] = self._grouped(
             batches.interrupt, interrupts.interrupt
+        )
+        self.interrupt_stream: GroupCommit[StopStream, StreamInterrupt] = self._grouped(
+            batches.interrupt_stream, interrupts.interrupt_stream
         )
         self.end: GroupCommit[Stop, StopRequest | None] = self._grouped(batches.end, endings.end)
         self.replace: GroupCommit[Start, tuple[Session, StopRequest]] = self._grouped(

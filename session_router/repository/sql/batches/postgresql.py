@@ -16,12 +16,19 @@ from session_router.repository.changes import (
     Register,
     Start,
     Stop,
+    StopStream,
     StreamFilter,
     Touch,
     WhenBusy,
 )
 from session_router.repository.records import NO_WORKER, Requester, Signal
-from session_router.repository.results import Registration, StopRequest, SweepBatch, SweepPosition
+from session_router.repository.results import (
+    Registration,
+    StopRequest,
+    StreamInterrupt,
+    SweepBatch,
+    SweepPosition,
+)
 from session_router.repository.sql.batches.group_commit import Retry
 from session_router.repository.sql.batches.stopped import Stopped
 from session_router.session import Session, stored
@@ -92,6 +99,10 @@ class PostgresqlBatches:
     async def interrupt(self, asked: Sequence[Stop]) -> list[StopRequest | Retry | None]:
         found = await self._stop(asked, None)
         return [found.request_of(one) for one in asked]
+
+    async def interrupt_stream(self, asked: Sequence[StopStream]) -> list[StreamInterrupt | Retry]:
+        """Each holds the lock of its name alone, and so goes alone."""
+        return [Retry.IN_OWN_TRANSACTION for _ in asked]
 
     async def end(self, asked: Sequence[Stop]) -> list[StopRequest | Retry | None]:
         found = await self._stop(asked, EventName.SESSION_ENDED)

@@ -14,9 +14,15 @@ from session_router.agent_id import AgentId
 from session_router.database.connections import PooledConnections
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
-from session_router.repository.changes import Finish, Register, Start, Stop, Touch
+from session_router.repository.changes import Finish, Register, Start, Stop, StopStream, Touch
 from session_router.repository.records import Requester
-from session_router.repository.results import Registration, StopRequest, SweepBatch, SweepPosition
+from session_router.repository.results import (
+    Registration,
+    StopRequest,
+    StreamInterrupt,
+    SweepBatch,
+    SweepPosition,
+)
 from session_router.repository.sql import endings, interrupts, sessions, streams
 from session_router.repository.sql.batches.group_commit import Retry
 from session_router.session import SESSION_COLUMNS, Session, stored
@@ -87,6 +93,9 @@ class SqliteBatches:
 
     async def interrupt(self, asked: Sequence[Stop]) -> list[StopRequest | None]:
         return await self._each(interrupts.interrupt, asked)
+
+    async def interrupt_stream(self, asked: Sequence[StopStream]) -> list[StreamInterrupt]:
+        return await self._each(interrupts.interrupt_stream, asked)
 
     async def end(self, asked: Sequence[Stop]) -> list[StopRequest | None]:
         return await self._each(endings.end, asked)
