@@ -21,7 +21,7 @@ from session_router import (
 )
 from tests.processes.storm import Agent
 
-AT_ONCE = 48
+AT_ONCE = 16
 _LIVING = 8
 
 
@@ -67,7 +67,7 @@ class Side:
 
 
 async def main(url: str, name: str, seed: str) -> None:
-    repository = SQLAlchemySessionRepository.from_url(url)
+    repository = SQLAlchemySessionRepository.from_url(url, deadline_sec=60)
     runtime = LocalAgentRuntime()
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
