@@ -39,7 +39,7 @@ run: $(READY) ## serve with a live demo, on an SQLite file
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
 	@$(BIN)/python -m pytest -n auto -m 'not (programs or faults or upgrades or traffic)'
 
-programs: $(READY) ## test the program, the service and the examples as they are started; long
+programs: $(READY) ## test the commands, the service and the examples as users call them; long
 	@$(BIN)/python -m pytest -n auto -m programs
 
 faults: $(READY) ## test while workers, servers and connections are killed, in the end under load; long

@@ -25,16 +25,16 @@ def pytest_configure() -> None:
 
 
 LONG: Final = {
-    "programs": (
-        *("cli/test_faults.py", "cli/test_output.py", "cli/test_serve.py", "cli/test_wheel.py"),
-        *("database/test_sqlite_files.py", "fastapi/test_chat.py", "fastapi/test_example.py"),
-        *("http/test_serving.py", "runtimes/test_autogen_grpc.py", "test_examples.py"),
-    ),
     "faults": ("anywhere/", "cli/test_standby.py", "faults/", "processes/"),
     "upgrades": (
         *("audit/test_downgrade.py", "database/test_concurrently.py"),
         *("database/test_foreign_settings.py", "database/test_migration_lock.py"),
         *("database/test_migrations.py", "database/test_publications.py", "deploy/"),
+    ),
+    "programs": (
+        *("audit/test_commands.py", "cli/", "database/test_sqlite_files.py"),
+        *("fastapi/test_chat.py", "fastapi/test_example.py", "http/test_serving.py"),
+        *("runtimes/test_autogen_grpc.py", "test_examples.py"),
     ),
     "traffic": ("reports/test_traffic.py",),
 }
@@ -46,9 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
         where = item.path.relative_to(tests).as_posix()
-        for target, places in LONG.items():
-            if where.startswith(places):
-                item.add_marker(target)
+        targets = (target for target, places in LONG.items() if where.startswith(places))
+        if (target := next(targets, None)) is not None:
+            item.add_marker(target)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -96,7 +96,6 @@ def test_check_finds_what_was_changed_by_hand(program: Program, database_url: st
     assert as_json.json["differences"] == done.out.splitlines()
 
 
-@pytest.mark.upgrades
 def test_of_eight_upgrades_at_once_one_does_the_work(
     program: Program, postgres: PostgresDatabases
 ) -> None:
