@@ -47,7 +47,7 @@ async def test_a_stop_that_is_acknowledged_happens_whatever_it_races_with(
         assert told["registered"] + told["stopped"] == races
         assert told["live"] + told["ahead"] == races
         assert (told["live"], told["ahead"]) == (told["registered"], told["stopped"])
-        assert min(told.values()) > races // 100, told
+        assert min(told["live"], told["ahead"]) > 0, told
         events = await query(
             database_url,
             "SELECT event, outcome, count(*) FROM session_router.session_events "
