@@ -1,16 +1,15 @@
 """Interrupting what matches anywhere: asked for, carried out with a bar, and counted in the end."""
 
 import asyncio
-from dataclasses import asdict, dataclass
-from datetime import timedelta
-from typing import Any, Final
-from uuid import UUID
+from dataclasses import asdict
+from typing import Final
 
 import typer
 
 from session_router import SessionManager
 from session_router.cli import output
 from session_router.cli.connection import opened_manager
+from session_router.repository.changes import StreamFilter
 from session_router.repository.results import BulkInterrupt, Receipts
 from session_router.settings import Settings
 
@@ -19,18 +18,9 @@ _LONGEST_PAUSE_SEC: Final = 1.0
 _NAMED: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """Which streams are meant, as `SessionManager.interrupt_all` takes it."""
-
-    agent_type: str | None
-    worker_id: UUID | None
-    older_than: timedelta | None
-
-
 async def interrupt_all(
     settings: Settings,
-    selected: Selected,
+    matching: StreamFilter,
     *,
     actor: str | None,
     reason: str | None,
@@ -40,33 +30,26 @@ async def interrupt_all(
     as_json: bool,
 ) -> None:
     """Stop what is meant, unless it is only to be counted, or somebody has second thoughts."""
-    chosen = asdict(selected)
+    chosen = asdict(matching)
     async with opened_manager(settings) as manager:
-        if not is_sure or dry_run:
-            counted = await manager.interrupt_all(**chosen, dry_run=True)
-            if dry_run:
-                _show_count(counted, as_json)
-                return
+        counted = await manager.interrupt_all(**chosen, dry_run=True)
+        if dry_run:
+            _show_count(counted, as_json)
+            return
+        if not is_sure:
             if not counted.streams:
                 output.say("no stream matches")
                 return
             typer.confirm(f"Stop {_told(counted)}?", abort=True, err=True)
-        done = await _stop(manager, chosen, actor, reason)
+        with output.progress() as progress:
+            done = await manager.interrupt_all(
+                **chosen,
+                actor=actor,
+                reason=reason,
+                progress=lambda done: progress("stopping", _share(done.streams, counted.streams)),
+            )
         found = await _settled(manager, done, wait_sec)
     _show(done, found, as_json)
-
-
-async def _stop(
-    manager: SessionManager, chosen: dict[str, Any], actor: str | None, reason: str | None
-) -> BulkInterrupt:
-    matched = await manager.interrupt_all(**chosen, dry_run=True)
-    with output.progress() as progress:
-        return await manager.interrupt_all(
-            **chosen,
-            actor=actor,
-            reason=reason,
-            progress=lambda done: progress("stopping", _share(done.streams, matched.streams)),
-        )
 
 
 async def _settled(

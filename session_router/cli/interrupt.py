@@ -8,10 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
-from session_router import SessionManager
 from session_router.agent_id import AgentId, check_agent_type
 from session_router.cli import output
-from session_router.cli.bulk import Selected, interrupt_all
+from session_router.cli.bulk import interrupt_all
 from session_router.cli.connection import opened_manager
 from session_router.cli.exit_codes import unknown_session
 from session_router.cli.options import (
@@ -27,7 +26,8 @@ from session_router.cli.options import (
     worker_of,
 )
 from session_router.errors import InvalidValueError
-from session_router.repository.results import Found, StreamInterrupt
+from session_router.repository.changes import StreamFilter
+from session_router.repository.results import Found
 from session_router.session import check_session_id
 from session_router.settings import Settings
 
@@ -109,7 +109,7 @@ def interrupt(
             raise InvalidValueError(
                 "--all is for all sessions; leave out SESSION_ID, --agent and --stream, or --all."
             )
-        selected = Selected(
+        matching = StreamFilter(
             agent_type=None if agent_type is None else check_agent_type(agent_type),
             worker_id=worker_of(worker),
             older_than=duration_of(older_than, "--older-than"),
@@ -119,7 +119,7 @@ def interrupt(
         asyncio.run(
             interrupt_all(
                 settings,
-                selected,
+                matching,
                 actor=asked.actor,
                 reason=asked.reason,
                 wait_sec=asked.wait,
@@ -170,7 +170,9 @@ async def _stream(
     settings: Settings, session_id: str, stream_id: str, asked: _Asked, as_json: bool
 ) -> None:
     async with opened_manager(settings) as manager:
-        did = await _stopped(manager, session_id, stream_id, asked)
+        did = await manager.interrupt_stream(
+            session_id, stream_id, actor=asked.actor, reason=asked.reason, wait=asked.wait
+        )
     if as_json:
         output.show_json(
             {
@@ -189,11 +191,3 @@ async def _stream(
     else:
         within = f"{settings.early_stop_sec:g} s"
         output.say(f"the stream has not begun; if it does within {within}, it ends at once")
-
-
-async def _stopped(
-    manager: SessionManager, session_id: str, stream_id: str, asked: _Asked
-) -> StreamInterrupt:
-    return await manager.interrupt_stream(
-        session_id, stream_id, actor=asked.actor, reason=asked.reason, wait=asked.wait
-    )

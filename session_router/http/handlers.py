@@ -44,7 +44,7 @@ async def _on_busy_session(request: Request, error: Exception) -> JSONResponse:
         StreamInTheWay(
             stream_id=stream_id,
             agent_id=agent_id,
-            href=path_of(request, error.session_id, "streams", str(stream_id)),
+            href=path_of(request, "sessions", error.session_id, "streams", str(stream_id)),
         )
         for stream_id, agent_id in error.streams.items()
     ]

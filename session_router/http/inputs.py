@@ -105,7 +105,7 @@ class Registration(BaseModel):
     )
 
 
-class Asked(BaseModel):
+class StopRequested(BaseModel):
     """Who asks for a stop."""
 
     # A misspelt `agents` would stop all of them.
@@ -117,6 +117,11 @@ class Asked(BaseModel):
     reason: str | None = Field(
         None, description="Why, for the audit trail.", json_schema_extra=_FREE_TEXT
     )
+
+
+class Asked(StopRequested):
+    """Who asks for a stop, and how long the receipts are waited for."""
+
     wait: float | None = Field(
         None,
         gt=0,
@@ -132,10 +137,8 @@ class Interrupt(Asked):
     agents: list[AgentId] | None = Field(None, description="Only these; left out, all.")
 
 
-class InterruptAll(BaseModel):
+class InterruptAll(StopRequested):
     """Which streams of all sessions to stop, and who asks for it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     agent_type: str | None = Field(None, description="Only streams of agents of this type.")
     worker_id: UUID | None = Field(None, description="Only streams in this worker.")
@@ -143,9 +146,3 @@ class InterruptAll(BaseModel):
         None, gt=0, description="Only streams that began so many seconds ago, or before."
     )
     dry_run: bool = Field(False, description="Count what matches, and stop nothing.")
-    actor: str | None = Field(
-        None, description="Who asks, for the audit trail.", json_schema_extra=_FREE_TEXT
-    )
-    reason: str | None = Field(
-        None, description="Why, for the audit trail.", json_schema_extra=_FREE_TEXT
-    )

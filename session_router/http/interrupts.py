@@ -83,21 +83,4 @@ async def show_receipts(
             REQUEST_NOT_FOUND,
             f"the trail has no interrupt {request_id}; nor has it one that found nothing.",
         )
-    return ReceiptCounts(
-        request_id=found.request_id,
-        requested_at=found.requested_at,
-        delivered=found.delivered,
-        failed=found.failed,
-        lost=found.lost,
-        open=found.open,
-        undelivered=[
-            Undelivered(
-                session_id=one.session_id,
-                agent_id=one.agent_id,
-                stream_id=one.stream_id,
-                outcome=one.outcome,
-                detail=one.detail,
-            )
-            for one in found.undelivered
-        ],
-    )
+    return ReceiptCounts.model_validate(found, from_attributes=True)

@@ -74,7 +74,7 @@ def _raw_path(scope: Scope) -> str:
     return "/".join([root, *raw.split("/")[1 + root.count("/") :]])
 
 
-def path_of(request: Request, session_id: str, *below: str) -> str:
-    """The path of a session, or of what is below it, as clients see it."""
+def path_of(request: Request, *segments: str) -> str:
+    """The path of these segments in the service, as clients see it."""
     root = quote(request.scope.get("root_path", ""))
-    return "/".join([f"{root}/sessions", *map(encode_segment, (session_id, *below))])
+    return "/".join([root, *map(encode_segment, segments)])

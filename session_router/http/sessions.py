@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Annotated
-from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response
@@ -112,7 +111,7 @@ async def start_new_session(
     """Begin a fresh session. A live one of that id is replaced, its streams stopped."""
     given = body.session_id if body else None
     session = await manager.start_new_session(given or str(uuid4()))
-    response.headers["Location"] = path_of(request, session.session_id)
+    response.headers["Location"] = path_of(request, "sessions", session.session_id)
     return session
 
 
@@ -171,8 +170,7 @@ async def interrupt_session(
     )
     if request is None:
         raise session_not_found(session_id)
-    root = quote(http_request.scope.get("root_path", ""))
-    response.headers["Location"] = f"{root}/interrupts/{request.request_id}"
+    response.headers["Location"] = path_of(http_request, "interrupts", str(request.request_id))
     answer = Interrupted(session_id=session_id, interrupted=request.agents)
     if request.outcomes is not None:
         answer.outcomes = {str(agent): outcome for agent, outcome in request.outcomes.items()}

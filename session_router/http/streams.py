@@ -1,7 +1,7 @@
 """The routes of streams: each has a name, by which exactly it is stopped."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
@@ -27,10 +27,6 @@ class Stream(BaseModel):
     agent_id: AgentId
     worker_id: UUID = Field(description="The worker that it runs in; nil where it was imported.")
     started_at: datetime
-
-    @classmethod
-    def of(cls, row: StreamRow) -> Self:
-        return cls(**{name: getattr(row, name) for name in cls.model_fields})
 
 
 class StreamList(BaseModel):
@@ -59,7 +55,7 @@ class StreamInterrupted(BaseModel):
 async def list_streams(manager: Manager, session_id: SessionId) -> StreamList:
     """Read who streams in a session; nobody does where it does not live."""
     found = await manager.repository.list_streams(session_id)
-    return StreamList(items=[Stream.of(row) for row in found])
+    return StreamList(items=[_shown(row) for row in found])
 
 
 @router.get("/{stream_id}", responses=documented(STREAM_NOT_FOUND))
@@ -67,7 +63,7 @@ async def show_stream(manager: Manager, session_id: SessionId, stream_id: Stream
     """Read a live stream."""
     for row in await manager.repository.list_streams(session_id):
         if row.stream_id == stream_id:
-            return Stream.of(row)
+            return _shown(row)
     raise stream_not_found(session_id, stream_id)
 
 
@@ -97,3 +93,7 @@ async def interrupt_stream(
         agent_id=did.agent_id,
         outcome=did.outcome,
     )
+
+
+def _shown(row: StreamRow) -> Stream:
+    return Stream.model_validate(row, from_attributes=True)
