@@ -69,6 +69,12 @@ async def waiting(commits: GroupCommit[int, int], *items: int) -> list[asyncio.T
     return tasks
 
 
+async def turns() -> None:
+    """Let the event loop carry out what it has to do, and what follows from that."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 async def told(task: Awaitable[int]) -> BaseException:
     with pytest.raises(BaseException) as caught:  # noqa: PT011 - the caller looks at it
         await task
@@ -249,15 +255,67 @@ async def test_closing_waits_for_all_that_was_submitted() -> None:
     assert database.alone == [2]
 
 
-async def test_a_lane_that_was_cancelled_before_its_first_step_works_again() -> None:
+async def test_a_batch_that_was_cancelled_before_its_first_step_leaves_nobody_waiting() -> None:
     database = Database()
     commits = group(database)
     before = asyncio.all_tasks()
     [task] = await waiting(commits, 1)
-    for other in asyncio.all_tasks() - before - {task}:
-        other.cancel()
+    await asyncio.sleep(0)
+    [batch] = asyncio.all_tasks() - before - {task}
+    batch.cancel()
     assert isinstance(await told(task), asyncio.CancelledError)
+    assert database.batches == []
     assert await commits.submit(2) == 20
+
+
+async def test_few_share_one_batch_whatever_their_lanes() -> None:
+    database = Database()
+    commits = group(database, lanes=2)
+    await asyncio.gather(*map(commits.submit, range(10)))
+    [batch] = database.batches
+    assert sorted(batch) == [*range(10)]
+
+
+async def test_few_wait_for_the_batch_that_is_under_way_in_another_lane() -> None:
+    database = Database()
+    commits = group(database, lanes=2)
+    tasks = [await begun(commits, database, 0), *await waiting(commits, 1, 2, 3)]
+    await turns()
+    assert database.batches == [[0]]
+    database.may_commit.set()
+    await asyncio.gather(*tasks)
+    assert [sorted(batch) for batch in database.batches] == [[0], [1, 2, 3]]
+
+
+async def test_where_many_wait_each_lane_has_a_batch_of_its_own_under_way() -> None:
+    database = Database()
+    commits = group(database, lanes=2)
+    database.may_commit.clear()
+    tasks = await waiting(commits, *range(100))
+    await turns()
+    assert sorted(map(len, database.batches)) == [50, 50]
+    database.may_commit.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_many_do_not_wait_for_a_batch_that_is_under_way_in_another_lane() -> None:
+    database = Database()
+    commits = group(database, lanes=2)
+    tasks = [await begun(commits, database, 0), *await waiting(commits, *range(1, 100))]
+    await turns()
+    assert [sorted(batch) for batch in database.batches] == [[0], [*range(1, 100, 2)]]
+    database.may_commit.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_few_in_one_lane_are_not_passed_over_while_the_other_has_always_more() -> None:
+    database = Database()
+    commits = group(database, lanes=2)
+    first = await begun(commits, database, 1)
+    tasks = [first, *await waiting(commits, *range(0, 200, 2), 3)]
+    database.may_commit.set()
+    await asyncio.gather(*tasks)
+    assert [3] in database.batches[1:3]
 
 
 async def test_a_result_of_the_last_moment_is_not_lost() -> None:

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from copy import copy
 from enum import Enum
 from functools import partial
+from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
 from session_router.errors import (
-    DeadlineExceededError,
     OverloadedError,
     RefusedError,
     SessionBusyError,
@@ -22,6 +22,7 @@ from session_router.errors import (
     StreamExistsError,
     WorkerGoneError,
 )
+from session_router.repository.sql.batches.deadlines import Deadlines
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,9 +30,10 @@ Result = TypeVar("Result")
 _LANES: Final = 2
 _BATCH_LIMIT: Final = 500
 _QUEUE_LIMIT: Final = 10_000
-_FEW: Final = 4
-_GRACE_SEC: Final = 0.125
-"""Who carries an item out has the same deadline, and can say whether anything was written."""
+_FEW: Final = 32
+"""So many share one batch, whatever their lanes."""
+_FEW_BESIDE: Final = 16
+"""So many wait for the end of a batch that is under way in another lane."""
 
 
 class Retry(Enum):
@@ -44,8 +46,9 @@ class GroupCommit(Generic[Item, Result]):
     """Commits what callers submit, in batches.
 
     Items with the same key take the same lane, so no two batches of this object are ever after
-    the same rows at once. Two lanes keep the database busy while results are handed out; where few
-    callers wait, both share one batch.
+    the same rows at once. Where many wait, each lane has a batch of its own, and the database is
+    busy while results are handed out. Where few wait, there is one batch of all lanes at a time:
+    a batch of two costs the server hardly more than a batch of one.
 
     Args:
         commit: carries out a batch in one transaction. Returns a result for each item, in their
@@ -76,10 +79,12 @@ class GroupCommit(Generic[Item, Result]):
         self._alone = alone
         self._key = key
         self._deadline_sec = deadline_sec
+        self._deadlines = Deadlines(deadline_sec)
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
         self._lanes: list[deque[_Entry[Item, Result]]] = [deque() for _ in range(lanes)]
         self._busy: set[int] = set()
+        self._is_woken = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: Item) -> Result:
@@ -105,80 +110,51 @@ class GroupCommit(Generic[Item, Result]):
         future: asyncio.Future[Result] = loop.create_future()
         deadline = loop.time() + self._deadline_sec
         lane.append((item, future, deadline))
-        self._wake(number)
-        # A tenth of a touch less than with `asyncio.timeout`.
-        end = loop.call_at(deadline + _GRACE_SEC, self._give_up_soon, future)
+        self._wake()
+        self._deadlines.watch(future, deadline)
         try:
             return await future
         finally:
-            end.cancel()
+            self._deadlines.forget(future)
 
     async def close(self) -> None:
         """Wait until all that was submitted has been carried out, or has failed."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._tasks or self._is_woken:
+            await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(0))
 
-    def _give_up_soon(self, future: "asyncio.Future[Result]") -> None:
-        """A loop that stood still for a while has the better answer ready, but not yet given."""
-        asyncio.get_running_loop().call_later(_GRACE_SEC, self._give_up, future)
+    def _wake(self) -> None:
+        """Have a look at who waits, after all who are about to come have come."""
+        if not self._is_woken:
+            self._is_woken = True
+            asyncio.get_running_loop().call_soon(self._begin)
 
-    def _give_up(self, future: "asyncio.Future[Result]") -> None:
-        if not future.done():
-            future.set_exception(DeadlineExceededError.of(self._deadline_sec))
+    def _begin(self) -> None:
+        """Begin the batches that are worth it; who waits on is looked at when one has ended."""
+        self._is_woken = False
+        waiting = sum(map(len, self._lanes))
+        idle = [n for n, lane in enumerate(self._lanes) if lane and n not in self._busy]
+        if not self._busy and waiting <= _FEW:
+            self._begin_batch(idle)
+        elif not self._busy or waiting > _FEW_BESIDE:
+            for number in idle:
+                self._begin_batch([number])
 
-    def _wake(self, number: int) -> None:
-        """Have the lane drained, unless that is under way."""
-        if number not in self._busy:
-            self._busy.add(number)
-            task = self._spawn(self._drain(number))
-            task.add_done_callback(partial(self._rest, number))
+    def _begin_batch(self, lanes: list[int]) -> None:
+        if batch := self._take(lanes):
+            self._busy.update(lanes)
+            task = self._spawn(self._carry_out(batch))
+            task.add_done_callback(partial(self._end_batch, lanes, batch))
 
-    async def _drain(self, number: int) -> None:
-        """Commit batch after batch until nobody waits in the lane."""
-        lanes = [number]
-        try:
-            while batch := self._take(lanes := self._joined(lanes)):
-                await self._carry_out(batch)
-        except BaseException:  # the event loop ends, and with it the hope of an answer
-            for lane in lanes:
-                self._abandon(lane)
-            raise
-        finally:
-            self._part(lanes)
-
-    def _joined(self, lanes: list[int]) -> list[int]:
-        """The lanes that the next batch takes from: where few wait, all that are idle, too.
-
-        Two batches of few items cost the server nearly twice what one of all does, and in a fleet
-        of many processes there are no others.
-        """
-        idle = [n for n in range(len(self._lanes)) if n not in self._busy]
-        if sum(len(self._lanes[n]) for n in (*lanes, *idle)) <= _FEW:
-            self._busy.update(idle)
-            return [*lanes, *idle]
-        self._part(lanes)
-        return lanes[:1]
-
-    def _part(self, lanes: list[int]) -> None:
-        """Let go of the lanes that have joined the first one; who waits there goes on."""
-        self._busy.difference_update(lanes[1:])
-        for lane in lanes[1:]:
-            if self._lanes[lane]:
-                self._wake(lane)
-
-    def _rest(self, number: int, drained: "asyncio.Task[None]") -> None:
-        """A drain is over. Who came since is waited for by nobody yet."""
-        self._busy.discard(number)
-        if drained.cancelled():  # perhaps before its first step
-            self._abandon(number)
-        elif self._lanes[number]:
-            self._wake(number)
-
-    def _abandon(self, number: int) -> None:
-        """Cancel all who wait in a lane."""
-        lane = self._lanes[number]
-        while lane:
-            lane.popleft()[1].cancel()
+    def _end_batch(
+        self, lanes: list[int], batch: "list[_Entry[Item, Result]]", ended: "asyncio.Task[None]"
+    ) -> None:
+        self._busy.difference_update(lanes)
+        if ended.cancelled() or ended.exception():
+            # The event loop ends, and with it the hope of an answer.
+            for _, future, _ in (*batch, *chain(*self._lanes)):
+                future.cancel()
+        elif any(self._lanes):
+            self._wake()
 
     def _take(self, lanes: Sequence[int]) -> "list[_Entry[Item, Result]]":
         """The next batch: what has waited longest, without those whose callers went away."""
@@ -196,10 +172,6 @@ class GroupCommit(Generic[Item, Result]):
         except Exception as error:  # whatever a batch meets, its callers are told
             self._fail(batch, error)
             return
-        except BaseException:  # this task ends, and with it the hope of an answer
-            for _, future, _ in batch:
-                future.cancel()
-            raise
         for entry, result in zip(batch, results, strict=True):
             if isinstance(result, Retry):
                 self._send_alone(entry)
