@@ -96,13 +96,19 @@ class Pool:
         with translated(nothing_written=True):
             while True:
                 held = await self._engine.raw_connection()
-                try:
-                    if await self._is_good(held):
-                        return held
-                except BaseException:
-                    held.invalidate()
-                    raise
-                held.invalidate()
+                if await self.is_usable(held):
+                    return held
+
+    async def is_usable(self, held: PoolProxiedConnection) -> bool:
+        """Whether what `take` gave may be used again; if not, it is thrown away."""
+        try:
+            if await self._is_good(held):
+                return True
+        except BaseException:
+            held.invalidate()
+            raise
+        held.invalidate()
+        return False
 
     async def give_back(
         self, held: PoolProxiedConnection, error: BaseException | None = None

@@ -66,11 +66,12 @@ def lives(repository: SessionRepository, *, leaves_open: bool) -> list[str]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # likewise
 @pytest.mark.parametrize("leaves_open", [False, True])
 def test_one_event_loop_after_another_is_a_worker_of_its_own(
-    database_url: str, leaves_open: bool
+    database_url: str, leaves_open: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     workers = lives(SQLAlchemySessionRepository.from_url(database_url), leaves_open=leaves_open)
     assert len(set(workers)) == 3
     gc.collect()  # what the loops left is spoken of here, and not in another test
+    assert [record for record in caplog.records if record.name.startswith("sqlalchemy")] == []
 
 
 def test_memory_serves_one_event_loop_after_another() -> None:

@@ -51,6 +51,7 @@ class Access:
     ) -> None:
         self._engine = engine
         self._reserved: ReservedConnection | None = None
+        self._calls: AsyncpgCalls | None = None
         self.listening = _listening_engine(listen_url) if listen_url else None
         if engine.dialect.name == "postgresql":
             pool = Pool(engine)
@@ -60,9 +61,8 @@ class Access:
             self._reserved = ReservedConnection(apart, pool)
             limit_sec = min(deadline_sec, _RESERVED_DEADLINE_SEC)
             self.reserved = Transactions(self._reserved, limit_sec)
-            batches = PostgresqlBatches(
-                AsyncpgCalls(pool, deadline_sec), str(tables.sessions.schema)
-            )
+            self._calls = AsyncpgCalls(pool, deadline_sec)
+            batches = PostgresqlBatches(self._calls, str(tables.sessions.schema))
             self.batched = BatchedOperations(
                 batches, self.transactions, tables, deadline_sec, lanes=2
             )
@@ -80,6 +80,8 @@ class Access:
     async def close(self) -> None:
         """Wait for what was submitted, and let go of every connection but the engine's."""
         await self.batched.close()
+        if self._calls is not None:
+            await self._calls.close()
         await self.reserved.close()
         await self.transactions.close()
         if self.listening is not None:
@@ -88,9 +90,10 @@ class Access:
     def abandon(self) -> object:
         """Leave behind, and return, connections that are another process's or loop's."""
         reserved = self._reserved.abandon() if self._reserved is not None else None
+        spares = self._calls.abandon() if self._calls is not None else None
         pool = self._engine.sync_engine.pool
         self._engine.sync_engine.dispose(close=False)
-        return pool, reserved
+        return pool, reserved, spares
 
 
 def _listening_engine(url: str | URL) -> AsyncEngine:
