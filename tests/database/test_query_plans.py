@@ -147,10 +147,17 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
             stream_names.beginning(t, uuid4()),
             "session_events_started_streams_idx",
         ),
-        "what was told of a request": (bulk.told_of(t, uuid4()), "session_events_requests_idx"),
+        "what was told of a request": (
+            bulk.counts_of(t, uuid4()),
+            "session_events_requests_idx",
+        ),
         "what is open of a request": (
-            bulk.open_signals(t, uuid4()),
+            bulk.counts_of(t, uuid4()),
             "interrupt_signals_request_id_idx",
+        ),
+        "which signals of a request failed": (
+            bulk.failures_of(t, uuid4()),
+            "session_events_requests_idx",
         ),
         "the sessions in which streams match": (
             bulk.page_of(t, StreamFilter(), datetime.now(UTC), "s5", 100),

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select, text
+from sqlalchemy import ColumnElement, CompoundSelect, Select, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
@@ -18,6 +18,9 @@ from session_router.repository.results import (
     UndeliveredSignal,
 )
 from session_router.repository.sql import rows
+
+_OPEN: Final = "open"
+_UNDELIVERED: Final = {SignalOutcome.FAILED, SignalOutcome.LOST}
 
 
 async def count(conn: AsyncConnection, t: Tables, matching: StreamFilter) -> MatchCount:
@@ -49,58 +52,66 @@ def page_of(
 
 
 async def receipts(conn: AsyncConnection, t: Tables, request_id: UUID) -> Receipts | None:
-    """What became of a request so far.
-
-    What is open is read before what is settled: what moves meanwhile is counted twice then, not
-    lost; and it is taken from what is open.
-    """
-    open_ids = set((await conn.execute(open_signals(t, request_id))).scalars())
-    told = (await conn.execute(told_of(t, request_id))).all()
-    settled = [row for row in told if row.outcome is not None]
-    open_ids -= {row.stream_id for row in settled}
-    times = [row.started_at or row.occurred_at for row in told]
-    if not (times or open_ids):
+    """What became of a request so far."""
+    told = (await conn.execute(counts_of(t, request_id))).all()
+    times = [row.asked_at for row in told if row.asked_at is not None]
+    if not times:
         return None
-    by_outcome = dict.fromkeys(SignalOutcome, 0)
-    for row in settled:
-        by_outcome[SignalOutcome(row.outcome)] += 1
-    failures = [row for row in settled if row.outcome != SignalOutcome.DELIVERED]
+    counts = {row.outcome: row.signals for row in told}
+    undelivered: list[UndeliveredSignal] = []
+    if counts.keys() & _UNDELIVERED:
+        failures = await conn.execute(failures_of(t, request_id))
+        undelivered = [UndeliveredSignal.of(row) for row in failures]
     return Receipts(
         request_id=request_id,
         requested_at=min(times),
-        delivered=by_outcome[SignalOutcome.DELIVERED],
-        failed=by_outcome[SignalOutcome.FAILED],
-        lost=by_outcome[SignalOutcome.LOST],
-        open=len(open_ids),
-        undelivered=[UndeliveredSignal.of(row) for row in failures[:UNDELIVERED_TOLD]],
+        delivered=counts.get(SignalOutcome.DELIVERED, 0),
+        failed=counts.get(SignalOutcome.FAILED, 0),
+        lost=counts.get(SignalOutcome.LOST, 0),
+        open=counts[_OPEN],
+        undelivered=undelivered,
     )
 
 
-def open_signals(t: Tables, request_id: UUID) -> Select[Any]:
-    signals = t.interrupt_signals.c
-    return select(signals.stream_id).where(signals.request_id == request_id)
+def counts_of(t: Tables, request_id: UUID) -> CompoundSelect[Any]:
+    """How many signals are open or settled, in one statement, for they move from here to there."""
+    events, signals = t.session_events.c, t.interrupt_signals.c
+    settled = (
+        select(
+            events.outcome.label("outcome"),
+            func.count().label("signals"),
+            func.min(func.coalesce(events.started_at, events.occurred_at)).label("asked_at"),
+        )
+        .where(*_are_told_of(t, request_id))
+        .group_by(events.outcome)
+    )
+    still_open = select(literal(_OPEN), func.count(), func.min(signals.requested_at)).where(
+        signals.request_id == request_id
+    )
+    return settled.union_all(still_open)
 
 
-def told_of(t: Tables, request_id: UUID) -> Select[Any]:
-    """The events are named in the statement's text, by which the index of requests is found."""
-    events = t.session_events
+def failures_of(t: Tables, request_id: UUID) -> Select[Any]:
+    events = t.session_events.c
     return (
         select(
-            events.c.occurred_at,
-            events.c.started_at,
-            events.c.session_id,
-            events.c.agent_type,
-            events.c.agent_key,
-            events.c.stream_id,
-            events.c.outcome,
-            events.c.detail,
+            events.session_id,
+            events.agent_type,
+            events.agent_key,
+            events.stream_id,
+            events.outcome,
+            events.detail,
         )
-        .where(
-            events.c.request_id == request_id,
-            text("event IN ('interrupt_requested', 'signal_settled')"),
-        )
-        .order_by(events.c.event_id)
+        .where(*_are_told_of(t, request_id), events.outcome.in_(_UNDELIVERED))
+        .order_by(events.event_id)
+        .limit(UNDELIVERED_TOLD)
     )
+
+
+def _are_told_of(t: Tables, request_id: UUID) -> Iterator[ColumnElement[bool]]:
+    """The events are named in the statement's text, by which the index of requests is found."""
+    yield t.session_events.c.request_id == request_id
+    yield text("event IN ('interrupt_requested', 'signal_settled')")
 
 
 def _are_meant(t: Tables, matching: StreamFilter, now: datetime) -> Iterator[ColumnElement[bool]]:
