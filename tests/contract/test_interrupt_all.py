@@ -181,6 +181,12 @@ async def test_receipts_are_there_for_an_interrupt_of_any_kind(
     found = await manager.receipts(stop.request_id)
     assert found is not None
     assert found.delivered == 1
+    await manager.register_agent("s", A)
+    ended = await repository.end_session("s", Requester())
+    assert ended is not None
+    found = await manager.receipts(ended.request_id)
+    assert found is not None
+    assert found.open + found.delivered == 1
     nothing = await manager.interrupt_all()
     assert (nothing.sessions, nothing.streams) == (0, 0)
     assert await manager.receipts(nothing.request_id) is None

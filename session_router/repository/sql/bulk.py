@@ -20,7 +20,6 @@ from session_router.repository.results import (
 from session_router.repository.sql import rows
 
 _OPEN: Final = "open"
-_UNDELIVERED: Final = {SignalOutcome.FAILED, SignalOutcome.LOST}
 
 
 async def count(conn: AsyncConnection, t: Tables, matching: StreamFilter) -> MatchCount:
@@ -59,7 +58,7 @@ async def receipts(conn: AsyncConnection, t: Tables, request_id: UUID) -> Receip
         return None
     counts = {row.outcome: row.signals for row in told}
     undelivered: list[UndeliveredSignal] = []
-    if counts.keys() & _UNDELIVERED:
+    if counts.keys() & {SignalOutcome.FAILED, SignalOutcome.LOST}:
         failures = await conn.execute(failures_of(t, request_id))
         undelivered = [UndeliveredSignal.of(row) for row in failures]
     return Receipts(
@@ -102,7 +101,7 @@ def failures_of(t: Tables, request_id: UUID) -> Select[Any]:
             events.outcome,
             events.detail,
         )
-        .where(*_are_told_of(t, request_id), events.outcome.in_(_UNDELIVERED))
+        .where(*_are_told_of(t, request_id), events.outcome != SignalOutcome.DELIVERED)
         .order_by(events.event_id)
         .limit(UNDELIVERED_TOLD)
     )
