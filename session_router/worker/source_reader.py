@@ -57,6 +57,7 @@ class SourceReader(Generic[T]):
         self._is_asked = False
         self._waiting: asyncio.Future[None] | None = None
         self._is_over = asyncio.Event()
+        self._limit: asyncio.TimerHandle | None = None
         self._is_begun = False
         self._is_inside = False
         self._is_left = False
@@ -66,7 +67,7 @@ class SourceReader(Generic[T]):
     def start(self) -> None:
         """Begin the task; the source is not touched before the first `ask` or `leave`."""
         self._task = _kept(self._run(), f"source of stream {self._stream_id}")
-        self._task.add_done_callback(lambda _: self._is_over.set())
+        self._task.add_done_callback(self._note_over)
 
     def ask(self) -> None:
         """Ask for one item."""
@@ -99,13 +100,20 @@ class SourceReader(Generic[T]):
 
         Where the limit has passed for somebody, it has for all.
         """
-        try:
-            async with asyncio.timeout(self._close_limit_sec):
-                await self._is_over.wait()
-        except TimeoutError:
-            self._note(f"the source did not close within {self._close_limit_sec:g} s")
-            self._is_over.set()
-            self.cancel()
+        if self._limit is None and not self._is_over.is_set():
+            loop = asyncio.get_running_loop()
+            self._limit = loop.call_later(self._close_limit_sec, self._give_up)
+        await self._is_over.wait()
+
+    def _give_up(self) -> None:
+        self._note(f"the source did not close within {self._close_limit_sec:g} s")
+        self._is_over.set()
+        self.cancel()
+
+    def _note_over(self, _: "asyncio.Task[None]") -> None:
+        self._is_over.set()
+        if self._limit is not None:
+            self._limit.cancel()
 
     async def _stop_by_itself(self, on_stop: Callable[[], object]) -> None:
         """Have what is behind the source stop in its own way, then cancel the reading."""
