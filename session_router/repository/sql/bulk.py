@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, func, literal, select, text
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
@@ -81,7 +81,7 @@ def counts_of(t: Tables, request_id: UUID) -> CompoundSelect[Any]:
             func.count().label("signals"),
             func.min(func.coalesce(events.started_at, events.occurred_at)).label("asked_at"),
         )
-        .where(*_are_told_of(t, request_id))
+        .where(_are_told_of(t, request_id))
         .group_by(events.outcome)
     )
     still_open = select(literal(_OPEN), func.count(), func.min(signals.requested_at)).where(
@@ -101,16 +101,18 @@ def failures_of(t: Tables, request_id: UUID) -> Select[Any]:
             events.outcome,
             events.detail,
         )
-        .where(*_are_told_of(t, request_id), events.outcome != SignalOutcome.DELIVERED)
+        .where(_are_told_of(t, request_id), events.outcome != SignalOutcome.DELIVERED)
         .order_by(events.event_id)
         .limit(UNDELIVERED_TOLD)
     )
 
 
-def _are_told_of(t: Tables, request_id: UUID) -> Iterator[ColumnElement[bool]]:
+def _are_told_of(t: Tables, request_id: UUID) -> ColumnElement[bool]:
     """The events are named in the statement's text, by which the index of requests is found."""
-    yield t.session_events.c.request_id == request_id
-    yield text("event IN ('interrupt_requested', 'signal_settled')")
+    return and_(
+        t.session_events.c.request_id == request_id,
+        text("event IN ('interrupt_requested', 'signal_settled')"),
+    )
 
 
 def _are_meant(t: Tables, matching: StreamFilter, now: datetime) -> Iterator[ColumnElement[bool]]:
