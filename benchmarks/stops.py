@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from benchmarks import population
 from benchmarks.bench import Bench, connected, live_worker
 from benchmarks.contenders import OURS, Contest, Here, Turns, take_turns
-from benchmarks.load import Length
+from benchmarks.load import Call, Length
 from benchmarks.peers.safe_end import SafeEnd
 from benchmarks.report import Goal, Report, Table
 from benchmarks.samples import median
@@ -28,6 +28,8 @@ _TO_END: Final = 200_000
 _WORKERS: Final = 4
 _RUNAWAYS: Final = 10_000
 _PLAIN: Final = "plain"
+_EARLY_STOPS: Final = 100_000
+_NO_STOPS: Final = "none"
 _FULL: Final = Turns((_CALLERS,), 3, Length(0.5, 2.5))
 _QUICK: Final = Turns((_CALLERS,), 1, Length(0.1, 0.8))
 
@@ -36,12 +38,14 @@ async def measure(bench: Bench) -> Report:
     turns = _QUICK if bench.quick else _FULL
     ends = await _ends(bench, turns)
     alone = await _alone(bench, turns)
+    flood = await _flood(bench, turns)
     rates = [await _bulk(bench) for _ in range(1 if bench.quick else 3)]
     return Report(
         "Ends and stops",
         tables=[
             _table(f"end of a session with {_STREAMS} streams", ends),
             _table("register + unmark, refusing all others", alone),
+            _table(f"named register + unmark beside {_EARLY_STOPS:,} early stops", flood),
             Table(
                 [f"interrupt of {_RUNAWAYS:,} streams in {_WORKERS} workers", "streams/s"],
                 [["until all receipts are in", f"{median(rates):,.0f}"]],
@@ -58,6 +62,13 @@ async def measure(bench: Bench) -> Report:
                 f"register, refusing all others / plain, throughput, {_CALLERS} callers",
                 alone.throughput_ratio(_PLAIN, _CALLERS),
                 0.7,
+                is_upper=False,
+            ),
+            Goal(
+                f"named register beside {_EARLY_STOPS:,} early stops / {_NO_STOPS}, throughput, "
+                f"{_CALLERS} callers",
+                flood.throughput_ratio(_NO_STOPS, _CALLERS),
+                0.9,
                 is_upper=False,
             ),
             Goal("interrupt_all, streams/s until all receipts are in", median(rates), 2_000, False),
@@ -134,6 +145,42 @@ async def _alone(bench: Bench, turns: Turns) -> Contest:
                 await cycle(caller, when_busy="refuse", alone=True)
 
         return await take_turns([Here(OURS, refusing), Here(_PLAIN, plain)], turns, tidy)
+
+
+async def _flood(bench: Bench, turns: Turns) -> Contest:
+    """Registrations that bring a name, where stops of others wait in vain, and where none do."""
+    async with (
+        bench.database() as flooded,
+        bench.database() as quiet,
+        _manager(flooded) as beside_stops,
+        _manager(quiet) as alone,
+    ):
+        urls = (flooded, quiet)
+        for url in urls:
+            await population.live_sessions(url, _SESSIONS)
+        async with connected(flooded) as connection:
+            await connection.execute(
+                f"INSERT INTO {DEFAULT_SCHEMA}.early_stops "  # noqa: S608 - no input
+                "(stream_id, session_id, request_id, requested_at) "
+                f"SELECT gen_random_uuid(), 's', gen_random_uuid(), now() "
+                f"FROM generate_series(1, {_EARLY_STOPS})"
+            )
+
+        async def tidy() -> None:
+            for url in urls:
+                await population.tidy(url)
+
+        def cycle(manager: SessionManager) -> Call:
+            async def call(caller: int) -> None:
+                session = population.session_id(random.randrange(_SESSIONS))  # noqa: S311 - spreads load only
+                agent = AgentId("writer", f"caller-{caller}")
+                stream_id = await manager.register_agent(session, agent, stream_id=uuid4())
+                await manager.unmark_agent_streaming(session, agent, stream_id)
+
+            return call
+
+        contenders = [Here(OURS, cycle(beside_stops)), Here(_NO_STOPS, cycle(alone))]
+        return await take_turns(contenders, turns, tidy)
 
 
 async def _bulk(bench: Bench) -> float:
