@@ -1,6 +1,6 @@
 """Between records and rows: what every operation reads and writes in the same way."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
-    CursorResult,
     Row,
     Table,
     bindparam,
@@ -33,7 +32,9 @@ from session_router.repository.records import (
     StreamRow,
     columns_of,
 )
+from session_router.session import Columns
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -42,22 +43,21 @@ async def now(conn: AsyncConnection) -> datetime:
     return (await conn.execute(select(clock()))).scalar_one()
 
 
-def readable(found: CursorResult[Any], record: Callable[[Row[Any]], T]) -> list[T]:
+def readable(found: Iterable[R], record: Callable[[R], T]) -> list[T]:
     """The rows as records; one that was inserted by hand and cannot be read is passed over."""
     return readable_and_others(found, record)[0]
 
 
-def readable_and_others(
-    found: CursorResult[Any], record: Callable[[Row[Any]], T]
-) -> tuple[list[T], int]:
+def readable_and_others(found: Iterable[R], record: Callable[[R], T]) -> tuple[list[T], int]:
     """The same, with the number of those that were passed over."""
     records: list[T] = []
     passed_over = 0
+    rows = iter(found)
     while True:
         try:
-            if (row := found.fetchone()) is None:
-                return records, passed_over
-            records.append(record(row))
+            records.append(record(next(rows)))
+        except StopIteration:
+            return records, passed_over
         except UnreadableRowError as error:
             passed_over += 1
             logs.row_unreadable(str(error))
@@ -73,16 +73,20 @@ def stream_row(row: Row[Any]) -> StreamRow:
 
 
 def signal_row(row: Row[Any]) -> Signal:
+    return signal_of(row._mapping)
+
+
+def signal_of(columns: Columns) -> Signal:
     return Signal(
-        signal_id=row.signal_id,
-        worker_id=row.worker_id,
-        request_id=row.request_id,
-        session_id=row.session_id,
-        session_uid=row.session_uid,
-        agent_id=AgentId.stored(row.agent_type, row.agent_key),
-        stream_id=row.stream_id,
-        action=SignalAction(row.action),
-        requested_at=row.requested_at,
+        signal_id=columns["signal_id"],
+        worker_id=columns["worker_id"],
+        request_id=columns["request_id"],
+        session_id=columns["session_id"],
+        session_uid=columns["session_uid"],
+        agent_id=AgentId.stored(columns["agent_type"], columns["agent_key"]),
+        stream_id=columns["stream_id"],
+        action=SignalAction(columns["action"]),
+        requested_at=columns["requested_at"],
     )
 
 

@@ -1,19 +1,22 @@
 """The outbox: signals are written with the change that calls for them, and settled once."""
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, delete, func, insert, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Select, Text, bindparam, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.channel import channel
+from session_router.database.pool import driver_of
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
 from session_router.events import EventName, SignalOutcome
 from session_router.pseudonyms import is_pseudonym
 from session_router.repository import trail
-from session_router.repository.records import Settlement, Signal
+from session_router.repository.records import NO_WORKER, Settlement, Signal
 from session_router.repository.sql import rows
 
 
@@ -36,14 +39,29 @@ async def put(conn: AsyncConnection, t: Tables, signals: Sequence[Signal]) -> No
 
 
 async def unsettled(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> list[Signal]:
+    if conn.dialect.name == "postgresql":
+        # A stream runs on while this is under way: on the driver, it takes two thirds of the time.
+        driver = driver_of(await conn.get_raw_connection())
+        found = await driver.fetch(_unsettled_on_postgresql(t), worker_id, limit)
+        return rows.readable(found, rows.signal_of)
+    return rows.readable(await conn.execute(_unsettled(t, worker_id, limit)), rows.signal_row)
+
+
+@cache
+def _unsettled_on_postgresql(t: Tables) -> str:
+    """The statement's text, with numbered places."""
+    dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has not typed it
+    return str(_unsettled(t, NO_WORKER, 0).compile(dialect=dialect))
+
+
+def _unsettled(t: Tables, worker_id: UUID, limit: int) -> Select[Any]:
     signals = t.interrupt_signals
-    statement = (
+    return (
         select(signals)
         .where(signals.c.worker_id == worker_id)
         .order_by(signals.c.requested_at)
         .limit(limit)
     )
-    return rows.readable(await conn.execute(statement), rows.signal_row)
 
 
 async def settle(conn: AsyncConnection, t: Tables, settlements: Sequence[Settlement]) -> int:
