@@ -59,9 +59,10 @@ frameworks: $(READY) $(ENVIRONMENTS:%=build/frameworks/%/ready) ## stop agents o
 bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
-docs: $(READY) ## write the Python API reference into build/api; docs/reports.md and its picture anew
+docs: $(READY) ## write the Python API reference into build/api; docs/reports.md and its picture, and openapi.json, anew
 	@$(BIN)/python -m docs.api build/api
 	@$(BIN)/python -m docs.reports
+	@$(BIN)/python -m docs.openapi
 	@echo 'The Python API reference begins at build/api/index.html.'
 
 lint: $(READY) ## check style, types, the direction of imports and the migrations' SQL

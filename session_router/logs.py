@@ -4,14 +4,18 @@ Gathered here so that an operator finds in one place what can be searched and al
 """
 
 import logging
+from contextvars import ContextVar
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from session_router.errors import SessionRouterError
 
 _log: Final = logging.getLogger("session_router")
 _LONGEST_TEXT: Final = 2_000
+
+request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
+"""Names the HTTP request that is being answered."""
 
 
 def _line(level: int, event: str, *, trace: BaseException | None = None, **fields: object) -> None:
@@ -157,6 +161,7 @@ def request_failed(method: str, path: str, status: int, error: BaseException) ->
         path=path,
         status=status,
         error=explain(error),
+        **_of_request(),
     )
 
 
@@ -168,6 +173,7 @@ def request_crashed(method: str, path: str, error: Exception) -> None:
         method=method,
         path=path,
         error=explain(error),
+        **_of_request(),
     )
 
 
@@ -181,6 +187,11 @@ def connections_full(limit: int) -> None:
 
 def background_failed(error: Exception) -> None:
     _line(logging.ERROR, "background_failed", trace=error, error=explain(error))
+
+
+def _of_request() -> dict[str, Any]:
+    named = request_id.get()
+    return {} if named is None else {"request_id": named}
 
 
 def _bug(error: BaseException) -> Exception | None:

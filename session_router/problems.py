@@ -148,6 +148,9 @@ class Problem(BaseModel):
     title: str = Field(description="The kind of problem in a few words.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What happened, and what to do about it.")
+    request_id: str | None = Field(
+        None, description="The request's name in the service's log: the answer's `X-Request-Id`."
+    )
     errors: list[Fault] | None = Field(None, description="Of an invalid request: each fault.")
     streams: list[StreamInTheWay] | None = Field(
         None, description="Of a busy session: the streams in the way."
@@ -177,6 +180,7 @@ def problem_response(
         title=kind.title,
         status=kind.status,
         detail=detail,
+        request_id=logs.request_id.get(),
         errors=errors,
         streams=streams,
     )

@@ -13,6 +13,7 @@ from session_router.http.bounds import Bounds
 from session_router.http.guard import Guard
 from session_router.http.origins import ANY_HOST, Hosts, Origins
 from session_router.http.raw_path import RawPath
+from session_router.http.request_ids import RequestIds
 from session_router.manager import SessionManager
 
 _ANYWHERE = (
@@ -76,6 +77,7 @@ def create_app(
     app.add_middleware(Origins, hosts=hosts)
     app.add_middleware(Bounds)
     app.add_middleware(Guard, is_draining=is_draining)
+    app.add_middleware(RequestIds)
     return app
 
 

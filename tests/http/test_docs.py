@@ -10,6 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from docs import openapi
 from session_router import InMemorySessionRepository, SessionManager
 from session_router.http import create_app
 from tests.http.conftest import client_of
@@ -82,3 +83,8 @@ async def test_a_mounted_apps_page_leads_to_its_own_description() -> None:
             assert page.status_code == 200
             described = await client.get(str(page.url.join("openapi.json")))
             assert described.json()["info"]["title"] == "session_router"
+
+
+def test_the_document_that_is_published_in_the_package_is_this_versions() -> None:
+    """`make docs` writes it; clients are generated from it."""
+    assert openapi.FILE.read_text() == openapi.document()

@@ -1,0 +1,39 @@
+"""A name for each request, by which its answer, its problem document and the log are matched."""
+
+import re
+from typing import Final
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from session_router import logs
+
+HEADER: Final = "X-Request-Id"
+# It is written to logs: no blank, no quote, nothing that another program might act on.
+_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}", re.ASCII)
+
+
+class RequestIds:
+    """ASGI middleware: takes the caller's `X-Request-Id`, or makes one, and answers with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        request_id = given if _ACCEPTED.fullmatch(given) else uuid4().hex
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        token = logs.request_id.set(request_id)
+        try:
+            await self._app(scope, receive, named)
+        finally:
+            logs.request_id.reset(token)
