@@ -142,12 +142,27 @@ class GroupCommit(Generic[Item, Result]):
     def _begin_batch(self, lanes: list[int]) -> None:
         if batch := self._take(lanes):
             self._busy.update(lanes)
-            task = self._spawn(self._carry_out(batch))
-            task.add_done_callback(partial(self._end_batch, lanes, batch))
+            task = self._spawn(self._drain(lanes, batch))
+            task.add_done_callback(partial(self._end, lanes, batch))
 
-    def _end_batch(
+    async def _drain(self, lanes: list[int], batch: "list[_Entry[Item, Result]]") -> None:
+        """Commit a batch, and the next one of its lane while many wait.
+
+        That is on its way to the database before those who wait for this one are told.
+        """
+        while batch:
+            await self._carry_out(batch)
+            batch.clear()
+            if sum(map(len, self._lanes)) > _FEW_BESIDE:
+                self._busy.difference_update(lanes[1:])
+                del lanes[1:]
+                batch += self._take(lanes)
+                self._wake()
+
+    def _end(
         self, lanes: list[int], batch: "list[_Entry[Item, Result]]", ended: "asyncio.Task[None]"
     ) -> None:
+        """Nobody waits in these lanes any more, or few do, who share the next batch."""
         self._busy.difference_update(lanes)
         if ended.cancelled() or ended.exception():
             # The event loop ends, and with it the hope of an answer.
