@@ -36,10 +36,14 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        moment: datetime = value if isinstance(value, datetime) else _time_in(value)
-        if moment.tzinfo is UTC:
-            return moment
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return as_utc(value if isinstance(value, datetime) else _time_in(value))
+
+
+def as_utc(moment: datetime) -> datetime:
+    """What a driver has read; PostgreSQL's infinity has no zone then."""
+    if moment.tzinfo is UTC:
+        return moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 class UuidText(TypeDecorator[UUID]):

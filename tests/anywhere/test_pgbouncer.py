@@ -50,10 +50,11 @@ async def test_without_one_it_polls_and_says_so(pooled_url: str) -> None:
 
 
 async def test_a_url_that_is_not_fit_for_a_pooler_is_told_of(pooled_url: str) -> None:
-    repository = SQLAlchemySessionRepository.from_url(pooled_url.partition("?")[0])
+    url = pooled_url.partition("?")[0]
+    repositories = [SQLAlchemySessionRepository.from_url(url) for _ in range(20)]
 
     async def is_told() -> bool:
-        managers = [SessionManager(repository) for _ in range(20)]
+        managers = [SessionManager(repository) for repository in repositories]
         answers = await asyncio.gather(
             *(m.start_session(f"s{n}") for n, m in enumerate(managers)), return_exceptions=True
         )
@@ -61,4 +62,5 @@ async def test_a_url_that_is_not_fit_for_a_pooler_is_told_of(pooled_url: str) ->
         return any("prepared_statement_cache_size=0" in str(error) for error in errors)
 
     await eventually(is_told)
-    await repository.close()
+    for repository in repositories:
+        await repository.close()

@@ -60,7 +60,7 @@ class Side:
 
         async def one_after_the_other() -> None:
             for race in races:
-                # Each side is behind the other for a while, so that both orders are met often.
+                # Each side is behind the other in every second batch: both orders are met often.
                 is_behind = (race // 50 % 2 == 0) == (side == "stop")
                 await asyncio.sleep(self._chance.random() * (0.1 if is_behind else 0.002))
                 self.counts[await getattr(self, side)(race)] += 1

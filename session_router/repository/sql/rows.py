@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    CursorResult,
     Row,
     Table,
     bindparam,
@@ -22,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router import logs
 from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
-from session_router.database.types import clock, one_of
+from session_router.database.types import as_utc, clock, one_of
 from session_router.errors import UnreadableRowError
 from session_router.events import SignalAction
 from session_router.repository.records import (
@@ -34,7 +35,6 @@ from session_router.repository.records import (
 )
 from session_router.session import Columns
 
-R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -43,21 +43,23 @@ async def now(conn: AsyncConnection) -> datetime:
     return (await conn.execute(select(clock()))).scalar_one()
 
 
-def readable(found: Iterable[R], record: Callable[[R], T]) -> list[T]:
+def readable(found: CursorResult[Any], record: Callable[[Row[Any]], T]) -> list[T]:
     """The rows as records; one that was inserted by hand and cannot be read is passed over."""
     return readable_and_others(found, record)[0]
 
 
-def readable_and_others(found: Iterable[R], record: Callable[[R], T]) -> tuple[list[T], int]:
+def readable_and_others(
+    found: CursorResult[Any], record: Callable[[Row[Any]], T]
+) -> tuple[list[T], int]:
     """The same, with the number of those that were passed over."""
     records: list[T] = []
     passed_over = 0
-    rows = iter(found)
     while True:
+        # Not by iterating: what cannot be read would end that, and hide the rows behind it.
         try:
-            records.append(record(next(rows)))
-        except StopIteration:
-            return records, passed_over
+            if (row := found.fetchone()) is None:
+                return records, passed_over
+            records.append(record(row))
         except UnreadableRowError as error:
             passed_over += 1
             logs.row_unreadable(str(error))
@@ -76,6 +78,17 @@ def signal_row(row: Row[Any]) -> Signal:
     return signal_of(row._mapping)
 
 
+def signals_of(found: Iterable[Columns]) -> list[Signal]:
+    """The same of what the driver itself has read."""
+    signals: list[Signal] = []
+    for columns in found:
+        try:
+            signals.append(signal_of(columns))
+        except UnreadableRowError as error:
+            logs.row_unreadable(str(error))
+    return signals
+
+
 def signal_of(columns: Columns) -> Signal:
     return Signal(
         signal_id=columns["signal_id"],
@@ -86,7 +99,7 @@ def signal_of(columns: Columns) -> Signal:
         agent_id=AgentId.stored(columns["agent_type"], columns["agent_key"]),
         stream_id=columns["stream_id"],
         action=SignalAction(columns["action"]),
-        requested_at=columns["requested_at"],
+        requested_at=as_utc(columns["requested_at"]),
     )
 
 

@@ -43,7 +43,7 @@ async def unsettled(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: in
         # A stream runs on while this is under way: on the driver, it takes two thirds of the time.
         driver = driver_of(await conn.get_raw_connection())
         found = await driver.fetch(_unsettled_on_postgresql(t), worker_id, limit)
-        return rows.readable(found, rows.signal_of)
+        return rows.signals_of(found)
     return rows.readable(await conn.execute(_unsettled(t, worker_id, limit)), rows.signal_row)
 
 
