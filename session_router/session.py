@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer
 
 from session_router.agent_id import AgentId, AgentIdLike
+from session_router.checks import as_utc
 from session_router.errors import InvalidSessionIdError
 from session_router.text import check_name
 
@@ -24,14 +25,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _as_utc(moment: datetime) -> datetime:
-    """A naive time is taken for UTC, which is what the original interface stored."""
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC)
-
-
-UtcDatetime = Annotated[datetime, AfterValidator(_as_utc)]
+UtcDatetime = Annotated[datetime, AfterValidator(as_utc)]
 
 
 class Session(BaseModel):

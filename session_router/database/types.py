@@ -13,6 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
+from session_router.checks import as_utc
 from session_router.errors import UnreadableRowError
 
 
@@ -37,13 +38,6 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return as_utc(value if isinstance(value, datetime) else _time_in(value))
-
-
-def as_utc(moment: datetime) -> datetime:
-    """What a driver has read; PostgreSQL's infinity has no zone then."""
-    if moment.tzinfo is UTC:
-        return moment
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 class UuidText(TypeDecorator[UUID]):

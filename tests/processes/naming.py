@@ -22,6 +22,8 @@ from session_router import (
 from tests.processes.storm import Agent
 
 AT_ONCE = 16
+BATCH = 50
+"""So often the sides wait for each other, or the quicker one would win every race."""
 _LIVING = 8
 
 
@@ -61,7 +63,7 @@ class Side:
         async def one_after_the_other() -> None:
             for race in races:
                 # Each side is behind the other in every second batch: both orders are met often.
-                is_behind = (race // 50 % 2 == 0) == (side == "stop")
+                is_behind = (race // BATCH % 2 == 0) == (side == "stop")
                 await asyncio.sleep(self._chance.random() * (0.1 if is_behind else 0.002))
                 self.counts[await getattr(self, side)(race)] += 1
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 from session_router import Session, SQLAlchemySessionRepository
 from session_router.events import EventName, StreamOutcome
+from tests.processes.naming import BATCH
 from tests.support.laws import violations
 from tests.support.processes import PythonProcess
 from tests.support.sql import is_sqlite, query
@@ -13,8 +14,6 @@ from tests.support.waiting import eventually
 
 RACES = int(os.environ.get("SESSION_ROUTER_TEST_RACES", "2000"))
 """`SESSION_ROUTER_TEST_RACES=100000 make faults` has as many."""
-_BATCH = 50
-"""So often the sides wait for each other, or the quicker one would win every race."""
 
 
 async def test_a_stop_that_is_acknowledged_happens_whatever_it_races_with(
@@ -31,9 +30,9 @@ async def test_a_stop_that_is_acknowledged_happens_whatever_it_races_with(
     ):
         for process in (one, other):
             assert await process.line() == "ready"
-        for first in range(0, races, _BATCH):
+        for first in range(0, races, BATCH):
             for process in (one, other):
-                await process.tell(f"{first} {min(first + _BATCH, races)}")
+                await process.tell(f"{first} {min(first + BATCH, races)}")
             for process in (one, other):
                 told.update(json.loads(await process.line(within=300)))
 

@@ -22,8 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router import logs
 from session_router.agent_id import AgentId
+from session_router.checks import as_utc
 from session_router.database.schema import Tables
-from session_router.database.types import as_utc, clock, one_of
+from session_router.database.types import clock, one_of
 from session_router.errors import UnreadableRowError
 from session_router.events import SignalAction
 from session_router.repository.records import (
