@@ -13,6 +13,7 @@ from session_router.database.asyncpg_options import asyncpg_options
 from session_router.database.hosts import OneOf
 from session_router.database.keepalive import notice_silence
 from session_router.database.sqlite_file import (
+    connected,
     notice_another_file,
     open_as_its_file,
     sqlite_file,
@@ -43,7 +44,9 @@ def create_engine(url: str | URL, *, may_create: bool = False) -> AsyncEngine:
     parsed = parse_url(url)
     if (path := sqlite_file(parsed)) is None:
         return _on_postgresql(parsed)
-    engine = create_async_engine(parsed, poolclass=AsyncAdaptedQueuePool)
+    engine = create_async_engine(
+        parsed, poolclass=AsyncAdaptedQueuePool, connect_args={"async_creator_fn": connected}
+    )
     open_as_its_file(engine, path, may_create=may_create)
     return engine
 

@@ -1,17 +1,20 @@
 """One SQLite file: how it is opened, and whether it is still the one that was opened."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 from weakref import WeakSet
 
+import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from session_router.database.pool import to_the_end
 from session_router.errors import DatabaseUnavailableError, SchemaError
 
 _SEEN: Final = "session_router_file"
@@ -60,6 +63,23 @@ def open_as_its_file(engine: AsyncEngine, path: Path, *, may_create: bool) -> No
     event.listen(engine.sync_engine, "checkin", opening.at_return)
     event.listen(engine.sync_engine, "checkout", opening.at_use)
     _watched.add(engine.dialect)
+
+
+async def connected(*args: Any, **options: Any) -> aiosqlite.Connection:
+    """What `aiosqlite.connect` makes; where it fails, its thread has ended before that is told.
+
+    The driver tells its thread to end, and does not wait: a program that ends its event loop at
+    once, as commands do, would have the thread fail, with a traceback for its user.
+    """
+    connection = aiosqlite.connect(*args, **options)
+    thread = connection._thread
+    # As SQLAlchemy has it: a connection that nobody closed keeps no program from ending.
+    thread.daemon = True
+    try:
+        return await connection
+    except BaseException:
+        await to_the_end(asyncio.to_thread(thread.join))
+        raise
 
 
 def notice_another_file(engine: AsyncEngine, path: Path) -> None:

@@ -1,7 +1,10 @@
 """An SQLite file that is missing, deleted, replaced, read-only, damaged, or held by others."""
 
+import logging
 import shutil
 import sqlite3
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -39,6 +42,25 @@ async def used(url: str) -> AsyncIterator[tuple[SQLAlchemySessionRepository, Ses
         yield repository, manager
     finally:
         await repository.close()
+
+
+@contextmanager
+def each_step_of_the_driver_slow() -> Iterator[None]:
+    """Have the driver's threads wait at each step, where they tell what they do."""
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            time.sleep(0.05)
+
+    log, slow = logging.getLogger("aiosqlite"), Slow()
+    level = log.level
+    log.addHandler(slow)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.removeHandler(slow)
+        log.setLevel(level)
 
 
 def sessions_in(path: Path) -> list[str]:
@@ -249,4 +271,15 @@ async def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
     repository = SQLAlchemySessionRepository.from_url(f"sqlite:///{tmp_path}")
     with pytest.raises(DatabaseUnavailableError, match="cannot be opened"):
         await repository.list_sessions()
+    await repository.close()
+
+
+async def test_a_connection_that_fails_leaves_no_thread_behind(tmp_path: Path) -> None:
+    with each_step_of_the_driver_slow():
+        repository = SQLAlchemySessionRepository.from_url(f"sqlite:///{tmp_path}")
+        before = set(threading.enumerate())
+        with pytest.raises(DatabaseUnavailableError, match="cannot be opened"):
+            await repository.list_sessions()
+        left = [thread.name for thread in set(threading.enumerate()) - before]
+    assert [name for name in left if "connection_worker" in name] == []
     await repository.close()
