@@ -25,6 +25,13 @@ class EventName(StrEnum):
     TRAIL_PRUNED = "trail_pruned"
 
 
+class KeyEvent(StrEnum):
+    """What happened to a key; the values of `key_events.event`."""
+
+    CREATED = "key_created"
+    REVOKED = "key_revoked"
+
+
 class StreamOutcome(StrEnum):
     """How a stream ended; the values of `outcome` where the event is `stream_finished`."""
 

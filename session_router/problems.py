@@ -50,6 +50,8 @@ class ProblemKind:
 INVALID_VALUE: Final = ProblemKind("invalid-value", 400, "A value is not acceptable")
 MALFORMED_BODY: Final = ProblemKind("malformed-body", 400, "The body is not JSON")
 MALFORMED_REQUEST: Final = ProblemKind("malformed-request", 400, "The request is not HTTP")
+UNAUTHENTICATED: Final = ProblemKind("unauthenticated", 401, "A key is needed")
+FORBIDDEN: Final = ProblemKind("forbidden", 403, "The key is not for this")
 CROSS_SITE: Final = ProblemKind("cross-site", 403, "Another site's page may not change anything")
 SESSION_NOT_FOUND: Final = ProblemKind("session-not-found", 404, "The session does not live")
 PATH_NOT_FOUND: Final = ProblemKind("path-not-found", 404, "There is nothing at this path")
@@ -160,10 +162,13 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """Raised by a route to answer with a problem document."""
 
-    def __init__(self, kind: ProblemKind, detail: str) -> None:
+    def __init__(
+        self, kind: ProblemKind, detail: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
+        self.headers = headers
 
 
 def problem_response(

@@ -38,7 +38,7 @@ class Violation:
     """One breach.
 
     Attributes:
-        law: which law: "law 1" to "law 3", "number", "seal", "kept seal" or "pruning".
+        law: which law: "law 1" to "law 3", "number", "keys", "seal", "kept seal" or "pruning".
         subject: what kind of thing breaks it.
         id: which one.
         counts: what was found of it.

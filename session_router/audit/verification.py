@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router.audit import laws
 from session_router.audit.chain import chain
 from session_router.audit.laws import SHOWN, Violation
+from session_router.audit.recorded_keys import altered_keys
 from session_router.audit.seals import Seal, broken_seals, differing_seals, seals
 from session_router.audit.trail import Progress, Trail, silent
 from session_router.database.schema import Tables
@@ -63,6 +64,7 @@ async def verify(
         progress("laws", 1)
         found += await _unrecorded_prunings(conn, t)
         found += await _numbers_by_hand(trail, conn)
+        found += await altered_keys(conn, t)
         line: list[Seal] = []
         if key is not None:
             there = await chain(trail, conn, key)

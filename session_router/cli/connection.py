@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from session_router import SessionManager, SessionRepository
+from session_router.access import Keys
 from session_router.audit.trail import Trail
 from session_router.bootstrap import manager_of, repository_of
 from session_router.cli.options import target_of
@@ -45,6 +46,15 @@ async def opened_trail(settings: Settings) -> AsyncIterator[Trail]:
     url = settings.database_url.get_secret_value()
     async with Trail.opened(url, schema=settings.database_schema) as trail:
         yield trail
+
+
+@asynccontextmanager
+async def opened_keys(settings: Settings) -> AsyncIterator[Keys]:
+    """The keys of callers, in a database that has this version's tables. Raises likewise."""
+    await _refuse_other_versions(target_of(settings))
+    url = settings.database_url.get_secret_value()
+    async with Keys.opened(url, schema=settings.database_schema) as keys:
+        yield keys
 
 
 async def _refuse_other_versions(target: Target) -> None:

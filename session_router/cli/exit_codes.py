@@ -16,6 +16,10 @@ class UnknownSessionError(SessionRouterError, LookupError):
     """A command names a session that does not live, or that nothing is known of."""
 
 
+class UnknownKeyError(SessionRouterError, LookupError):
+    """A command names a key that is not there."""
+
+
 class MissingExtraError(SessionRouterError, ImportError):
     """A command needs packages that are installed by an extra only."""
 

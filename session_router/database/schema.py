@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from session_router.database.types import UtcDateTime, UuidText, clock
-from session_router.events import EventName, SignalAction, SignalOutcome, StreamOutcome
+from session_router.events import EventName, KeyEvent, SignalAction, SignalOutcome, StreamOutcome
 from session_router.schema_name import check_schema
 
 VERSION_TABLE: Final = "session_router_version"
@@ -50,6 +50,8 @@ class Tables:
     session_events: Table
     audit_seals: Table
     pruned_stories: Table
+    api_keys: Table
+    key_events: Table
 
 
 @cache
@@ -82,6 +84,8 @@ def _build(schema: str | None) -> Tables:
         session_events=_session_events(metadata),
         audit_seals=_audit_seals(metadata),
         pruned_stories=_pruned_stories(metadata),
+        api_keys=_api_keys(metadata),
+        key_events=_key_events(metadata),
     )
 
 
@@ -115,7 +119,7 @@ def _uuid(name: str, *, nullable: bool = False, primary_key: bool = False) -> Co
     return Column(name, UuidText(), nullable=nullable, primary_key=primary_key)
 
 
-def _text_in(column: str, values: type[EventName | SignalAction]) -> CheckConstraint:
+def _text_in(column: str, values: type[EventName | KeyEvent | SignalAction]) -> CheckConstraint:
     allowed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
 
@@ -204,13 +208,7 @@ def _session_events(metadata: MetaData) -> Table:
     return Table(
         "session_events",
         metadata,
-        Column(
-            "event_id",
-            BigInteger().with_variant(Integer(), "sqlite"),
-            Identity(),
-            primary_key=True,
-        ),
-        Column("occurred_at", UtcDateTime(), nullable=False, server_default=clock()),
+        *_numbered_event(),
         Column("session_id", _key_text(), nullable=False),
         _uuid("session_uid"),
         Column("event", Text, nullable=False),
@@ -288,6 +286,52 @@ def _pruned_stories(metadata: MetaData) -> Table:
         Column("digest", Text, nullable=False),
         _uuid("request_id"),
     )
+
+
+def _api_keys(metadata: MetaData) -> Table:
+    return Table(
+        "api_keys",
+        metadata,
+        Column("key_id", _key_text(), primary_key=True),
+        *_of_a_key(),
+        _time("created_at"),
+        _time("revoked_at", nullable=True),
+    )
+
+
+def _key_events(metadata: MetaData) -> Table:
+    """What happened to each key, and what the key was then: nobody changes that."""
+    return Table(
+        "key_events",
+        metadata,
+        *_numbered_event(),
+        Column("event", Text, nullable=False),
+        Column("key_id", _key_text(), nullable=False),
+        *_of_a_key(),
+        Column("actor", Text),
+        _text_in("event", KeyEvent),
+        # A key is made once, and revoked once.
+        Index(None, "key_id", "event", unique=True),
+        sqlite_autoincrement=True,
+    )
+
+
+def _of_a_key() -> list[Column[Any]]:
+    return [
+        Column("name", Text, nullable=False),
+        Column("secret_hash", Text, nullable=False),
+        Column("scopes", Text, nullable=False),
+        _time("expires_at", nullable=True),
+    ]
+
+
+def _numbered_event() -> list[Column[Any]]:
+    """The database's own number and time of an event."""
+    number = BigInteger().with_variant(Integer(), "sqlite")
+    return [
+        Column("event_id", number, Identity(), primary_key=True),
+        Column("occurred_at", UtcDateTime(), nullable=False, server_default=clock()),
+    ]
 
 
 def _number(name: str, *, primary_key: bool = False) -> Column[int]:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
+from session_router.http.callers import IS_AGENT
 from session_router.http.inputs import TAKES_JSON, AgentInPath, Manager, Registration, SessionId
 from session_router.problems import (
     SESSION_BUSY,
@@ -29,7 +30,11 @@ class Registered(BaseModel):
     stream_id: UUID = Field(description="Names this stream; to be given when it has ended.")
 
 
-@router.put("", responses=documented(SESSION_BUSY, STREAM_EXISTS, STREAM_STOPPED) | TAKES_JSON)
+@router.put(
+    "",
+    responses=documented(SESSION_BUSY, STREAM_EXISTS, STREAM_STOPPED) | TAKES_JSON,
+    dependencies=[IS_AGENT],
+)
 async def register_agent(
     manager: Manager,
     session_id: SessionId,
@@ -51,7 +56,7 @@ async def register_agent(
     return Registered(session_id=session_id, agent_id=agent_id, stream_id=stream_id)
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, dependencies=[IS_AGENT])
 async def unmark_agent_streaming(
     manager: Manager,
     session_id: SessionId,

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from session_router import problems
+from session_router.access.callers import Callers
 from session_router.http import agents, docs, handlers, health, interrupts, sessions, streams
 from session_router.http.bounds import Bounds
 from session_router.http.guard import Guard
@@ -18,6 +19,8 @@ from session_router.manager import SessionManager
 
 _ANYWHERE = (
     problems.INVALID_VALUE,
+    problems.UNAUTHENTICATED,
+    problems.FORBIDDEN,
     problems.CROSS_SITE,
     problems.TOO_SLOW,
     problems.BODY_TOO_LARGE,
@@ -46,6 +49,7 @@ def create_app(
     *,
     is_draining: Callable[[], bool] = lambda: False,
     hosts: Hosts = ANY_HOST,
+    callers: Callers | None = None,
 ) -> FastAPI:
     """Create the service over a manager.
 
@@ -53,6 +57,7 @@ def create_app(
         manager: started by the caller, who also shuts it down when the app no longer serves.
         is_draining: whether the service is about to stop; `/readyz` then answers 503.
         hosts: the values of `Host` that it answers to; left out, that is the caller's to see to.
+        callers: tells who may do what; left out, that is the caller's to see to, too.
     """
     app = _App(
         title="session_router",
@@ -65,6 +70,7 @@ def create_app(
     )
     app.state.manager = manager
     app.state.is_draining = is_draining
+    app.state.callers = callers
     app.include_router(sessions.router, responses=problems.documented(*_ANYWHERE))
     of_workers = problems.documented(*_ANYWHERE, problems.WORKER_GONE)
     app.include_router(agents.router, responses=of_workers)

@@ -35,7 +35,7 @@ def install(app: FastAPI) -> None:
 
 async def _on_problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)
-    return problem_response(error.kind, error.detail)
+    return problem_response(error.kind, error.detail, headers=error.headers)
 
 
 async def _on_busy_session(request: Request, error: Exception) -> JSONResponse:

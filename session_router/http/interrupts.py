@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
 from session_router.events import SignalOutcome
+from session_router.http.callers import READS, Operator
 from session_router.http.inputs import TAKES_JSON, InterruptAll, Manager
 from session_router.problems import REQUEST_NOT_FOUND, ProblemError, documented
 
@@ -49,7 +50,7 @@ class ReceiptCounts(BaseModel):
 
 
 @router.post("", status_code=202, responses=TAKES_JSON)
-async def interrupt_all(manager: Manager, body: InterruptAll) -> InterruptedAll:
+async def interrupt_all(manager: Manager, caller: Operator, body: InterruptAll) -> InterruptedAll:
     """Stop the streams of all sessions, or those that match; the sessions live on.
 
     Answers when all are told to stop. A stream that is registered after its session's turn is
@@ -59,7 +60,7 @@ async def interrupt_all(manager: Manager, body: InterruptAll) -> InterruptedAll:
         agent_type=body.agent_type,
         worker_id=body.worker_id,
         older_than=None if body.older_than is None else timedelta(seconds=body.older_than),
-        actor=body.actor,
+        actor=caller.actor(body.actor),
         reason=body.reason,
         dry_run=body.dry_run,
     )
@@ -71,7 +72,7 @@ async def interrupt_all(manager: Manager, body: InterruptAll) -> InterruptedAll:
     )
 
 
-@router.get("/{request_id}", responses=documented(REQUEST_NOT_FOUND))
+@router.get("/{request_id}", responses=documented(REQUEST_NOT_FOUND), dependencies=[READS])
 async def show_receipts(
     manager: Manager,
     request_id: Annotated[UUID, Path(description="What the request was answered with.")],

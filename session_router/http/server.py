@@ -5,20 +5,23 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 
 from fastapi import FastAPI
 
 from session_router import logs
+from session_router.access import Keys
+from session_router.access.callers import Callers
 from session_router.bootstrap import manager_of, repository_of
 from session_router.database import migrate
-from session_router.errors import SchemaError
+from session_router.errors import SchemaError, ServeError
 from session_router.http.app import create_app
 from session_router.http.origins import Hosts
 from session_router.http.serving import serving
 from session_router.http.sockets import listening_sockets, url_of
 from session_router.http.stopping import Stopping
 from session_router.manager import SessionManager
-from session_router.repository import SessionRepository
+from session_router.repository import SQLAlchemySessionRepository
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
 
 Background = Callable[[SessionManager], Awaitable[None]]
@@ -36,7 +39,7 @@ async def serve(settings: Settings, *, background: Sequence[Background] = ()) ->
         background: what to run besides, each with the manager; cancelled before that shuts down.
 
     Raises:
-        ServeError: the address is not to be had.
+        ServeError: the address is not to be had, or others can reach it and there is no key.
         SchemaError: the database's tables are not this version's; the embedded default's are
             made so.
         DatabaseError: the database cannot be reached.
@@ -47,18 +50,39 @@ async def serve(settings: Settings, *, background: Sequence[Background] = ()) ->
         hosts = _hosts(settings, sockets)
         await _prepare_database(settings)
         with stopping.on_order():
-            async with (
-                _repository(settings) as repository,
-                manager_of(settings, repository) as manager,
-                _running(background, manager, settings.cancel_timeout_sec),
-            ):
-                app = create_app(manager, is_draining=stopping.has_begun, hosts=hosts)
-                await _serve_until_told(app, sockets, stopping, settings)
+            async with _repository(settings) as repository:
+                keys = Keys(repository.engine, schema=settings.database_schema)
+                await _refuse_to_be_open(keys, sockets)
+                async with (
+                    manager_of(settings, repository) as manager,
+                    _running(background, manager, settings.cancel_timeout_sec),
+                ):
+                    app = create_app(
+                        manager,
+                        is_draining=stopping.has_begun,
+                        hosts=hosts,
+                        callers=Callers(keys, settings.operation_deadline_sec),
+                    )
+                    await _serve_until_told(app, sockets, stopping, settings)
 
 
 def _hosts(settings: Settings, sockets: list[socket.socket]) -> Hosts:
-    addresses = [listener.getsockname()[0] for listener in sockets]
-    return Hosts.of(settings.http_allowed_hosts, settings.http_host, addresses)
+    return Hosts.of(settings.http_allowed_hosts, settings.http_host, _addresses(sockets))
+
+
+def _addresses(sockets: list[socket.socket]) -> list[str]:
+    return [str(listener.getsockname()[0]) for listener in sockets]
+
+
+async def _refuse_to_be_open(keys: Keys, sockets: list[socket.socket]) -> None:
+    """Beyond this machine, no key at all would mean that anybody may stop and end."""
+    beyond = [each for each in _addresses(sockets) if not ip_address(each).is_loopback]
+    if beyond and not await keys.are_there():
+        raise ServeError(
+            f"{beyond[0]} can be reached from other machines, and no key was made yet, so anybody "
+            "could stop agents and end sessions: make one by 'session-router keys create NAME "
+            "--scope operate', or listen on 127.0.0.1."
+        )
 
 
 async def _prepare_database(settings: Settings) -> None:
@@ -74,7 +98,7 @@ async def _prepare_database(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _repository(settings: Settings) -> AsyncIterator[SessionRepository]:
+async def _repository(settings: Settings) -> AsyncIterator[SQLAlchemySessionRepository]:
     repository = repository_of(settings)
     try:
         yield repository

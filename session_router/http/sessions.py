@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome
+from session_router.http.callers import OPERATES, READS, Operator
 from session_router.http.inputs import (
     STILL_OPEN,
     TAKES_JSON,
@@ -64,7 +65,7 @@ class Interrupted(BaseModel):
     )
 
 
-@router.get("")
+@router.get("", dependencies=[READS])
 async def list_sessions(
     manager: Manager,
     limit: Limit = 100,
@@ -104,7 +105,7 @@ async def list_sessions(
     return SessionPage(items=found[:limit], next=found[limit - 1].session_id if has_more else None)
 
 
-@router.post("", status_code=201, responses=TAKES_JSON)
+@router.post("", status_code=201, responses=TAKES_JSON, dependencies=[OPERATES])
 async def start_new_session(
     manager: Manager, request: Request, response: Response, body: NewSession | None = None
 ) -> Session:
@@ -115,13 +116,13 @@ async def start_new_session(
     return session
 
 
-@router.put("/{session_id:segment}")
+@router.put("/{session_id:segment}", dependencies=[OPERATES])
 async def start_session(manager: Manager, session_id: SessionId) -> Session:
     """Get or create a session, and touch it."""
     return await manager.start_session(session_id)
 
 
-@router.get("/{session_id:segment}", responses=_LIVES)
+@router.get("/{session_id:segment}", responses=_LIVES, dependencies=[READS])
 async def show_session(manager: Manager, session_id: SessionId) -> Session:
     """Read a session, without a touch."""
     session = await manager.repository.find_session(session_id)
@@ -132,14 +133,18 @@ async def show_session(manager: Manager, session_id: SessionId) -> Session:
 
 @router.delete("/{session_id:segment}", status_code=204, responses=_LIVES)
 async def end_session(
-    manager: Manager, session_id: SessionId, actor: Actor = None, reason: Reason = None
+    manager: Manager,
+    caller: Operator,
+    session_id: SessionId,
+    actor: Actor = None,
+    reason: Reason = None,
 ) -> None:
     """End a session: its streams are stopped, their agents removed."""
-    if not await manager.end_session(session_id, actor=actor, reason=reason):
+    if not await manager.end_session(session_id, actor=caller.actor(actor), reason=reason):
         raise session_not_found(session_id)
 
 
-@router.post("/{session_id:segment}/touch", responses=_LIVES)
+@router.post("/{session_id:segment}/touch", responses=_LIVES, dependencies=[OPERATES])
 async def touch_session(manager: Manager, session_id: SessionId) -> Session:
     """Touch a session, so that it does not expire, and read it."""
     session = await manager.get_session(session_id)
@@ -155,6 +160,7 @@ async def touch_session(manager: Manager, session_id: SessionId) -> Session:
 )
 async def interrupt_session(
     manager: Manager,
+    caller: Operator,
     http_request: Request,
     response: Response,
     session_id: SessionId,
@@ -166,7 +172,11 @@ async def interrupt_session(
     """
     asked = body or Interrupt()
     request = await manager.request_interrupt(
-        session_id, asked.agents, actor=asked.actor, reason=asked.reason, wait=asked.wait
+        session_id,
+        asked.agents,
+        actor=caller.actor(asked.actor),
+        reason=asked.reason,
+        wait=asked.wait,
     )
     if request is None:
         raise session_not_found(session_id)
@@ -179,7 +189,7 @@ async def interrupt_session(
     return answer
 
 
-@router.get("/{session_id:segment}/events")
+@router.get("/{session_id:segment}/events", dependencies=[READS])
 async def list_events(
     manager: Manager,
     session_id: SessionId,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
 from session_router.events import SignalOutcome
+from session_router.http.callers import READS, Operator
 from session_router.http.inputs import STILL_OPEN, TAKES_JSON, Asked, Manager, SessionId
 from session_router.problems import STREAM_NOT_FOUND, documented, stream_not_found
 from session_router.repository.records import StreamRow
@@ -51,14 +52,14 @@ class StreamInterrupted(BaseModel):
     )
 
 
-@router.get("")
+@router.get("", dependencies=[READS])
 async def list_streams(manager: Manager, session_id: SessionId) -> StreamList:
     """Read who streams in a session; nobody does where it does not live."""
     found = await manager.repository.list_streams(session_id)
     return StreamList(items=[_shown(row) for row in found])
 
 
-@router.get("/{stream_id}", responses=documented(STREAM_NOT_FOUND))
+@router.get("/{stream_id}", responses=documented(STREAM_NOT_FOUND), dependencies=[READS])
 async def show_stream(manager: Manager, session_id: SessionId, stream_id: StreamId) -> Stream:
     """Read a live stream."""
     for row in await manager.repository.list_streams(session_id):
@@ -73,6 +74,7 @@ async def show_stream(manager: Manager, session_id: SessionId, stream_id: Stream
 )
 async def interrupt_stream(
     manager: Manager,
+    caller: Operator,
     response: Response,
     session_id: SessionId,
     stream_id: StreamId,
@@ -81,7 +83,11 @@ async def interrupt_stream(
     """Stop exactly this stream, in whichever worker, even before it begins."""
     asked = body or Asked()
     did = await manager.interrupt_stream(
-        session_id, stream_id, actor=asked.actor, reason=asked.reason, wait=asked.wait
+        session_id,
+        stream_id,
+        actor=caller.actor(asked.actor),
+        reason=asked.reason,
+        wait=asked.wait,
     )
     if asked.wait is not None and did.found is Found.LIVE and did.outcome is None:
         response.status_code = 202

@@ -10,7 +10,7 @@ from session_router.pseudonyms import ErasureKey
 from tests.support.by_hand import execute
 
 KEY = "an erasure key that nobody else has"
-_GUARDED = ("session_events", "audit_seals", "pruned_stories")
+_GUARDED = ("session_events", "audit_seals", "pruned_stories", "key_events")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Final
 
 from session_router.database.definitions import (
     audit_0006,
+    keys_0008,
     pinned_0005,
     reports_0005,
     stops_0007,
@@ -24,6 +25,7 @@ _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] =
     audit_0006.made_by_0006,
     reports_0005.reports,
     stops_0007.made_by_0007,
+    keys_0008.made_by_0008,
 )
 
 

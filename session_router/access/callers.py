@@ -1,0 +1,131 @@
+"""Whom a request comes from: what a token says, looked up once in a while."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from session_router.access.keys import ApiKey, Scope, parts_of
+from session_router.access.store import Keys
+from session_router.errors import DeadlineExceededError
+from session_router.settings import DEFAULT_DEADLINE_SEC
+
+T = TypeVar("T")
+
+_FRESH_SEC: Final = 2.0
+"""A key that was revoked is refused within this time, and an answer of the database's."""
+_KNOWN_LIMIT: Final = 1_000
+_NOBODYS_HASH: Final = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and what for.
+
+    Attributes:
+        name: the key's name; None where no key is asked for.
+    """
+
+    name: str | None
+    scopes: frozenset[Scope]
+
+    def actor(self, given: str | None) -> str | None:
+        """Who asks, for the trail: the key's name, to which the caller may add."""
+        if self.name is None:
+            return given
+        return self.name if given is None else f"{self.name}: {given}"
+
+
+ANYBODY: Final = Caller(None, frozenset(Scope))
+"""Who calls where there is no key yet."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was looked up: a key, at the database's time, which was then by our clock."""
+
+    key: ApiKey | None
+    moment: datetime
+    looked_up_at: float
+    fresh_until: float = 0.0
+
+    def now(self) -> datetime:
+        return self.moment + timedelta(seconds=time.monotonic() - self.looked_up_at)
+
+    def is_fresh(self) -> bool:
+        return time.monotonic() < self.fresh_until
+
+
+class Callers:
+    """Tells callers by their tokens; what it has looked up it knows for two seconds.
+
+    Args:
+        keys: of the database that is served.
+        deadline_sec: how long the database may take to tell, in seconds.
+    """
+
+    def __init__(self, keys: Keys, deadline_sec: float = DEFAULT_DEADLINE_SEC) -> None:
+        self._keys = keys
+        self._deadline_sec = deadline_sec
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._open_until = 0.0
+        self._is_closed = False
+
+    async def is_open(self) -> bool:
+        """Whether there is no key at all, so that nobody is asked for one.
+
+        Raises:
+            DatabaseError, DeadlineExceededError: it cannot be known now.
+        """
+        if self._is_closed:
+            return False
+        if time.monotonic() >= self._open_until:
+            self._is_closed = await self._in_time(self._keys.are_there())
+            self._open_until = time.monotonic() + _FRESH_SEC
+        return not self._is_closed
+
+    async def caller_of(self, token: str) -> Caller | None:
+        """Who a token belongs to; None where it is none, or is refused. Raises likewise."""
+        parts = parts_of(token)
+        if parts is None:
+            return None
+        key_id, secret = parts
+        known = self._known.get(key_id)
+        if known is None or not known.is_fresh():
+            known = await self._look_up(key_id, known)
+        # A key that is not there is compared all the same: how long it takes tells nothing.
+        key = known.key or _nobodys(key_id, known.moment)
+        is_good = key.opens(secret, known.now())
+        return Caller(key.name, key.scopes) if is_good and known.key is not None else None
+
+    async def _look_up(self, key_id: str, stale: _Known | None) -> _Known:
+        """Ask the database; who comes meanwhile makes do with what was known."""
+        looked_up_at = time.monotonic()
+        if stale is not None:
+            stale.fresh_until = looked_up_at + _FRESH_SEC
+        try:
+            key, moment = await self._in_time(self._keys.find(key_id))
+        except BaseException:
+            if stale is not None:
+                stale.fresh_until = 0.0
+            raise
+        known = _Known(key, moment, looked_up_at, looked_up_at + _FRESH_SEC)
+        self._known[key_id] = known
+        self._known.move_to_end(key_id)
+        while len(self._known) > _KNOWN_LIMIT:
+            self._known.popitem(last=False)
+        return known
+
+    async def _in_time(self, answer: Coroutine[Any, Any, T]) -> T:
+        try:
+            async with asyncio.timeout(self._deadline_sec):
+                return await answer
+        except TimeoutError:
+            raise DeadlineExceededError.nothing_done(self._deadline_sec, None) from None
+
+
+def _nobodys(key_id: str, now: datetime) -> ApiKey:
+    return ApiKey(key_id, "", _NOBODYS_HASH, frozenset(), now)

@@ -1,0 +1,1 @@
+"""Keys, and what a caller may do with them."""
