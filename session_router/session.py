@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_seriali
 
 from session_router.agent_id import AgentId, AgentIdLike
 from session_router.checks import as_utc
-from session_router.errors import InvalidSessionIdError
+from session_router.errors import InvalidSessionIdError, InvalidValueError
 from session_router.text import check_name
 
 
@@ -19,6 +19,15 @@ def check_session_id(value: object) -> str:
         InvalidSessionIdError: it is not 1 to 255 characters without NUL and lone surrogates.
     """
     return check_name(value, "session_id", InvalidSessionIdError)
+
+
+def check_owner(value: object) -> str:
+    """Return an owner that is fit for use.
+
+    Raises:
+        InvalidValueError: it is not 1 to 255 characters without NUL and lone surrogates.
+    """
+    return check_name(value, "owner", InvalidValueError)
 
 
 def _utc_now() -> datetime:

@@ -20,7 +20,7 @@ def upgrade() -> None:
     op.create_table(
         "api_keys",
         sa.Column("key_id", key_text, nullable=False),
-        *_of_a_key(),
+        *_of_a_key(key_text),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("revoked_at", UtcDateTime()),
         sa.PrimaryKeyConstraint("key_id", name="api_keys_pkey"),
@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", UtcDateTime(), server_default=clock(), nullable=False),
         sa.Column("event", sa.Text(), nullable=False),
         sa.Column("key_id", key_text, nullable=False),
-        *_of_a_key(),
+        *_of_a_key(key_text),
         sa.Column("actor", sa.Text()),
         sa.PrimaryKeyConstraint("event_id", name="key_events_pkey"),
         sa.CheckConstraint(
@@ -58,11 +58,12 @@ def downgrade() -> None:
     op.drop_table("api_keys", schema=schema, if_exists=True)
 
 
-def _of_a_key() -> list[sa.Column[object]]:
+def _of_a_key(key_text: sa.Text) -> list[sa.Column[object]]:
     return [
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("secret_hash", sa.Text(), nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("owner", key_text),
         sa.Column("expires_at", UtcDateTime()),
     ]
 

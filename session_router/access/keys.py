@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from session_router.errors import InvalidValueError
+from session_router.session import check_owner
 from session_router.text import check_name
 
 _SECRET_BYTES: Final = 32
@@ -36,6 +37,7 @@ class ApiKey:
         name: the actor in the trail.
         secret_hash: SHA-256 of the token's secret, in hexadecimal. The secret is 256 random bits,
             so that a slow hash would protect nothing more.
+        owner: whose sessions it is for; None: everybody's.
         expires_at, revoked_at: from when on it is refused; None: it is not.
     """
 
@@ -44,6 +46,7 @@ class ApiKey:
     secret_hash: str
     scopes: frozenset[Scope]
     created_at: datetime
+    owner: str | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
 
@@ -69,18 +72,20 @@ class NewKey:
     name: str
     secret_hash: str
     scopes: frozenset[Scope]
+    owner: str | None
     token: str
 
     @classmethod
-    def of(cls, name: str, scopes: Iterable[str]) -> Self:
+    def of(cls, name: str, scopes: Iterable[str], owner: str | None = None) -> Self:
         """Make one at random.
 
         Args:
             name: who it is for, 1 to 255 characters; it need not be unique.
             scopes: one at least.
+            owner: whose sessions it is for, 1 to 255 characters; None: everybody's.
 
         Raises:
-            InvalidValueError: the name is not acceptable, or a scope is none.
+            InvalidValueError: the name or the owner is not acceptable, or a scope is none.
         """
         key_id = secrets.token_hex(_ID_BYTES)
         secret = secrets.token_urlsafe(_SECRET_BYTES)
@@ -89,6 +94,7 @@ class NewKey:
             name=check_name(name, "the key's name", InvalidValueError),
             secret_hash=hash_of(secret),
             scopes=scopes_of(scopes),
+            owner=None if owner is None else check_owner(owner),
             token=f"sr_{key_id}_{secret}",
         )
 

@@ -59,6 +59,7 @@ class Keys:
                     "name": key.name,
                     "secret_hash": key.secret_hash,
                     "scopes": told(key.scopes),
+                    "owner": key.owner,
                     "expires_at": None if expires_in is None else now + expires_in,
                 }
                 await conn.execute(insert(self._t.api_keys).values(created_at=now, **columns))
@@ -81,7 +82,7 @@ class Keys:
                 await conn.execute(
                     update(self._t.api_keys).where(keys.key_id == key_id).values(revoked_at=now)
                 )
-                columns = ("key_id", "name", "secret_hash", "scopes", "expires_at")
+                columns = ("key_id", "name", "secret_hash", "scopes", "owner", "expires_at")
                 event = {"occurred_at": now, "event": KeyEvent.REVOKED, "actor": actor}
                 same = {name: getattr(row, name) for name in columns}
                 await conn.execute(insert(self._t.key_events).values(**event, **same))

@@ -9,7 +9,7 @@ from session_router.audit.laws import SHOWN, Violation
 from session_router.database.schema import Tables
 from session_router.events import KeyEvent
 
-_OF_A_KEY: Final = ("name", "secret_hash", "scopes", "expires_at")
+_OF_A_KEY: Final = ("name", "secret_hash", "scopes", "owner", "expires_at")
 
 
 async def altered_keys(conn: AsyncConnection, t: Tables) -> list[Violation]:

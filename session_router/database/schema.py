@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
+    Double,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -111,6 +112,8 @@ def _sessions(metadata: MetaData) -> Table:
         uuid_column("session_uid"),
         time_column("start_time"),
         time_column("last_updated"),
+        Column("owner", key_text()),
+        Column("timeout_minutes", Double),
         # The sweep reads the idlest first, each batch from where the last one ended.
         Index(None, "last_updated", "session_id"),
     )
@@ -142,6 +145,8 @@ def _workers(metadata: MetaData) -> Table:
         Column("pid", Integer, nullable=False),
         time_column("started_at"),
         time_column("heartbeat_at"),
+        # Whose key entered it over HTTP; none, where it is a process on this database.
+        Column("key_id", key_text()),
     )
 
 
@@ -216,5 +221,6 @@ def _of_a_key() -> list[Column[Any]]:
         Column("name", Text, nullable=False),
         Column("secret_hash", Text, nullable=False),
         Column("scopes", Text, nullable=False),
+        Column("owner", key_text()),
         time_column("expires_at", nullable=True),
     ]

@@ -27,6 +27,8 @@ class SessionRow:
     session_uid: UUID
     start_time: datetime
     last_updated: datetime
+    owner: str | None = None
+    timeout_minutes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

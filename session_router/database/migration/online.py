@@ -38,6 +38,27 @@ def create_index(
         )
 
 
+def add_column(table: str, column: sa.Column[Any]) -> None:
+    """Add a column, unless it is there: one that may be empty, so that no row is written."""
+    if _is_sqlite():
+        op.add_column(table, column)
+        return
+    schema = op.get_context().version_table_schema
+    # Alone: a lock on this table is not held while another one is waited for.
+    with op.get_context().autocommit_block():
+        op.add_column(table, column, schema=schema, if_not_exists=True)
+
+
+def drop_column(table: str, name: str) -> None:
+    """Drop a column, if it is still there, with what it holds."""
+    if _is_sqlite():
+        op.drop_column(table, name)
+        return
+    schema = op.get_context().version_table_schema
+    with op.get_context().autocommit_block():
+        op.drop_column(table, name, schema=schema, if_exists=True)
+
+
 def drop_index(name: str, table: str) -> None:
     """Drop an index, if it is still there."""
     schema = op.get_context().version_table_schema
