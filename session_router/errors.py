@@ -172,6 +172,23 @@ class SessionBusyError(SessionRouterError):
         return error
 
 
+class SessionOwnedError(SessionRouterError):
+    """The session lives, and is another owner's. Nothing was written.
+
+    Attributes:
+        session_id: the session.
+    """
+
+    session_id: str
+
+    @classmethod
+    def of(cls, session_id: str) -> Self:
+        """The error of a change on behalf of one owner that found another one's session."""
+        error = cls(f"session {session_id!a} is another owner's; use another id.")
+        error.session_id = session_id
+        return error
+
+
 class EventLoopError(SessionRouterError):
     """A repository or manager is used in two event loops at the same time."""
 

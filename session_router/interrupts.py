@@ -19,7 +19,7 @@ from session_router.repository.results import (
     StopRequest,
     StreamInterrupt,
 )
-from session_router.session import check_session_id
+from session_router.session import check_owner, check_session_id
 from session_router.settings import Tuning, check_positive
 from session_router.text import check_free_text
 from session_router.worker.receipts import receipts, settlements
@@ -48,6 +48,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: None = None,
+        owner: str | None = None,
     ) -> list[AgentId]: ...
 
     @overload
@@ -59,6 +60,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: float,
+        owner: str | None = None,
     ) -> dict[AgentId, SignalOutcome | None]: ...
 
     async def interrupt_streaming_agents(
@@ -69,6 +71,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: float | None = None,
+        owner: str | None = None,
     ) -> list[AgentId] | dict[AgentId, SignalOutcome | None]:
         """Stop what streams in a session now, in whichever worker; the session lives on.
 
@@ -80,13 +83,14 @@ class Interrupts:
             actor: who asks, for the audit trail; at most 2,000 characters.
             reason: why, likewise.
             wait: return only when all signals are settled, or after so many seconds.
+            owner: stop only what is of this owner's sessions; None: of anybody's.
 
         Returns:
             The agents that were streaming and are signalled, in key order; with `wait` each with
             what became of its signal: delivered, failed, lost, or None when that is still open.
         """
         request = await self.request_interrupt(
-            session_id, agents, actor=actor, reason=reason, wait=wait
+            session_id, agents, actor=actor, reason=reason, wait=wait, owner=owner
         )
         if wait is None:
             return request.agents if request else []
@@ -100,6 +104,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: float | None = None,
+        owner: str | None = None,
     ) -> StopRequest | None:
         """Do what `interrupt_streaming_agents` does, and tell all of it.
 
@@ -110,7 +115,10 @@ class Interrupts:
         if wait is not None:
             check_positive(wait, "wait")
         request = await self.repository.interrupt_streams(
-            check_session_id(session_id), named, self._requester(actor, reason)
+            check_session_id(session_id),
+            named,
+            self._requester(actor, reason),
+            owner=check_owner(owner),
         )
         if request is None:
             return None
@@ -129,6 +137,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: float | None = None,
+        owner: str | None = None,
     ) -> StreamInterrupt:
         """Stop exactly this stream, of whichever worker, even before it begins.
 
@@ -138,9 +147,13 @@ class Interrupts:
         Args:
             actor, reason: see `interrupt_streaming_agents`.
             wait: return only when the signal is settled, or after so many seconds.
+            owner: see `SessionManager.start_session`.
 
         Returns:
             What was found, and with `wait` what became of the signal.
+
+        Raises:
+            SessionOwnedError: the session lives, and is another owner's.
         """
         if wait is not None:
             check_positive(wait, "wait")
@@ -151,6 +164,7 @@ class Interrupts:
                 named,
                 self._requester(actor, reason),
                 timedelta(seconds=self._tuning.early_stop_sec),
+                check_owner(owner),
             )
         )
         if wait is None:
@@ -170,6 +184,7 @@ class Interrupts:
         agent_type: str | None = None,
         worker_id: UUID | str | None = None,
         older_than: timedelta | None = None,
+        owner: str | None = None,
         actor: str | None = None,
         reason: str | None = None,
         dry_run: bool = False,
@@ -185,6 +200,7 @@ class Interrupts:
             agent_type: only streams of agents of this type.
             worker_id: only streams in this worker.
             older_than: only streams that began longer ago than this.
+            owner: only streams in this owner's sessions.
             actor, reason: see `interrupt_streaming_agents`.
             dry_run: count what matches now, and stop nothing.
             progress: called after each batch with what has been done so far.
@@ -198,6 +214,7 @@ class Interrupts:
             None if agent_type is None else check_agent_type(agent_type),
             None if worker_id is None else as_uuid(worker_id, "worker_id"),
             older_than,
+            check_owner(owner),
         )
         requester, done = self._requester(actor, reason), BulkInterrupt(uuid4())
         if dry_run:
@@ -220,14 +237,20 @@ class Interrupts:
             if position is None:
                 return done
 
-    async def receipts(self, request_id: UUID | str) -> Receipts | None:
+    async def receipts(
+        self, request_id: UUID | str, *, owner: str | None = None
+    ) -> Receipts | None:
         """Read what became of the signals of an interrupt so far, of one session or of many.
+
+        Args:
+            owner: only of those to streams in this owner's sessions.
 
         Returns:
             The counts, and those that did not stop their streams; None when the trail has no such
             request, as of one that found nothing to stop.
         """
-        return await self.repository.receipts(as_uuid(request_id, "request_id"))
+        named = as_uuid(request_id, "request_id")
+        return await self.repository.receipts(named, owner=check_owner(owner))
 
     def _requester(self, actor: str | None, reason: str | None) -> Requester:
         return self._worker.incarnation.requester(

@@ -1,6 +1,7 @@
 """SessionManager: the use cases."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Self, TypeVar
 from uuid import UUID
@@ -15,7 +16,7 @@ from session_router.per_loop import PerLoop
 from session_router.repository.base import SessionRepository
 from session_router.repository.changes import Finish, Register, Start, Touch, WhenBusy
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
-from session_router.session import Session, check_session_id
+from session_router.session import Session, check_owner, check_session_id, check_timeout
 from session_router.settings import (
     TIMEOUT_LIMIT_MINUTES,
     Tuning,
@@ -23,7 +24,7 @@ from session_router.settings import (
     check_resolution,
 )
 from session_router.stream_ids import new_stream_id
-from session_router.worker.live_stream import LiveStream
+from session_router.worker.live_stream import LiveStream, quarter_of
 from session_router.worker.source import Source
 from session_router.worker.stream import AgentStream
 from session_router.worker.sweeper import SweepCounts
@@ -119,8 +120,24 @@ class SessionManager(Interrupts):
         """
         await self._worker.shutdown()
 
-    async def start_session(self, session_id: str) -> Session:
+    async def start_session(
+        self,
+        session_id: str,
+        *,
+        owner: str | None = None,
+        timeout_minutes: float | None = None,
+    ) -> Session:
         """Get or create a session, and touch it.
+
+        Args:
+            owner: whose it is when it starts, 1 to 255 characters. In this and every other method:
+                a live session of another owner is left alone. None: nobody's in particular when it
+                starts; and whose a live one is does not matter.
+            timeout_minutes: how long it lives without a touch when it starts, above zero; None: as
+                long as `session_timeout_minutes` says. A live session keeps what it has.
+
+        Raises:
+            SessionOwnedError: it lives, and is another owner's.
 
         Raises (like every method that takes ids):
             InvalidValueError: an id is not acceptable; nothing was read or written.
@@ -129,25 +146,38 @@ class SessionManager(Interrupts):
             DeadlineExceededError: no answer in time; whether it happened is unknown.
         """
         return await self.repository.start_session(
-            Start(
-                check_session_id(session_id),
-                self._worker.incarnation.requester(),
-                self._touch_resolution,
-            )
+            self._start(session_id, owner, timeout_minutes, self._touch_resolution)
         )
 
-    async def start_new_session(self, session_id: str) -> Session:
-        """Create a fresh session; a live one of that id is replaced, its streams stopped."""
+    async def start_new_session(
+        self,
+        session_id: str,
+        *,
+        owner: str | None = None,
+        timeout_minutes: float | None = None,
+    ) -> Session:
+        """Create a fresh session; a live one of that id is replaced, its streams stopped.
+
+        Args:
+            owner, timeout_minutes: see `start_session`.
+
+        Raises:
+            SessionOwnedError: it lives, and is another owner's.
+        """
         session, request = await self.repository.replace_session(
-            Start(check_session_id(session_id), self._worker.incarnation.requester())
+            self._start(session_id, owner, timeout_minutes)
         )
         await self._worker.dispatcher.deliver(request.signals)
         return session
 
-    async def get_session(self, session_id: str) -> Session | None:
-        """Touch a session and read it; None when it does not live. Never creates one."""
+    async def get_session(self, session_id: str, *, owner: str | None = None) -> Session | None:
+        """Touch a session and read it; None when it does not live. Never creates one.
+
+        Args:
+            owner: see `start_session`; another owner's session does not live, for who asks.
+        """
         return await self.repository.touch_session(
-            Touch(check_session_id(session_id), self._touch_resolution)
+            Touch(check_session_id(session_id), self._touch_resolution, check_owner(owner))
         )
 
     async def register_agent(
@@ -158,6 +188,7 @@ class SessionManager(Interrupts):
         stream_id: UUID | str | None = None,
         when_busy: WhenBusy | str = WhenBusy.TAKE_OVER,
         alone: bool = False,
+        owner: str | None = None,
     ) -> UUID:
         """Mark an agent as streaming in this worker; creates or touches the session.
 
@@ -173,6 +204,7 @@ class SessionManager(Interrupts):
                 told to stop, and not waited for; `interrupt`: it is interrupted, and waited for
                 until it has stopped, at most `cancel_timeout_sec`; `refuse`: it goes on.
             alone: whether any stream of the session is in the way, not only one of this agent.
+            owner: see `start_session`.
 
         Returns:
             The `stream_id`, which ends exactly this stream.
@@ -181,18 +213,25 @@ class SessionManager(Interrupts):
             StreamExistsError: a stream of this name was registered before.
             StreamStoppedError: the stream was stopped already: it must not begin.
             SessionBusyError: `when_busy` is `refuse`, and streams are in the way.
+            SessionOwnedError: the session is another owner's.
         """
-        asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, renew=False)
-        return await self._worker.registrar.register(asked, agent_id)
+        asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, owner)
+        return (await self._worker.registrar.register(asked, agent_id)).stream_id
 
     async def unmark_agent_streaming(
-        self, session_id: str, agent_id: AgentIdLike, stream_id: UUID | str | None = None
+        self,
+        session_id: str,
+        agent_id: AgentIdLike,
+        stream_id: UUID | str | None = None,
+        *,
+        owner: str | None = None,
     ) -> None:
         """End a stream as `completed`; one that has ended is no error.
 
         Args:
             stream_id: ends exactly that stream, from any worker; left out, this worker's own
                 stream of the agent.
+            owner: see `get_session`.
         """
         worker = self._worker
         await worker.reconciler.finish(
@@ -202,22 +241,29 @@ class SessionManager(Interrupts):
                 StreamOutcome.COMPLETED,
                 None if stream_id is None else as_uuid(stream_id, "stream_id"),
                 worker.incarnation.worker_id,
+                owner=check_owner(owner),
             )
         )
 
     async def end_session(
-        self, session_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        session_id: str,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        owner: str | None = None,
     ) -> bool:
         """End a session: its streams are stopped, their agents removed, its row is gone.
 
         Args:
             actor, reason: see `interrupt_streaming_agents`.
+            owner: see `get_session`.
 
         Returns:
             Whether there was such a session.
         """
         request = await self.repository.end_session(
-            check_session_id(session_id), self._requester(actor, reason)
+            check_session_id(session_id), self._requester(actor, reason), owner=check_owner(owner)
         )
         if request is None:
             return False
@@ -225,7 +271,7 @@ class SessionManager(Interrupts):
         return True
 
     async def expire_old_sessions(self) -> SweepCounts:
-        """Delete every session that is idle longer than the timeout, and stop its streams.
+        """Delete every session that is idle longer than its timeout, and stop its streams.
 
         Where the database's clock was set forward while this worker ran, as by a failover to a
         server with another one, no session expires early for that: for the length of the
@@ -244,6 +290,7 @@ class SessionManager(Interrupts):
         stream_id: UUID | str | None = None,
         when_busy: WhenBusy | str = WhenBusy.TAKE_OVER,
         alone: bool = False,
+        owner: str | None = None,
     ) -> AgentStream[T]:
         """Make any agent stoppable: iterate `source` through this, and it is a stream.
 
@@ -267,9 +314,10 @@ class SessionManager(Interrupts):
                 source is left before its end, before it is cancelled: for what is behind the
                 source and has a way of its own to be stopped. It has half of
                 `cancel_timeout_sec`; taking longer, or raising, fails the signal.
-            stream_id, when_busy, alone: see `register_agent`, whose errors `start()` or the first
-                item raises. Where the stream was stopped already there is no item, and the source
-                is not opened; with `interrupt` it is opened when what was in the way has stopped.
+            stream_id, when_busy, alone, owner: see `register_agent`, whose errors `start()` or the
+                first item raises. Where the stream was stopped already there is no item, and the
+                source is not opened; with `interrupt` it is opened when what was in the way has
+                stopped.
 
         Returns:
             An async iterator of the source's items, with `start()`, `aclose()`, `stream_id` and
@@ -280,11 +328,36 @@ class SessionManager(Interrupts):
                 source,
                 on_stop,
                 self._workers.get,
-                self._registration(session_id, agent_id, stream_id, when_busy, alone, renew=True),
+                replace(
+                    self._registration(session_id, agent_id, stream_id, when_busy, alone, owner),
+                    renew=True,
+                ),
                 agent_id,
-                touch_every_sec=self._timeout.total_seconds() / 4,
+                touch_every_sec=quarter_of(self._timeout),
                 close_limit_sec=self._tuning.cancel_timeout_sec,
             )
+        )
+
+    def _start(
+        self,
+        session_id: str,
+        owner: str | None,
+        timeout_minutes: float | None,
+        resolution: timedelta = timedelta(0),
+    ) -> Start:
+        minutes = check_timeout(timeout_minutes)
+        shortest = 2 * self._touch_resolution
+        if minutes is not None and timedelta(minutes=minutes) <= shortest:
+            raise InvalidValueError(
+                f"timeout_minutes {minutes:g} is too short for a touch resolution of "
+                f"{self._tuning.touch_resolution_sec:g} s; give more than twice that."
+            )
+        return Start(
+            check_session_id(session_id),
+            self._worker.incarnation.requester(),
+            resolution,
+            check_owner(owner),
+            minutes,
         )
 
     def _registration(
@@ -294,19 +367,19 @@ class SessionManager(Interrupts):
         stream_id: UUID | str | None,
         when_busy: WhenBusy | str,
         alone: bool,
-        *,
-        renew: bool,
+        owner: str | None,
     ) -> Register:
         return Register(
             check_session_id(session_id),
             AgentId.of(agent_id),
             self.worker_id,
             new_stream_id() if stream_id is None else as_uuid(stream_id, "stream_id"),
-            renew,
-            stream_id is not None,
-            _as_when_busy(when_busy),
-            alone,
-            timedelta(seconds=self._tuning.early_stop_sec),
+            renew=False,
+            is_named=stream_id is not None,
+            when_busy=_as_when_busy(when_busy),
+            alone=alone,
+            early_stop=timedelta(seconds=self._tuning.early_stop_sec),
+            owner=check_owner(owner),
         )
 
 

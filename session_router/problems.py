@@ -19,6 +19,7 @@ from session_router.errors import (
     RefusedError,
     SchemaError,
     SessionBusyError,
+    SessionOwnedError,
     SessionRouterError,
     StreamExistsError,
     StreamStoppedError,
@@ -67,6 +68,7 @@ WRONG_HOST: Final = ProblemKind("wrong-host", 421, "The service does not answer 
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The query or the body is not valid")
 STREAM_NOT_FOUND: Final = ProblemKind("stream-not-found", 404, "The stream does not live")
 REQUEST_NOT_FOUND: Final = ProblemKind("request-not-found", 404, "The trail has no such interrupt")
+SESSION_OWNED: Final = ProblemKind("session-owned", 409, "The session is another owner's")
 SESSION_BUSY: Final = ProblemKind("session-busy", 409, "Other streams are in the way")
 STREAM_EXISTS: Final = ProblemKind("stream-exists", 409, "A stream of this name began before")
 STREAM_STOPPED: Final = ProblemKind("stream-stopped", 409, "The stream was stopped already")
@@ -113,6 +115,7 @@ _ANSWERS: Final[Mapping[type[SessionRouterError], tuple[ProblemKind, str | None]
     OverloadedError: (OVERLOADED, None),
     WorkerGoneError: (WORKER_GONE, None),
     SessionBusyError: (SESSION_BUSY, None),
+    SessionOwnedError: (SESSION_OWNED, None),
     StreamExistsError: (STREAM_EXISTS, None),
     StreamStoppedError: (STREAM_STOPPED, None),
     ContentionError: (CONTENTION, _CONTENTION_DETAIL),

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_seriali
 
 from session_router.agent_id import AgentId, AgentIdLike
 from session_router.checks import as_utc
-from session_router.errors import InvalidSessionIdError, InvalidValueError
+from session_router.errors import InvalidSessionIdError, InvalidSettingError, InvalidValueError
+from session_router.settings import TIMEOUT_LIMIT_MINUTES, check_positive
 from session_router.text import check_name
 
 
@@ -21,13 +22,27 @@ def check_session_id(value: object) -> str:
     return check_name(value, "session_id", InvalidSessionIdError)
 
 
-def check_owner(value: object) -> str:
-    """Return an owner that is fit for use.
+def check_owner(value: str | None) -> str | None:
+    """Return an owner that is fit for use, or None.
 
     Raises:
         InvalidValueError: it is not 1 to 255 characters without NUL and lone surrogates.
     """
-    return check_name(value, "owner", InvalidValueError)
+    return None if value is None else check_name(value, "owner", InvalidValueError)
+
+
+def check_timeout(minutes: float | None) -> float | None:
+    """Return a session's own timeout, or None.
+
+    Raises:
+        InvalidValueError: it is not above zero, or too long to be reckoned with.
+    """
+    if minutes is None:
+        return None
+    try:
+        return check_positive(minutes, "timeout_minutes", at_most=TIMEOUT_LIMIT_MINUTES)
+    except InvalidSettingError as error:
+        raise InvalidValueError(str(error)) from None
 
 
 def _utc_now() -> datetime:
@@ -45,6 +60,9 @@ class Session(BaseModel):
         start_time: when this life of the id began, aware UTC.
         last_updated: the last touch, aware UTC.
         agents_streaming: the agents that stream in it; in JSON sorted `type/key` strings.
+        owner: whose it is, 1 to 255 characters; fixed for this life. None: nobody's in particular.
+        timeout_minutes: how long it lives without a touch, above zero; None: as long as the workers
+            let any session.
     """
 
     model_config = ConfigDict(
@@ -55,6 +73,8 @@ class Session(BaseModel):
     start_time: UtcDatetime = Field(default_factory=_utc_now)
     last_updated: UtcDatetime = Field(default_factory=_utc_now)
     agents_streaming: set[AgentId] = Field(default_factory=set)
+    owner: Annotated[str | None, AfterValidator(check_owner)] = None
+    timeout_minutes: Annotated[float | None, AfterValidator(check_timeout)] = None
 
     def touch(self) -> None:
         """Set the snapshot's last use to this machine's present time."""

@@ -94,7 +94,7 @@ class NewKey:
             name=check_name(name, "the key's name", InvalidValueError),
             secret_hash=hash_of(secret),
             scopes=scopes_of(scopes),
-            owner=None if owner is None else check_owner(owner),
+            owner=check_owner(owner),
             token=f"sr_{key_id}_{secret}",
         )
 

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     Identity,
     Index,
     Integer,
@@ -53,7 +54,9 @@ def number_column(name: str, *, primary_key: bool = False) -> Column[int]:
     return Column(name, number, primary_key=primary_key, nullable=False, autoincrement=False)
 
 
-def index_of(name: str, these: str, *columns: str, unique: bool = False) -> Index:
+def index_of(
+    name: str, these: str, *columns: str | ColumnElement[Any], unique: bool = False
+) -> Index:
     """An index of those rows only that a condition holds for."""
     where = text(these)
     return Index(name, *columns, unique=unique, postgresql_where=where, sqlite_where=where)

@@ -13,9 +13,11 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    column,
 )
 
 from session_router.database.columns import (
+    index_of,
     key_text,
     numbered_event,
     text_in,
@@ -23,6 +25,7 @@ from session_router.database.columns import (
     uuid_column,
 )
 from session_router.database.trail_tables import audit_seals, pruned_stories, session_events
+from session_router.database.types import expiry
 from session_router.events import KeyEvent, SignalAction
 from session_router.schema_name import check_schema
 
@@ -114,8 +117,20 @@ def _sessions(metadata: MetaData) -> Table:
         time_column("last_updated"),
         Column("owner", key_text()),
         Column("timeout_minutes", Double),
-        # The sweep reads the idlest first, each batch from where the last one ended.
-        Index(None, "last_updated", "session_id"),
+        # The sweep reads the idlest first, each batch from where the last one ended; those with a
+        # timeout of their own apart, so that neither are in the others' way.
+        index_of("sessions_idle_idx", "timeout_minutes IS NULL", "last_updated", "session_id"),
+        index_of(
+            "sessions_own_timeouts_idx",
+            "timeout_minutes IS NOT NULL",
+            expiry(column("last_updated"), column("timeout_minutes")),
+            "session_id",
+        ),
+        index_of(
+            "sessions_idle_with_own_timeouts_idx", "timeout_minutes IS NOT NULL", "last_updated"
+        ),
+        # An owner's sessions, page by page.
+        index_of("sessions_owners_idx", "owner IS NOT NULL", "owner", "session_id"),
     )
 
 

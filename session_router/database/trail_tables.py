@@ -44,6 +44,13 @@ def session_events(metadata: MetaData) -> Table:
             "stream_id",
             unique=True,
         ),
+        # Whose a life was.
+        index_of(
+            "session_events_owned_sessions_idx",
+            "event = 'session_started' AND detail IS NOT NULL",
+            "session_uid",
+            "detail",
+        ),
         # What became of one request.
         index_of(
             "session_events_requests_idx",

@@ -181,3 +181,26 @@ def _later_on_postgresql(element: later_of, compiler: SQLCompiler, **kw: Any) ->
 @compiles(later_of, "sqlite")
 def _later_on_sqlite(element: later_of, compiler: SQLCompiler, **kw: Any) -> str:
     return f"max({compiler.process(element.clauses, **kw)})"
+
+
+class expiry(FunctionElement[datetime]):  # noqa: N801 - an SQL function
+    """When a session expires: its last touch, and its own timeout in minutes later.
+
+    Without a time zone on PostgreSQL, where an index can be made of that only.
+    """
+
+    type = UtcDateTime()
+    inherit_cache = True
+    name = "expiry"
+
+
+@compiles(expiry, "postgresql")
+def _expiry_on_postgresql(element: expiry, compiler: SQLCompiler, **kw: Any) -> str:
+    updated, minutes = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"(({updated} AT TIME ZONE 'UTC') + {minutes} * interval '1 minute')"
+
+
+@compiles(expiry, "sqlite")
+def _expiry_on_sqlite(element: expiry, compiler: SQLCompiler, **kw: Any) -> str:
+    updated, minutes = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', {updated}, {minutes} || ' minutes')"

@@ -16,6 +16,7 @@ from session_router.repository.changes import (
     Start,
     StopStream,
     StreamFilter,
+    SweepPosition,
     Touch,
 )
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
@@ -28,7 +29,6 @@ from session_router.repository.results import (
     StopRequest,
     StreamInterrupt,
     SweepBatch,
-    SweepPosition,
     WorkerStreams,
 )
 from session_router.session import Session
@@ -81,8 +81,8 @@ class SessionRepository(ABC):
         """Read the live sessions that are meant, in the order of their ids, from behind `after`."""
 
     @abstractmethod
-    async def list_streams(self, session_id: str) -> list[StreamRow]:
-        """Read who streams in a session, in key order."""
+    async def list_streams(self, session_id: str, owner: str | None = None) -> list[StreamRow]:
+        """Read who streams in a session, that owner's if one is given, in key order."""
 
     @abstractmethod
     async def list_events(
@@ -92,6 +92,7 @@ class SessionRepository(ABC):
         after: int = 0,
         limit: int = 100,
         tailing: bool = True,
+        owner: str | None = None,
     ) -> list[SessionEvent]:
         """Read the trail, of one session id or whole, in its order from behind event `after`.
 
@@ -101,6 +102,7 @@ class SessionRepository(ABC):
         transactions that are just being committed.
 
         Args:
+            owner: only the lives that were this owner's; None: anybody's.
             tailing: False for who reads once: all that is committed, at once, though something
                 may yet appear in between.
 
@@ -128,8 +130,10 @@ class SessionRepository(ABC):
         """Create a fresh session; a live one of that id is replaced, its streams stopped."""
 
     @abstractmethod
-    async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
-        """End a session and stop its streams; None when it does not live."""
+    async def end_session(
+        self, session_id: str, requester: Requester, *, owner: str | None = None
+    ) -> StopRequest | None:
+        """End a session and stop its streams; None when it does not live, or not for that owner."""
 
     @abstractmethod
     async def expire_sessions(
@@ -137,10 +141,16 @@ class SessionRepository(ABC):
         idle_for: timedelta,
         requester: Requester,
         *,
+        grace: timedelta = timedelta(0),
         limit: int,
         after: SweepPosition | None = None,
     ) -> SweepBatch:
-        """Delete up to `limit` sessions whose last touch is longer ago than `idle_for`."""
+        """Delete up to `limit` sessions that were not touched for too long.
+
+        Args:
+            idle_for: how long that is, for those without a timeout of their own.
+            grace: by how much longer than their own timeout the others live.
+        """
 
     # Streams
 
@@ -152,6 +162,7 @@ class SessionRepository(ABC):
             WorkerGoneError: the worker has no row.
             StreamExistsError: a stream of that name was registered before.
             SessionBusyError: streams are in the way, and are not to be taken over.
+            SessionOwnedError: the session is another owner's than the one that is given.
             In each case nothing was written.
         """
 
@@ -169,9 +180,14 @@ class SessionRepository(ABC):
 
     @abstractmethod
     async def interrupt_streams(
-        self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
+        self,
+        session_id: str,
+        agents: Collection[AgentId] | None,
+        requester: Requester,
+        *,
+        owner: str | None = None,
     ) -> StopRequest | None:
-        """Stop a session's streams (or the named agents'); None when it does not live."""
+        """Stop a session's streams (or the named agents'); None as for `end_session`."""
 
     @abstractmethod
     async def count_streams(self, matching: StreamFilter) -> MatchCount:
@@ -197,8 +213,12 @@ class SessionRepository(ABC):
         """
 
     @abstractmethod
-    async def receipts(self, request_id: UUID) -> Receipts | None:
-        """Read what became of a request, of whichever kind; None when the trail has none such."""
+    async def receipts(self, request_id: UUID, *, owner: str | None = None) -> Receipts | None:
+        """Read what became of a request, of whichever kind; None when the trail has none such.
+
+        Args:
+            owner: only what it did in this owner's sessions; None: in anybody's.
+        """
 
     @abstractmethod
     async def interrupt_stream(self, asked: StopStream) -> StreamInterrupt:

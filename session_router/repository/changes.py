@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from session_router.agent_id import AgentId
-from session_router.errors import SessionBusyError
+from session_router.errors import SessionBusyError, SessionOwnedError
 from session_router.events import StreamOutcome
 from session_router.repository.records import Requester, StreamRow
 
@@ -21,10 +21,12 @@ class Touch:
 
     Attributes:
         resolution: a session whose last touch is younger than this is only read.
+        owner: only a session of this owner is meant; None: anybody's. So in every change.
     """
 
     session_id: str
     resolution: timedelta = _ALWAYS
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,24 @@ class Start:
 
     Attributes:
         resolution: as in `Touch`; where a session is created it says nothing.
+        owner: of the session that begins; a live one of another owner is refused.
+        timeout_minutes: of the session that begins; a live one keeps its own.
     """
 
     session_id: str
     requester: Requester
     resolution: timedelta = _ALWAYS
+    owner: str | None = None
+    timeout_minutes: float | None = None
 
     @property
     def columns(self) -> dict[str, Any]:
         """What the caller gives of the session's row; repositories add its uid and its times."""
-        return {"session_id": self.session_id}
+        return {
+            "session_id": self.session_id,
+            "owner": self.owner,
+            "timeout_minutes": self.timeout_minutes,
+        }
 
 
 class WhenBusy(StrEnum):
@@ -75,6 +85,12 @@ class Register:
     when_busy: WhenBusy = WhenBusy.TAKE_OVER
     alone: bool = False
     early_stop: timedelta = timedelta(seconds=600)
+    owner: str | None = None
+
+    @property
+    def start(self) -> Start:
+        """The start of its session, which is a part of it."""
+        return Start(self.session_id, Requester(self.worker_id), owner=self.owner)
 
     def is_repetition_of(self, stream: StreamRow) -> bool:
         """Whether the stream is what this asks for, and there is nothing left to do."""
@@ -97,14 +113,16 @@ class StreamFilter:
         agent_type: the type of their agents.
         worker_id: the worker that they stream in.
         older_than: how long ago they began at the least.
+        owner: whose sessions they are of.
     """
 
     agent_type: str | None = None
     worker_id: UUID | None = None
     older_than: timedelta | None = None
+    owner: str | None = None
 
     def matches(self, stream: StreamRow, now: datetime) -> bool:
-        """Whether the stream is meant."""
+        """Whether the stream is meant, in a session that is."""
         return (
             self.agent_type in (None, stream.agent_id.type)
             and self.worker_id in (None, stream.worker_id)
@@ -122,6 +140,7 @@ class SessionFilter:
         worker_id: an agent, of that type, streams in it in this worker.
         streaming: whether anything streams in it.
         idle_for: how long ago the last touch is at the least.
+        owner: whose it is.
     """
 
     prefix: str | None = None
@@ -129,6 +148,7 @@ class SessionFilter:
     worker_id: UUID | None = None
     streaming: bool | None = None
     idle_for: timedelta | None = None
+    owner: str | None = None
 
 
 EVERY_SESSION: Final = SessionFilter()
@@ -149,12 +169,67 @@ class Stop:
     agents: Collection[AgentId] | None = None
     matching: StreamFilter | None = None
     request_id: UUID = field(default_factory=uuid4)
+    owner: str | None = None
 
     def is_for(self, stream: StreamRow, now: datetime) -> bool:
         """Whether it stops this stream of its session."""
         if self.matching is not None and not self.matching.matches(stream, now):
             return False
         return self.agents is None or stream.agent_id in self.agents
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Delete sessions that were not touched for too long, a batch of them.
+
+    Attributes:
+        idle_for: how long that is, for those without a timeout of their own.
+        grace: by how much longer than their own timeout the others live.
+        limit: how many it deletes at the most.
+        after: where the batch before ended.
+    """
+
+    idle_for: timedelta
+    grace: timedelta
+    requester: Requester
+    limit: int
+    after: "SweepPosition | None" = None
+
+    @property
+    def is_of_own(self) -> bool:
+        """Whether it is of those that have a timeout of their own."""
+        return self.after is not None and self.after.has_own
+
+    def position(self, swept: int, moment: datetime, session_id: str) -> "SweepPosition | None":
+        """Where to go on behind the last session of so many that this batch has deleted."""
+        if swept == self.limit:
+            return SweepPosition(moment, session_id, self.is_of_own)
+        return self.end
+
+    @property
+    def end(self) -> "SweepPosition | None":
+        """Where to go on when nothing is left here: with those that have their own timeouts."""
+        return None if self.is_of_own else OWN_TIMEOUTS
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPosition:
+    """Where a sweep's batch ended: the next one starts behind it.
+
+    Attributes:
+        moment: the last touch of the batch's last session; or when it expired, among those that
+            have a timeout of their own, which are swept after all others. None: before these.
+        session_id: that session.
+        has_own: whether it is among these.
+    """
+
+    moment: datetime | None
+    session_id: str
+    has_own: bool = False
+
+
+OWN_TIMEOUTS: Final = SweepPosition(None, "", has_own=True)
+"""Where the sweep of those begins that have a timeout of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +244,7 @@ class StopStream:
     stream_id: UUID
     requester: Requester
     early_stop: timedelta
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +257,17 @@ class Finish:
     stream_id: UUID | None = None
     worker_id: UUID | None = None
     detail: str | None = None
+    owner: str | None = None
+
+
+Change = Touch | Start | Register | Stop | StopStream | Finish
+
+
+def refuse(asked: Change) -> None:
+    """What becomes of a change of another owner's session, which does not live for who asks.
+
+    Raises:
+        SessionOwnedError: it would begin something, and its id is taken.
+    """
+    if isinstance(asked, Start | Register | StopStream):
+        raise SessionOwnedError.of(asked.session_id)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 from uuid import UUID, uuid4
@@ -22,6 +22,8 @@ from session_router.repository.changes import (
     Stop,
     StopStream,
     StreamFilter,
+    Sweep,
+    SweepPosition,
     Touch,
     WhenBusy,
 )
@@ -47,7 +49,6 @@ from session_router.repository.results import (
     StopRequest,
     StreamInterrupt,
     SweepBatch,
-    SweepPosition,
     UndeliveredSignal,
     WorkerStreams,
 )
@@ -72,7 +73,7 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         now = self._now()
         row = self._sessions.get(session.session_id)
         if row is None:
-            row = self._create(Start(session.session_id, _BY_HAND), now)
+            row = self._create(Start(session.session_id, _BY_HAND, owner=session.owner), now)
         self._sessions[session.session_id] = replace(row, **to_store(session))
         streaming = self._streams_of(session.session_id)
         for agent_id in sorted(streaming.keys() - session.agents_streaming):
@@ -112,8 +113,9 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         )
         return [self._snapshot(self._sessions[session_id]) for session_id in ids[:limit]]
 
-    async def list_streams(self, session_id: str) -> list[StreamRow]:
-        return self._in_order(session_id)
+    async def list_streams(self, session_id: str, owner: str | None = None) -> list[StreamRow]:
+        is_meant = self._session_for(Touch(session_id, owner=owner)) is not None
+        return self._in_order(session_id) if is_meant else []
 
     async def list_events(
         self,
@@ -122,10 +124,11 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         after: int = 0,
         limit: int = 100,
         tailing: bool = True,
+        owner: str | None = None,
     ) -> list[SessionEvent]:
         matching = (
             event
-            for event in self._events
+            for event in self._events_of(owner)
             if event.event_id > after and session_id in (None, event.session_id)
         )
         return list(islice(matching, limit))
@@ -146,13 +149,15 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
 
     async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
         now, request = self._now(), StopRequest(uuid4())
-        row = self._sessions.get(asked.session_id)
+        row = self._session_for(asked)
         if row is not None:
             request = self._remove(row, now, EventName.SESSION_REPLACED, asked.requester)
         return self._snapshot(self._create(asked, now)), request
 
-    async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
-        row = self._sessions.get(session_id)
+    async def end_session(
+        self, session_id: str, requester: Requester, *, owner: str | None = None
+    ) -> StopRequest | None:
+        row = self._session_for(Stop(session_id, requester, owner=owner))
         if row is None:
             return None
         return self._remove(row, self._now(), EventName.SESSION_ENDED, requester)
@@ -162,28 +167,24 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         idle_for: timedelta,
         requester: Requester,
         *,
+        grace: timedelta = timedelta(0),
         limit: int,
         after: SweepPosition | None = None,
     ) -> SweepBatch:
-        now = self._now()
-        idle = sorted(
-            (
-                SweepPosition(row.last_updated, row.session_id)
-                for row in self._sessions.values()
-                if row.last_updated < now - idle_for
-            ),
-            key=_sweep_order,
-        )
-        batch = [p for p in idle if after is None or _sweep_order(p) > _sweep_order(after)][:limit]
+        now, asked = self._now(), Sweep(idle_for, grace, requester, limit, after)
+        behind = (datetime.min.replace(tzinfo=UTC), "")
+        if after is not None and after.moment is not None:
+            behind = after.moment, after.session_id
+        batch = [place for place in self._idle(asked, now) if place > behind][:limit]
         requests = [
-            self._remove(self._sessions[p.session_id], now, EventName.SESSION_EXPIRED, requester)
-            for p in batch
+            self._remove(self._sessions[i], now, EventName.SESSION_EXPIRED, requester)
+            for _, i in batch
         ]
         return SweepBatch(
             sessions=len(batch),
             streams=sum(len(request.streams) for request in requests),
             signals=[signal for request in requests for signal in request.signals],
-            position=batch[-1] if len(batch) == limit else None,
+            position=asked.position(len(batch), *batch[-1]) if batch else asked.end,
         )
 
     # Streams
@@ -195,15 +196,16 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         streaming = self._streams_of(session_id)
         current = streaming.get(agent_id)
         if current and asked.is_repetition_of(current):
-            await self.touch_session(Touch(session_id))
-            return Registration(current.stream_id)
+            self._touch(asked.start)
+            minutes = self._sessions[session_id].timeout_minutes
+            return Registration(current.stream_id, timeout_minutes=minutes)
         if asked.is_named and self._beginning_of(asked.stream_id) is not None:
             raise StreamExistsError.of(asked.stream_id)
         in_the_way = [s for s in self._in_order(session_id) if asked.alone or s is current]
         stop = self._early_stop_of(asked) if asked.is_named else None
         if stop is None:
             asked.check_free(in_the_way)
-        await self.start_session(Start(session_id, Requester(worker_id)))
+        await self.start_session(asked.start)
         stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, self._now())
         session = self._sessions[session_id]
         if stop is not None:
@@ -213,11 +215,11 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         written = trail.registration(stream, session, in_the_way, request_id, interrupts=interrupts)
         signals = self._take_out(in_the_way, written)
         self._put(stream)
-        return Registration.of(asked, StopRequest(request_id, in_the_way, signals))
+        return Registration.of(asked, session, StopRequest(request_id, in_the_way, signals))
 
     async def finish_stream(self, asked: Finish) -> UUID | None:
         stream = self._streams_of(asked.session_id).get(asked.agent_id)
-        if stream is None:
+        if stream is None or self._session_for(asked) is None:
             return None
         if asked.stream_id:
             is_meant = stream.stream_id == asked.stream_id
@@ -235,16 +237,20 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         return None
 
     async def interrupt_streams(
-        self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
+        self,
+        session_id: str,
+        agents: Collection[AgentId] | None,
+        requester: Requester,
+        *,
+        owner: str | None = None,
     ) -> StopRequest | None:
-        row = self._sessions.get(session_id)
-        if row is None:
-            return None
-        return self._interrupt(row, Stop(session_id, requester, agents))
+        asked = Stop(session_id, requester, agents, owner=owner)
+        row = self._session_for(asked)
+        return None if row is None else self._interrupt(row, asked)
 
     async def count_streams(self, matching: StreamFilter) -> MatchCount:
         now = self._now()
-        found = [s.session_id for s in self._all_streams() if matching.matches(s, now)]
+        found = [s.session_id for s in self._streams_meant(matching, now)]
         return MatchCount(len(set(found)), len(found))
 
     async def interrupt_matching(
@@ -259,8 +265,8 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         now = self._now()
         found = {
             stream.session_id
-            for stream in self._all_streams()
-            if matching.matches(stream, now) and (after is None or stream.session_id > after)
+            for stream in self._streams_meant(matching, now)
+            if after is None or stream.session_id > after
         }
         turn = sorted(found)[:limit]
         requests = [
@@ -276,9 +282,14 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
             position=turn[-1] if len(turn) == limit else None,
         )
 
-    async def receipts(self, request_id: UUID) -> Receipts | None:
-        events = [event for event in self._events if event.request_id == request_id]
-        open_ = [s.requested_at for s in self._signals.values() if s.request_id == request_id]
+    async def receipts(self, request_id: UUID, *, owner: str | None = None) -> Receipts | None:
+        events = [event for event in self._events_of(owner) if event.request_id == request_id]
+        lives = self._lives_of(owner)
+        open_ = [
+            s.requested_at
+            for s in self._signals.values()
+            if s.request_id == request_id and (lives is None or s.session_uid in lives)
+        ]
         requested = [e for e in events if e.event is EventName.INTERRUPT_REQUESTED]
         settled = [e for e in events if e.event is EventName.SIGNAL_SETTLED]
         times = [e.started_at or e.occurred_at for e in (*requested, *settled)]
@@ -299,6 +310,7 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
     async def interrupt_stream(self, asked: StopStream) -> StreamInterrupt:
         session_id, stream_id, requester = asked.session_id, asked.stream_id, asked.requester
         now, request_id = self._now(), uuid4()
+        session = self._session_for(asked)
         streams = [s for s in self._in_order(session_id) if s.stream_id == stream_id]
         beginning = self._beginning_of(stream_id)
         if beginning is None and not streams:
@@ -308,8 +320,7 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
                 self._early_stops[stream_id] = kept = stop
             return StreamInterrupt(Found.AHEAD, kept.request_id)
         signals: list[Signal] = []
-        if session_id in self._sessions:
-            session = self._sessions[session_id]
+        if session is not None:
             written = trail.interrupt(session, streams, now, requester, request_id, only=stream_id)
             signals = self._take_out(streams, written)
         if streams:
@@ -390,7 +401,3 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
             and event.stream_id
             and event.outcome
         }
-
-
-def _sweep_order(position: SweepPosition) -> tuple[datetime, str]:
-    return position.last_updated, position.session_id

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Final
 from uuid import UUID, uuid4
@@ -11,12 +11,15 @@ from session_router.agent_id import AgentId
 from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository import records, trail
 from session_router.repository.changes import (
+    Change,
     Register,
     SessionFilter,
     Start,
     Stop,
     StreamFilter,
+    Sweep,
     Touch,
+    refuse,
 )
 from session_router.repository.records import (
     EarlyStop,
@@ -57,8 +60,15 @@ class MemoryState:
         signals = self._take_out(streams, written)
         return StopRequest(asked.request_id, streams, signals)
 
+    def _session_for(self, asked: Change) -> SessionRow | None:
+        row = self._sessions.get(asked.session_id)
+        if row is not None and asked.owner not in (None, row.owner):
+            refuse(asked)
+            return None
+        return row
+
     def _touch(self, asked: Touch | Start) -> Session | None:
-        row, now = self._sessions.get(asked.session_id), self._now()
+        row, now = self._session_for(asked), self._now()
         if row is None:
             return None
         if row.last_updated <= now - asked.resolution:
@@ -125,9 +135,39 @@ class MemoryState:
         return (
             row.session_id.startswith(matching.prefix or "")
             and (matching.streaming is None or matching.streaming == bool(streams))
+            and matching.owner in (None, row.owner)
             and (idle_for is None or row.last_updated < now - idle_for)
             and (of_one == StreamFilter() or any(of_one.matches(s, now) for s in streams))
         )
+
+    def _idle(self, asked: Sweep, now: datetime) -> list[tuple[datetime, str]]:
+        """What a sweep deletes, in its order: when each was touched, or expired."""
+        grace = asked.grace if asked.is_of_own else asked.idle_for
+        moments = [
+            (row.last_updated + timedelta(minutes=row.timeout_minutes or 0), row.session_id)
+            for row in self._sessions.values()
+            if (row.timeout_minutes is not None) == asked.is_of_own
+        ]
+        return sorted(place for place in moments if place[0] < now - grace)
+
+    def _lives_of(self, owner: str | None) -> set[UUID] | None:
+        """The lives that were an owner's, as their starts tell; None: all."""
+        if owner is None:
+            return None
+        starts = (e for e in self._events if e.event is EventName.SESSION_STARTED)
+        return {event.session_uid for event in starts if event.detail == owner}
+
+    def _events_of(self, owner: str | None) -> list[SessionEvent]:
+        lives = self._lives_of(owner)
+        return [event for event in self._events if lives is None or event.session_uid in lives]
+
+    def _streams_meant(self, matching: StreamFilter, now: datetime) -> list[StreamRow]:
+        return [
+            stream
+            for stream in self._all_streams()
+            if matching.matches(stream, now)
+            and matching.owner in (None, self._sessions[stream.session_id].owner)
+        ]
 
     def _all_streams(self) -> list[StreamRow]:
         return [s for streams in self._streams.values() for s in streams.values()]

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from session_router.agent_id import AgentId
 from session_router.events import SignalOutcome
-from session_router.repository.changes import Register, WhenBusy
-from session_router.repository.records import Signal, StreamRow
+from session_router.repository.changes import Register, SweepPosition, WhenBusy
+from session_router.repository.records import SessionRow, Signal, StreamRow
 
 SIGNALS_READ: Final = 1_000
 """How many signals a worker reads at a time."""
@@ -26,19 +26,22 @@ class Registration:
         superseded: the signals to the workers whose streams were taken over.
         interrupted: what was stopped for it, where that was asked for.
         is_stopped: whether a stop came first: the stream has begun, and ended, in this change.
+        timeout_minutes: the session's own timeout.
     """
 
     stream_id: UUID
     superseded: list[Signal] = field(default_factory=list)
     interrupted: "StopRequest | None" = None
     is_stopped: bool = False
+    timeout_minutes: float | None = None
 
     @classmethod
-    def of(cls, asked: Register, given_way: "StopRequest") -> Self:
+    def of(cls, asked: Register, session: SessionRow, given_way: "StopRequest") -> Self:
         """The stream that was asked for, before which others had to give way."""
+        minutes = session.timeout_minutes
         if asked.when_busy is WhenBusy.INTERRUPT and given_way.streams:
-            return cls(asked.stream_id, interrupted=given_way)
-        return cls(asked.stream_id, given_way.signals)
+            return cls(asked.stream_id, interrupted=given_way, timeout_minutes=minutes)
+        return cls(asked.stream_id, given_way.signals, timeout_minutes=minutes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +170,6 @@ class Receipts:
     lost: int = 0
     open: int = 0
     undelivered: list[UndeliveredSignal] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class SweepPosition:
-    """Where a sweep's batch ended: the next one starts behind it."""
-
-    last_updated: datetime
-    session_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,14 @@ def endings(
 
 
 def session_started(session: SessionRow, now: datetime, worker_id: UUID | None) -> EventRow:
+    """The first event of a life; its detail is the owner."""
     return EventRow(
-        now, session.session_id, session.session_uid, EventName.SESSION_STARTED, worker_id=worker_id
+        now,
+        session.session_id,
+        session.session_uid,
+        EventName.SESSION_STARTED,
+        worker_id=worker_id,
+        detail=session.owner,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Generic, TypeVar
 
 from session_router import logs
@@ -37,6 +38,11 @@ class _End:
 
     outcome: StreamOutcome
     error: BaseException | None = None
+
+
+def quarter_of(timeout: timedelta) -> float:
+    """How many seconds pass between two touches while items flow."""
+    return timeout.total_seconds() / 4
 
 
 class LiveStream(Generic[T]):
@@ -207,7 +213,8 @@ class LiveStream(Generic[T]):
     async def _register(self) -> bool:
         """Register; returns whether there may be a row now. A failure is the consumer's to see."""
         try:
-            await self._worker().registrar.register(self._asked, self._given_id, stop=self.stop)
+            registrar = self._worker().registrar
+            registered = await registrar.register(self._asked, self._given_id, stop=self.stop)
         except StreamStoppedError:
             self._finish(_End(StreamOutcome.INTERRUPTED))
             return False
@@ -217,6 +224,8 @@ class LiveStream(Generic[T]):
                 return not error.nothing_written
             return False
         self._is_registered = True
+        if registered.timeout_minutes is not None:
+            self._touch_every_sec = quarter_of(timedelta(minutes=registered.timeout_minutes))
         if self._answer is not None:
             self._reader.ask()
         return True

@@ -1,7 +1,6 @@
 """Registers streams of this worker."""
 
 from dataclasses import replace
-from uuid import UUID
 
 from session_router.agent_id import AgentIdLike
 from session_router.errors import StreamStoppedError, WorkerGoneError
@@ -53,7 +52,7 @@ class Registrar:
 
     async def register(
         self, asked: Register, given_id: AgentIdLike, *, stop: Stop | None = None
-    ) -> UUID:
+    ) -> Registration:
         """Register a stream of this worker, as a new incarnation where the row is gone.
 
         Args:
@@ -81,7 +80,7 @@ class Registrar:
         if registration.stream_id != stream_id:
             self._streams.leave(stream_id)
             self._streams.enter(registration.stream_id, given_id, stop)
-        return registration.stream_id
+        return registration
 
     async def _let_give_way(self, session_id: str, registration: Registration) -> None:
         """Have this worker's streams stopped that give way; wait for those that are interrupted.

@@ -6,7 +6,7 @@ from typing import Final
 
 from session_router import logs
 from session_router.repository.base import SessionRepository
-from session_router.repository.results import SweepPosition
+from session_router.repository.changes import SweepPosition
 from session_router.settings import Tuning
 from session_router.worker.dispatcher import Dispatcher
 from session_router.worker.incarnation import Incarnation
@@ -31,9 +31,10 @@ class Sweeper:
         incarnation: who asks for it.
         dispatcher: delivers the signals to this worker's streams.
         lease: tells how far the database's clock was set forward of late.
-        idle_for: how long a session is idle when it expires.
-        tuning: how many sessions one transaction deletes at the most, and how long the stop of a
-            stream holds that was not registered yet.
+        idle_for: how long a session is idle when it expires, if it has no timeout of its own.
+        tuning: how much longer than its own timeout another one lives, how many sessions one
+            transaction deletes at the most, and how long the stop of a stream holds that was not
+            registered yet.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Sweeper:
         self._dispatcher = dispatcher
         self._lease = lease
         self._idle_for = idle_for
+        self._grace = timedelta(seconds=tuning.touch_resolution_sec)
         self._batch_size = tuning.sweep_batch_size
         self._early_stop = timedelta(seconds=tuning.early_stop_sec)
 
@@ -59,12 +61,16 @@ class Sweeper:
         Each batch is a transaction; its signals are delivered as soon as it has committed. Any
         number of workers may sweep at once: what one holds, the others skip.
         """
-        idle_for = self._idle_for + await self._lease.clock_step()
+        step = await self._lease.clock_step()
         sessions = streams = 0
         position: SweepPosition | None = None
         while True:
             batch = await self._repository.expire_sessions(
-                idle_for, self._incarnation.requester(), limit=self._batch_size, after=position
+                self._idle_for + step,
+                self._incarnation.requester(),
+                grace=self._grace + step,
+                limit=self._batch_size,
+                after=position,
             )
             self._dispatcher.begin(batch.signals)
             sessions += batch.sessions

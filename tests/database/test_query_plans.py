@@ -3,12 +3,13 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Select, delete, select, text, tuple_
+from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router import AgentId, Session, SQLAlchemySessionRepository
@@ -22,12 +23,16 @@ from session_router.repository.changes import (
     SessionFilter,
     Start,
     StreamFilter,
+    Sweep,
+    SweepPosition,
     Touch,
 )
 from session_router.repository.records import Requester
 from session_router.repository.sql import bulk, interrupts, workers
 from session_router.repository.sql import names as stream_names
 from session_router.repository.sql import streams as streams_of_sessions
+from session_router.repository.sql.endings import idle
+from session_router.repository.sql.events import Page
 from session_router.repository.sql.sessions import page_of, with_agents
 from tests.support.databases import PostgresDatabases
 from tests.support.waiting import eventually
@@ -35,15 +40,21 @@ from tests.support.waiting import eventually
 ROWS = 20_000
 
 _FILL = """
-    INSERT INTO {p}sessions (session_id, session_uid, start_time, last_updated)
-    SELECT 's' || n, {uuid}, {time}, {time} FROM {numbers};
+    INSERT INTO {p}sessions (
+        session_id, session_uid, start_time, last_updated, owner, timeout_minutes
+    )
+    SELECT 's' || n, {uuid}, {time}, {time},
+        CASE n % 4 WHEN 0 THEN 'acme' WHEN 1 THEN 'o' || n % 100 END,
+        CASE n % 5 WHEN 0 THEN n % 1000 END
+    FROM {numbers};
     INSERT INTO {p}agent_streams
     SELECT 's' || n, 'writer', 'alice', {uuid}, {uuid}, {time} FROM {numbers};
     INSERT INTO {p}interrupt_signals
     SELECT {uuid}, {uuid}, {uuid}, 's' || n, {uuid}, 'w', 'a', {uuid}, 'cancel', {time}
     FROM {numbers};
-    INSERT INTO {p}session_events (session_id, session_uid, event)
-    SELECT 's' || n, {uuid}, 'session_started' FROM {numbers};
+    INSERT INTO {p}session_events (session_id, session_uid, event, detail)
+    SELECT 's' || n, {uuid}, 'session_started', CASE n % 4 WHEN 0 THEN 'acme' END
+    FROM {numbers};
     INSERT INTO {p}session_events (session_id, session_uid, event, stream_id)
     SELECT 's' || n, {uuid}, 'stream_started', {uuid} FROM {numbers};
     INSERT INTO {p}session_events (session_id, session_uid, event, request_id)
@@ -75,16 +86,27 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
     cutoff = datetime.now(UTC) - timedelta(hours=5)
     sessions, streams = t.sessions.c, t.agent_streams.c
     signals, events = t.interrupt_signals.c, t.session_events.c
-    idle: Select[Any] = (
-        select(t.sessions)
-        .where(sessions.last_updated < cutoff)
-        .where(tuple_(sessions.last_updated, sessions.session_id) > tuple_(cutoff, "s"))
-        .order_by(sessions.last_updated, sessions.session_id)
-        .limit(100)
-        .with_for_update(skip_locked=True)
-    )
+    behind, own = SweepPosition(cutoff, "s"), SweepPosition(cutoff, "s", has_own=True)
+    grace, acme = timedelta(0), SessionFilter(owner="acme")
+    batch = Sweep(grace, grace, Requester(), 100, behind)
     return {
-        "the sweep's batch": (idle, "sessions_last_updated_session_id_idx"),
+        "the sweep's batch": (idle(t, batch, cutoff).limit(100), "sessions_idle_idx"),
+        "the sweep's batch of those with a timeout of their own": (
+            idle(t, replace(batch, after=own), cutoff).limit(100),
+            "sessions_own_timeouts_idx",
+        ),
+        "a page of an owner's sessions": (
+            page_of(t, acme, None, "s5", 100),
+            "sessions_owners_idx",
+        ),
+        "an owner's events": (
+            Page("s5", "acme", 0, 100).statement(t),
+            "session_events_owned_sessions_idx",
+        ),
+        "an owner's receipts": (
+            bulk.counts_of(t, uuid4(), "acme"),
+            "session_events_owned_sessions_idx",
+        ),
         "many sessions by key": (
             select(t.sessions).where(one_of(sessions.session_id, ["s1", "s2"])),
             "sessions_pkey",
@@ -277,7 +299,7 @@ async def test_no_batch_ever_reads_a_whole_table_or_all_that_is_idle(postgres_ur
     assert set(whole.values()) == {0}, whole
     assert used["sessions_pkey"] > 0
     assert used["agent_streams_pkey"] > 0
-    assert used["sessions_last_updated_session_id_idx"] == 0
+    assert used["sessions_idle_idx"] == 0
 
 
 async def test_a_batch_on_sqlite_reads_no_whole_table(sqlite_url: str) -> None:
@@ -322,7 +344,7 @@ async def test_a_sweep_reads_what_is_idle_and_no_whole_table(postgres_url: str) 
     used = await _scans(engine)
     await engine.dispose()
     assert (used["sessions whole"], used["agent_streams whole"]) == (0, 0)
-    assert used["sessions_last_updated_session_id_idx"] >= 8
+    assert used["sessions_idle_idx"] >= 8
 
 
 async def _scans(engine: AsyncEngine) -> dict[str, int]:

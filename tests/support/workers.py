@@ -51,4 +51,4 @@ class WorkerParts:
         asked = Register(
             session_id, agent_id, self.incarnation.worker_id, stream_id or uuid4(), renew=False
         )
-        return await self.registrar.register(asked, agent_id, stop=stop)
+        return (await self.registrar.register(asked, agent_id, stop=stop)).stream_id

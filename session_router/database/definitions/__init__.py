@@ -11,8 +11,8 @@ from typing import Final
 from session_router.database.definitions import (
     audit_0006,
     keys_0008,
-    pinned_0005,
-    reports_0005,
+    owners_0009,
+    reports_0009,
     stops_0007,
 )
 from session_router.database.definitions.definition import Definition
@@ -21,11 +21,12 @@ __all__ = ["Definition", "definitions"]
 
 # From a dialect's name and a schema (None on SQLite) to the objects there.
 _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] = (
-    pinned_0005.made_by_0005,
+    owners_0009.kept_of_0005,
     audit_0006.made_by_0006,
-    reports_0005.reports,
+    reports_0009.reports,
     stops_0007.made_by_0007,
     keys_0008.made_by_0008,
+    owners_0009.made_by_0009,
 )
 
 

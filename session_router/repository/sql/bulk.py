@@ -18,6 +18,7 @@ from session_router.repository.results import (
     UndeliveredSignal,
 )
 from session_router.repository.sql import rows
+from session_router.repository.sql.events import lives_of
 
 _OPEN: Final = "open"
 
@@ -50,16 +51,18 @@ def page_of(
     return statement.group_by(session_id).order_by(session_id).limit(limit)
 
 
-async def receipts(conn: AsyncConnection, t: Tables, request_id: UUID) -> Receipts | None:
-    """What became of a request so far."""
-    told = (await conn.execute(counts_of(t, request_id))).all()
+async def receipts(
+    conn: AsyncConnection, t: Tables, request_id: UUID, owner: str | None
+) -> Receipts | None:
+    """What became of a request so far, in that owner's sessions if one is given."""
+    told = (await conn.execute(counts_of(t, request_id, owner))).all()
     times = [row.asked_at for row in told if row.asked_at is not None]
     if not times:
         return None
     counts = {row.outcome: row.signals for row in told}
     undelivered: list[UndeliveredSignal] = []
     if counts.keys() & {SignalOutcome.FAILED, SignalOutcome.LOST}:
-        failures = await conn.execute(failures_of(t, request_id))
+        failures = await conn.execute(failures_of(t, request_id, owner))
         undelivered = [UndeliveredSignal.of(row) for row in failures]
     return Receipts(
         request_id=request_id,
@@ -72,7 +75,7 @@ async def receipts(conn: AsyncConnection, t: Tables, request_id: UUID) -> Receip
     )
 
 
-def counts_of(t: Tables, request_id: UUID) -> CompoundSelect[Any]:
+def counts_of(t: Tables, request_id: UUID, owner: str | None = None) -> CompoundSelect[Any]:
     """How many signals are open or settled, in one statement, for they move from here to there."""
     events, signals = t.session_events.c, t.interrupt_signals.c
     settled = (
@@ -81,16 +84,16 @@ def counts_of(t: Tables, request_id: UUID) -> CompoundSelect[Any]:
             func.count().label("signals"),
             func.min(func.coalesce(events.started_at, events.occurred_at)).label("asked_at"),
         )
-        .where(_are_told_of(t, request_id))
+        .where(_are_told_of(t, request_id), *lives_of(t, events.session_uid, owner))
         .group_by(events.outcome)
     )
     still_open = select(literal(_OPEN), func.count(), func.min(signals.requested_at)).where(
-        signals.request_id == request_id
+        signals.request_id == request_id, *lives_of(t, signals.session_uid, owner)
     )
     return settled.union_all(still_open)
 
 
-def failures_of(t: Tables, request_id: UUID) -> Select[Any]:
+def failures_of(t: Tables, request_id: UUID, owner: str | None = None) -> Select[Any]:
     events = t.session_events.c
     return (
         select(
@@ -102,6 +105,7 @@ def failures_of(t: Tables, request_id: UUID) -> Select[Any]:
             events.detail,
         )
         .where(_are_told_of(t, request_id), events.outcome != SignalOutcome.DELIVERED)
+        .where(*lives_of(t, events.session_uid, owner))
         .order_by(events.event_id)
         .limit(UNDELIVERED_TOLD)
     )
@@ -117,6 +121,10 @@ def _are_told_of(t: Tables, request_id: UUID) -> ColumnElement[bool]:
 
 def _are_meant(t: Tables, matching: StreamFilter, now: datetime) -> Iterator[ColumnElement[bool]]:
     streams = t.agent_streams.c
+    if matching.owner is not None:
+        sessions = t.sessions.c
+        owned = select(sessions.session_id).where(sessions.owner == matching.owner)
+        yield streams.session_id.in_(owned)
     if matching.agent_type is not None:
         yield streams.agent_type == matching.agent_type
     if matching.worker_id is not None:

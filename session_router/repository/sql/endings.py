@@ -1,25 +1,26 @@
 """The ends of sessions: ended, replaced, expired; each stops the session's streams."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, delete, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
-from session_router.database.types import one_of
+from session_router.database.types import expiry, one_of
 from session_router.events import EventName
 from session_router.repository import trail
-from session_router.repository.changes import Start, Stop
+from session_router.repository.changes import Start, Stop, Sweep
 from session_router.repository.records import Requester, SessionRow, Signal, StreamRow
-from session_router.repository.results import StopRequest, SweepBatch, SweepPosition
+from session_router.repository.results import StopRequest, SweepBatch
 from session_router.repository.sql import rows, sessions, streams
 from session_router.session import Session
 
 
 async def end(conn: AsyncConnection, t: Tables, asked: Stop) -> StopRequest | None:
-    session = await sessions.lock(conn, t, asked.session_id)
+    session = await sessions.lock_for(conn, t, asked)
     if session is None:
         return None
     request = await _finish_one(conn, t, session, EventName.SESSION_ENDED, asked)
@@ -46,59 +47,72 @@ async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Sessi
     return await sessions.snapshot(conn, t, fresh), request
 
 
-async def expire(
-    conn: AsyncConnection,
-    t: Tables,
-    idle_for: timedelta,
-    requester: Requester,
-    limit: int,
-    after: SweepPosition | None,
-) -> SweepBatch:
+async def expire(conn: AsyncConnection, t: Tables, asked: Sweep) -> SweepBatch:
     """Delete one batch of idle sessions, on SQLite, where nobody else writes meanwhile.
 
     The predicate stands again on the deletion.
     """
-    cutoff = await rows.now(conn) - idle_for
-    batch = await _idle(conn, t, cutoff, limit, after)
+    cutoff = await rows.now(conn) - (asked.grace if asked.is_of_own else asked.idle_for)
+    batch = await _idle(conn, t, asked, cutoff)
     if not batch:
-        return SweepBatch(0, 0, [], None)
+        return SweepBatch(0, 0, [], asked.end)
+    sessions = [session for session, _ in batch]
     stopped, signals = await _finish(
-        conn, t, batch, EventName.SESSION_EXPIRED, requester, request_id=uuid4()
+        conn, t, sessions, EventName.SESSION_EXPIRED, asked.requester, request_id=uuid4()
     )
     await conn.execute(
         delete(t.sessions)
-        .where(one_of(t.sessions.c.session_id, [session.session_id for session in batch]))
-        .where(t.sessions.c.last_updated < cutoff)
+        .where(one_of(t.sessions.c.session_id, [session.session_id for session in sessions]))
+        .where(_swept_by(t, asked) < cutoff)
     )
-    last = SweepPosition(batch[-1].last_updated, batch[-1].session_id)
-    return SweepBatch(len(batch), len(stopped), signals, last if len(batch) == limit else None)
+    last, moment = batch[-1]
+    position = asked.position(len(batch), moment, last.session_id)
+    return SweepBatch(len(batch), len(stopped), signals, position)
 
 
 async def _idle(
-    conn: AsyncConnection,
-    t: Tables,
-    cutoff: datetime,
-    limit: int,
-    after: SweepPosition | None,
-) -> list[SessionRow]:
-    columns = t.sessions.c
-    statement = (
-        select(t.sessions)
-        .where(columns.last_updated < cutoff)
-        .order_by(columns.last_updated, columns.session_id)
-    )
-    if after is not None:
-        behind = tuple_(columns.last_updated, columns.session_id) > tuple_(
-            after.last_updated, after.session_id
-        )
-        statement = statement.where(behind)
+    conn: AsyncConnection, t: Tables, asked: Sweep, cutoff: datetime
+) -> list[tuple[SessionRow, datetime]]:
+    """Sessions, each with the moment that it is swept by."""
+    statement = idle(t, asked, cutoff)
     more = 0
     while True:
-        found = await conn.execute(statement.limit(limit + more))
-        readable, passed_over = rows.readable_and_others(found, rows.session_row)
+        found = await conn.execute(statement.limit(asked.limit + more))
+        readable, passed_over = rows.readable_and_others(found, _with_its_moment)
         if passed_over <= more:
-            return readable[:limit]
+            return readable[: asked.limit]
         more = passed_over  # lest those that stay for ever be all that a batch finds
+
+
+def idle(t: Tables, asked: Sweep, cutoff: datetime) -> Select[Any]:
+    """Sessions that are swept by a moment before `cutoff`, which comes last, in their order."""
+    columns, moment = t.sessions.c, _swept_by(t, asked)
+    # In the statement's text, by which the index is found.
+    which = "timeout_minutes IS NOT NULL" if asked.is_of_own else "timeout_minutes IS NULL"
+    statement = (
+        select(t.sessions, moment.label("moment"))
+        .where(text(which), moment < cutoff)
+        .order_by(moment, columns.session_id)
+    )
+    if asked.after is not None and asked.after.moment is not None:
+        behind = tuple_(asked.after.moment, asked.after.session_id)
+        statement = statement.where(tuple_(moment, columns.session_id) > behind)
+    return statement
+
+
+def _swept_by(t: Tables, asked: Sweep) -> ColumnElement[datetime]:
+    columns = t.sessions.c
+    if asked.is_of_own:
+        return cast(
+            "ColumnElement[datetime]", expiry(columns.last_updated, columns.timeout_minutes)
+        )
+    return columns.last_updated
+
+
+def _with_its_moment(row: Row[Any]) -> tuple[SessionRow, datetime]:
+    columns = dict(row._mapping)
+    moment = columns.pop("moment")
+    return SessionRow(**columns), moment
 
 
 async def _finish_one(

@@ -1,10 +1,12 @@
 """The trail, page by page: whole as it is now, or only what is closed, for those who tail it."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, Select, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
@@ -59,6 +61,41 @@ class _Look:
         return f"of server process {', '.join(pids)}" if pids else "on the primary"
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which events are asked for: of a session id, of an owner's lives, from behind `after`."""
+
+    session_id: str | None
+    owner: str | None
+    after: int
+    limit: int
+
+    def statement(self, t: Tables) -> Select[Any]:
+        events = t.session_events
+        statement = (
+            select(events)
+            .where(events.c.event_id > self.after, *lives_of(t, events.c.session_uid, self.owner))
+            .order_by(events.c.event_id)
+            .limit(self.limit)
+        )
+        if self.session_id is not None:
+            statement = statement.where(events.c.session_id == self.session_id)
+        return statement
+
+
+def lives_of(
+    t: Tables, session_uid: ColumnElement[UUID], owner: str | None
+) -> Iterator[ColumnElement[bool]]:
+    """Whether a life was the owner's, which the event of its start tells; always, for none."""
+    if owner is not None:
+        started = t.session_events.alias("started").c
+        # Named in the statement's text, by which the index of owned sessions is found.
+        is_start = text("started.event = 'session_started' AND started.detail IS NOT NULL")
+        yield exists(started.event_id).where(
+            started.session_uid == session_uid, started.detail == owner, is_start
+        )
+
+
 class Events:
     """Reads events; on SQLite, which numbers them while nobody else writes, all are closed."""
 
@@ -66,23 +103,21 @@ class Events:
         self._transactions = transactions
         self._t = tables
 
-    async def page(
-        self, session_id: str | None, after: int, limit: int, *, tailing: bool
-    ) -> list[SessionEvent]:
+    async def page(self, asked: Page, *, tailing: bool) -> list[SessionEvent]:
         """See `SessionRepository.list_events`."""
         if not tailing or self._t.session_events.schema is None:
-            return await self._page(session_id, after, limit, None)
+            return await self._page(asked, None)
         seen = await self._look()
         closed = seen.newest
         if not seen.is_over_in(seen):
-            closed = await self._closed(seen, after)
-        found = await self._page(session_id, after, limit, closed)
+            closed = await self._closed(seen, asked.after)
+        found = await self._page(asked, closed)
         if found or closed == seen.newest:
             return found
         raise DatabaseUnavailableError(
             f"a transaction {seen.who()} has been writing to the trail for more than "
             f"{_PATIENCE_SEC:g} s, so it is not known which events may still appear behind "
-            f"{after}. Let it end, then try again.",
+            f"{asked.after}. Let it end, then try again.",
             nothing_written=True,
         )
 
@@ -124,17 +159,10 @@ class Events:
         )
         return (await conn.execute(last)).scalar_one() or after
 
-    async def _page(
-        self, session_id: str | None, after: int, limit: int, until: int | None
-    ) -> list[SessionEvent]:
-        events = self._t.session_events
-        statement = (
-            select(events).where(events.c.event_id > after).order_by(events.c.event_id).limit(limit)
-        )
-        if session_id is not None:
-            statement = statement.where(events.c.session_id == session_id)
+    async def _page(self, asked: Page, until: int | None) -> list[SessionEvent]:
+        statement = asked.statement(self._t)
         if until is not None:
-            statement = statement.where(events.c.event_id <= until)
+            statement = statement.where(self._t.session_events.c.event_id <= until)
 
         async def read(conn: AsyncConnection) -> list[SessionEvent]:
             found = await conn.execute(statement)

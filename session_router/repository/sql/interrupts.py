@@ -18,7 +18,7 @@ from session_router.repository.sql import names, rows, sessions, streams
 
 async def interrupt(conn: AsyncConnection, t: Tables, asked: Stop) -> StopRequest | None:
     """Take a session's streams, or those that are meant, out, with a signal for each."""
-    session = await sessions.lock(conn, t, asked.session_id)
+    session = await sessions.lock_for(conn, t, asked)
     if session is None:
         return None
     locked, now = await rows.lock_streams_at(conn, t, [asked.session_id])
@@ -34,7 +34,7 @@ async def interrupt_stream(conn: AsyncConnection, t: Tables, asked: StopStream) 
     """Take this stream out, or keep the stop for its registration."""
     session_id, stream_id, requester = asked.session_id, asked.stream_id, asked.requester
     await names.hold(conn, stream_id)
-    session = await sessions.lock(conn, t, session_id)
+    session = await sessions.lock_for(conn, t, asked)
     is_meant = t.agent_streams.c.stream_id == stream_id
     locked, now = await rows.lock_streams_at(conn, t, [session_id], is_meant)
     request_id = uuid4()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final, Self
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -27,6 +27,8 @@ from session_router.repository.changes import (
     Stop,
     StopStream,
     StreamFilter,
+    Sweep,
+    SweepPosition,
     Touch,
 )
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
@@ -40,13 +42,11 @@ from session_router.repository.results import (
     StopRequest,
     StreamInterrupt,
     SweepBatch,
-    SweepPosition,
     WorkerStreams,
 )
 from session_router.repository.sql import (
     bulk,
     interrupts,
-    rows,
     saving,
     sessions,
     signals,
@@ -55,6 +55,7 @@ from session_router.repository.sql import (
 )
 from session_router.repository.sql.access import Access
 from session_router.repository.sql.batches.operations import BatchedOperations
+from session_router.repository.sql.events import Page
 from session_router.schema_name import check_schema
 from session_router.session import Session, check_session_id, checked
 from session_router.settings import DEFAULT_DEADLINE_SEC, DEFAULT_SCHEMA, check_positive
@@ -181,18 +182,10 @@ class SQLAlchemySessionRepository(SessionRepository):
             lambda conn: sessions.page(conn, self._tables, matching, after, limit)
         )
 
-    async def list_streams(self, session_id: str) -> list[StreamRow]:
-        streams_table = self._tables.agent_streams
-        statement = (
-            select(streams_table)
-            .where(streams_table.c.session_id == session_id)
-            .order_by(*streams_table.primary_key.columns)
+    async def list_streams(self, session_id: str, owner: str | None = None) -> list[StreamRow]:
+        return await self._transactions.read(
+            lambda conn: streams.listed(conn, self._tables, session_id, owner)
         )
-
-        async def read(conn: AsyncConnection) -> list[StreamRow]:
-            return rows.readable(await conn.execute(statement), rows.stream_row)
-
-        return await self._transactions.read(read)
 
     async def list_events(
         self,
@@ -201,8 +194,10 @@ class SQLAlchemySessionRepository(SessionRepository):
         after: int = 0,
         limit: int = 100,
         tailing: bool = True,
+        owner: str | None = None,
     ) -> list[SessionEvent]:
-        return await self._access.get().events.page(session_id, after, limit, tailing=tailing)
+        asked = Page(session_id, owner, after, limit)
+        return await self._access.get().events.page(asked, tailing=tailing)
 
     async def ping(self) -> None:
         async def ask(conn: AsyncConnection) -> None:
@@ -221,18 +216,21 @@ class SQLAlchemySessionRepository(SessionRepository):
     async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
         return await self._batched.replace.submit(asked)
 
-    async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
-        return await self._batched.end.submit(Stop(session_id, requester))
+    async def end_session(
+        self, session_id: str, requester: Requester, *, owner: str | None = None
+    ) -> StopRequest | None:
+        return await self._batched.end.submit(Stop(session_id, requester, owner=owner))
 
     async def expire_sessions(
         self,
         idle_for: timedelta,
         requester: Requester,
         *,
+        grace: timedelta = timedelta(0),
         limit: int,
         after: SweepPosition | None = None,
     ) -> SweepBatch:
-        return await self._batched.expire(idle_for, requester, limit, after)
+        return await self._batched.expire(Sweep(idle_for, grace, requester, limit, after))
 
     # Streams
 
@@ -248,9 +246,15 @@ class SQLAlchemySessionRepository(SessionRepository):
         )
 
     async def interrupt_streams(
-        self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
+        self,
+        session_id: str,
+        agents: Collection[AgentId] | None,
+        requester: Requester,
+        *,
+        owner: str | None = None,
     ) -> StopRequest | None:
-        return await self._batched.interrupt.submit(Stop(session_id, requester, agents))
+        asked = Stop(session_id, requester, agents, owner=owner)
+        return await self._batched.interrupt.submit(asked)
 
     async def count_streams(self, matching: StreamFilter) -> MatchCount:
         return await self._transactions.read(lambda conn: bulk.count(conn, self._tables, matching))
@@ -267,7 +271,10 @@ class SQLAlchemySessionRepository(SessionRepository):
         ids = await self._transactions.read(
             lambda conn: bulk.sessions_with(conn, self._tables, matching, after, limit)
         )
-        stops = [Stop(i, requester, matching=matching, request_id=request_id) for i in ids]
+        stops = [
+            Stop(i, requester, matching=matching, request_id=request_id, owner=matching.owner)
+            for i in ids
+        ]
         requests = await self._batched.interrupt_matching(stops) if stops else []
         return InterruptBatch(
             sessions=sum(bool(request.streams) for request in requests),
@@ -276,9 +283,9 @@ class SQLAlchemySessionRepository(SessionRepository):
             position=ids[-1] if len(ids) == limit else None,
         )
 
-    async def receipts(self, request_id: UUID) -> Receipts | None:
+    async def receipts(self, request_id: UUID, *, owner: str | None = None) -> Receipts | None:
         return await self._transactions.read(
-            lambda conn: bulk.receipts(conn, self._tables, request_id)
+            lambda conn: bulk.receipts(conn, self._tables, request_id, owner)
         )
 
     async def interrupt_stream(self, asked: StopStream) -> StreamInterrupt:

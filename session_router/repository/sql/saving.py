@@ -16,7 +16,9 @@ from session_router.session import Session, to_store
 
 async def save(conn: AsyncConnection, t: Tables, session: Session) -> None:
     """Write a snapshot's columns and streaming agents, under the lock of the session's row."""
-    row, _ = await sessions.lock_or_create(conn, t, Start(session.session_id, Requester()))
+    row, _ = await sessions.lock_or_create(
+        conn, t, Start(session.session_id, Requester(), owner=session.owner)
+    )
     await conn.execute(
         update(t.sessions)
         .values(to_store(session))

@@ -14,7 +14,7 @@ from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import all_pairs, clock, later_of, one_of
 from session_router.repository import records, trail
-from session_router.repository.changes import SessionFilter, Start, Touch
+from session_router.repository.changes import Change, SessionFilter, Start, Touch, refuse
 from session_router.repository.records import SessionRow
 from session_router.repository.sql import rows
 from session_router.session import SESSION_COLUMNS, Session, stored
@@ -56,6 +56,8 @@ def _are_meant(
         yield sessions.session_id >= matching.prefix
         if (end := end_of_prefix(matching.prefix)) is not None:
             yield sessions.session_id < end
+    if matching.owner is not None:
+        yield sessions.owner == matching.owner
     if matching.idle_for is not None and now is not None:
         yield sessions.last_updated < now - matching.idle_for
     here = select(streams.session_id).where(streams.session_id == sessions.session_id)
@@ -107,6 +109,23 @@ async def lock(conn: AsyncConnection, t: Tables, session_id: str) -> SessionRow 
     statement = select(t.sessions).where(t.sessions.c.session_id == session_id).with_for_update()
     row = (await conn.execute(statement)).one_or_none()
     return None if row is None else rows.session_row(row)
+
+
+async def lock_for(conn: AsyncConnection, t: Tables, asked: Change) -> SessionRow | None:
+    """The same for who asks for a change: None where it is not for them.
+
+    Raises:
+        SessionOwnedError: see `refuse`.
+    """
+    session = await lock(conn, t, asked.session_id)
+    if not _is_for(asked, session):
+        refuse(asked)
+        return None
+    return session
+
+
+def _is_for(asked: Change, session: SessionRow | None) -> bool:
+    return session is None or asked.owner in (None, session.owner)
 
 
 async def lock_free(
@@ -176,6 +195,8 @@ async def start(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow:
     """
     while True:
         session = await touch(conn, t, asked.session_id) or await create(conn, t, asked)
+        if not _is_for(asked, session):
+            refuse(asked)
         if session is not None:
             return session
 
@@ -183,7 +204,7 @@ async def start(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow:
 async def lock_or_create(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[SessionRow, bool]:
     """Lock a session's row, or create it; returns whether it was created."""
     while True:
-        if (session := await lock(conn, t, asked.session_id)) is not None:
+        if (session := await lock_for(conn, t, asked)) is not None:
             return session, False
         if (session := await create(conn, t, asked)) is not None:
             return session, True
@@ -191,6 +212,8 @@ async def lock_or_create(conn: AsyncConnection, t: Tables, asked: Start) -> tupl
 
 async def touch_and_read(conn: AsyncConnection, t: Tables, asked: Touch) -> Session | None:
     """Touch a session and read it, at once: it is no matter how young its last touch is."""
+    if asked.owner is not None and await lock_for(conn, t, asked) is None:
+        return None
     row = await touch(conn, t, asked.session_id)
     return None if row is None else await snapshot(conn, t, row)
 

@@ -3,15 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.errors import StreamExistsError, WorkerGoneError
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import trail
-from session_router.repository.changes import Finish, Register, Start, WhenBusy
-from session_router.repository.records import EarlyStop, EventRow, Requester, Signal, StreamRow
+from session_router.repository.changes import Finish, Register, WhenBusy
+from session_router.repository.records import EarlyStop, EventRow, Signal, StreamRow
 from session_router.repository.results import Registration, StopRequest
 from session_router.repository.sql import names, rows, sessions
 from session_router.repository.sql import signals as outbox
@@ -27,11 +27,11 @@ async def register(conn: AsyncConnection, t: Tables, asked: Register) -> Registr
     if asked.is_named:
         await names.share(conn, asked.stream_id)
     await _fence(conn, t, worker_id)
-    session = await sessions.start(conn, t, Start(session_id, Requester(worker_id)))
+    session = await sessions.start(conn, t, asked.start)
     in_the_way = await _in_the_way(conn, t, asked)
     for stream in in_the_way:
         if asked.is_repetition_of(stream):
-            return Registration(stream.stream_id)
+            return Registration(stream.stream_id, timeout_minutes=session.timeout_minutes)
     stop = await _early_stop_of(conn, t, asked) if asked.is_named else None
     now = await rows.now(conn)
     stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, now)
@@ -45,16 +45,18 @@ async def register(conn: AsyncConnection, t: Tables, asked: Register) -> Registr
     )
     await take_out(conn, t, in_the_way, events, signals)
     await rows.insert_stream(conn, t, stream)
-    return Registration.of(asked, StopRequest(request_id, in_the_way, signals))
+    return Registration.of(asked, session, StopRequest(request_id, in_the_way, signals))
 
 
 async def finish(conn: AsyncConnection, t: Tables, asked: Finish) -> UUID | None:
-    """End one stream without its session's lock.
+    """End one stream without its session's lock, but where that has to be a certain owner's.
 
     The deletion finds the row or does not: whoever stops the session's streams meanwhile locks
     that same row, and one of the two writes the end. While it is held, the session lives on
     under its `session_uid`, since nothing can end it but by way of this row.
     """
+    if asked.owner is not None and await sessions.lock_for(conn, t, asked) is None:
+        return None
     streams = t.agent_streams
     statement = (
         delete(streams)
@@ -73,6 +75,23 @@ async def finish(conn: AsyncConnection, t: Tables, asked: Finish) -> UUID | None
     uids = await rows.session_uids(conn, t, [asked.session_id])
     await record_finished(conn, t, [stream], uids, asked.outcome, asked.detail)
     return stream.stream_id
+
+
+async def listed(
+    conn: AsyncConnection, t: Tables, session_id: str, owner: str | None
+) -> list[StreamRow]:
+    """Who streams in a session, that owner's if one is given, in key order."""
+    streams, owned = t.agent_streams, t.sessions.c
+    statement = (
+        select(streams)
+        .where(streams.c.session_id == session_id)
+        .order_by(*streams.primary_key.columns)
+    )
+    if owner is not None:
+        statement = statement.where(
+            exists().where(owned.session_id == streams.c.session_id, owned.owner == owner)
+        )
+    return rows.readable(await conn.execute(statement), rows.stream_row)
 
 
 async def outcome(

@@ -18,6 +18,7 @@ from session_router.errors import (
     OverloadedError,
     RefusedError,
     SessionBusyError,
+    SessionOwnedError,
     SessionRouterError,
     StreamExistsError,
     WorkerGoneError,
@@ -236,7 +237,13 @@ class GroupCommit(Generic[Item, Result]):
 _Entry = tuple[Item, "asyncio.Future[Result]", float]
 
 
-_ABOUT_ONE_ITEM: Final = (RefusedError, WorkerGoneError, SessionBusyError, StreamExistsError)
+_ABOUT_ONE_ITEM: Final = (
+    RefusedError,
+    WorkerGoneError,
+    SessionBusyError,
+    SessionOwnedError,
+    StreamExistsError,
+)
 """What may be one item's fault, and leaves nothing written."""
 
 

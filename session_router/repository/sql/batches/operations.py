@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -10,14 +9,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
-from session_router.repository.changes import Finish, Register, Start, Stop, StopStream, Touch
-from session_router.repository.records import Requester
+from session_router.repository.changes import (
+    Finish,
+    Register,
+    Start,
+    Stop,
+    StopStream,
+    Sweep,
+    Touch,
+)
 from session_router.repository.results import (
     Registration,
     StopRequest,
     StreamInterrupt,
     SweepBatch,
-    SweepPosition,
 )
 from session_router.repository.sql import endings, interrupts, sessions, streams
 from session_router.repository.sql.batches.group_commit import GroupCommit, Retry
@@ -59,9 +64,7 @@ class Batches(Protocol):
         self, asked: Sequence[Start]
     ) -> Sequence[tuple[Session, StopRequest] | Retry]: ...
 
-    async def expire(
-        self, idle_for: timedelta, requester: Requester, limit: int, after: SweepPosition | None
-    ) -> SweepBatch: ...
+    async def expire(self, asked: Sweep) -> SweepBatch: ...
 
 
 class BatchedOperations:

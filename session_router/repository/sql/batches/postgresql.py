@@ -1,8 +1,7 @@
 """The batched operations on PostgreSQL: one function call, and one commit, for a whole batch."""
 
 import json
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -18,18 +17,19 @@ from session_router.repository.changes import (
     Stop,
     StopStream,
     StreamFilter,
+    Sweep,
     Touch,
     WhenBusy,
 )
-from session_router.repository.records import NO_WORKER, Requester, Signal
+from session_router.repository.records import NO_WORKER, Signal
 from session_router.repository.results import (
     Registration,
     StopRequest,
     StreamInterrupt,
     SweepBatch,
-    SweepPosition,
 )
 from session_router.repository.sql.batches.group_commit import Retry
+from session_router.repository.sql.batches.owners import first_of_each, owners_of
 from session_router.repository.sql.batches.stopped import Stopped
 from session_router.session import Session, stored
 
@@ -45,29 +45,43 @@ class PostgresqlBatches:
         self._schema = schema
 
     async def touch(self, asked: Sequence[Touch]) -> list[Session | Retry | None]:
-        ids = list({one.session_id for one in asked})
+        first = first_of_each(asked)
         resolution = min(one.resolution for one in asked)
-        found = await self._call("touch_sessions", ids, resolution)
+        found = await self._call(
+            "touch_sessions_of", list(first), owners_of(first.values()), resolution
+        )
         rows = {row["session_id"]: row for row in found}
-        return [_session_of(rows.get(one.session_id)) for one in asked]
+        return [
+            _session_of(rows.get(one.session_id))
+            if one.owner == first[one.session_id].owner
+            else Retry.IN_OWN_TRANSACTION
+            for one in asked
+        ]
 
     async def start(self, asked: Sequence[Start]) -> list[Session | Retry]:
-        askers = {one.session_id: one.requester for one in asked}
+        first = first_of_each(asked)
         found = await self._call(
-            "start_sessions",
-            list(askers),
-            [uuid4() for _ in askers],
-            [requester.worker_id for requester in askers.values()],
+            "start_sessions_of",
+            list(first),
+            owners_of(first.values()),
+            [uuid4() for _ in first],
+            [one.requester.worker_id for one in first.values()],
+            [one.timeout_minutes for one in first.values()],
             min(one.resolution for one in asked),
         )
         rows = {row["session_id"]: row for row in found}
-        # Without a row, somebody else was creating the session.
-        return [_session_of(rows.get(one.session_id)) or Retry.IN_OWN_TRANSACTION for one in asked]
+        # Without a row, somebody else was creating the session, or it is another owner's.
+        return [
+            (one.owner == first[one.session_id].owner and _session_of(rows.get(one.session_id)))
+            or Retry.IN_OWN_TRANSACTION
+            for one in asked
+        ]
 
     async def register(self, asked: Sequence[Register]) -> list[Registration | Retry]:
         together = _without_rivals(asked)
         found = await self._call(
-            "open_streams",
+            "open_streams_of",
+            owners_of(together),
             *_agents(together),
             [one.stream_id for one in together],
             [one.worker_id for one in together],
@@ -76,24 +90,32 @@ class PostgresqlBatches:
             [one.alone for one in together],
             [one.when_busy is WhenBusy.REFUSE for one in together],
         )
-        opened = {row["stream_id"] for row in found}
+        opened = {row["stream_id"]: row["timeout_minutes"] for row in found}
         return [
-            Registration(one.stream_id) if one.stream_id in opened else Retry.IN_OWN_TRANSACTION
+            Registration(one.stream_id, timeout_minutes=opened[one.stream_id])
+            if one.stream_id in opened
+            else Retry.IN_OWN_TRANSACTION
             for one in asked
         ]
 
     async def finish(self, asked: Sequence[Finish]) -> list[UUID | Retry | None]:
+        # Whose the sessions are is looked at under their locks, which this does without.
+        ended: list[UUID | Retry | None] = [
+            None if one.owner is None else Retry.IN_OWN_TRANSACTION for one in asked
+        ]
+        places = [place for place, one in enumerate(asked) if one.owner is None]
+        anybodys = [asked[place] for place in places]
         found = await self._call(
             "finish_streams",
-            *_agents(asked),
-            [one.stream_id for one in asked],
-            [one.worker_id for one in asked],
-            [one.outcome for one in asked],
-            [one.detail for one in asked],
+            *_agents(anybodys),
+            [one.stream_id for one in anybodys],
+            [one.worker_id for one in anybodys],
+            [one.outcome for one in anybodys],
+            [one.detail for one in anybodys],
         )
-        ended: list[UUID | Retry | None] = [None] * len(asked)
         for row in found:
-            ended[row["number"] - 1] = row["stream_id"] or Retry.IN_OWN_TRANSACTION
+            place = places[row["number"] - 1]
+            ended[place] = row["stream_id"] or Retry.IN_OWN_TRANSACTION
         return ended
 
     async def interrupt(self, asked: Sequence[Stop]) -> list[StopRequest | Retry | None]:
@@ -109,37 +131,47 @@ class PostgresqlBatches:
         return [found.request_of(one) for one in asked]
 
     async def replace(self, asked: Sequence[Start]) -> list[tuple[Session, StopRequest] | Retry]:
-        stops = [Stop(one.session_id, one.requester) for one in asked]
-        found = await self._stop(stops, EventName.SESSION_REPLACED)
-        return [found.next_life_of(stop) for stop in stops]
+        stops = [Stop(one.session_id, one.requester, owner=one.owner) for one in asked]
+        timeouts = {one.session_id: one.timeout_minutes for one in reversed(asked)}
+        found = await self._stop(stops, EventName.SESSION_REPLACED, timeouts)
+        return [
+            found.next_life_of(stop, one.timeout_minutes)
+            for stop, one in zip(stops, asked, strict=True)
+        ]
 
-    async def expire(
-        self, idle_for: timedelta, requester: Requester, limit: int, after: SweepPosition | None
-    ) -> SweepBatch:
-        """See `database/definitions/sweep_0002.py`."""
+    async def expire(self, asked: Sweep) -> SweepBatch:
+        """See `database/definitions/sweep_0002.py`, and `owners_0009.py` beside it."""
         request_id = uuid4()
-        place = (after.last_updated, after.session_id) if after else (None, None)
-        found = await self._call(
-            "expire_sessions", idle_for, limit, *place, requester.worker_id, request_id
-        )
+        function, idle_for = "expire_sessions", asked.idle_for
+        if asked.is_of_own:
+            function, idle_for = "expire_own_timeouts", asked.grace
+        place = (asked.after.moment, asked.after.session_id) if asked.after else (None, None)
+        worker_id = asked.requester.worker_id
+        found = await self._call(function, idle_for, asked.limit, *place, worker_id, request_id)
         if not found:
-            return SweepBatch(0, 0, [], None)
+            return SweepBatch(0, 0, [], asked.end)
         [row] = found
-        last = SweepPosition(row["last_updated"], row["last_id"])
         return SweepBatch(
             row["sessions"],
             len(row["stream_ids"] or ()),
             _signals_of(row, request_id),
-            last if row["sessions"] == limit else None,
+            asked.position(row["sessions"], row["last_updated"], row["last_id"]),
         )
 
-    async def _stop(self, asked: Sequence[Stop], terminal: EventName | None) -> Stopped:
+    async def _stop(
+        self,
+        asked: Sequence[Stop],
+        terminal: EventName | None,
+        timeouts: Mapping[str, float | None] | None = None,
+    ) -> Stopped:
         action = SignalAction.CANCEL if terminal is None else SignalAction.CANCEL_AND_REMOVE
         found = Stopped(asked, action)
         stops = list(found.asked.values())
         requesters = [stop.requester for stop in stops]
         rows = await self._call(
-            "stop_streams",
+            "stop_streams_of",
+            found.owner,
+            None if timeouts is None else [timeouts[session_id] for session_id in found.asked],
             list(found.asked),
             [stop.request_id for stop in stops],
             [requester.worker_id for requester in requesters],
@@ -173,12 +205,18 @@ def _columns_of(matching: StreamFilter | None) -> tuple[object, ...]:
 
 
 def _without_rivals(asked: Sequence[Register]) -> list[Register]:
-    """Of a session in which somebody is to be alone, only the first: they would not see another."""
+    """Of a session in which somebody is to be alone, only the first: they would not see another.
+
+    Nor what is on behalf of another owner than the first.
+    """
     alone = {one.session_id for one in asked if one.alone}
-    first: dict[str, Register] = {}
-    for one in asked:
-        first.setdefault(one.session_id, one)
-    return [one for one in asked if one.session_id not in alone or first[one.session_id] is one]
+    first = first_of_each(asked)
+    return [
+        one
+        for one in asked
+        if one is first[one.session_id]
+        or (one.session_id not in alone and one.owner == first[one.session_id].owner)
+    ]
 
 
 def _agents(asked: Sequence[Register] | Sequence[Finish]) -> tuple[list[str], ...]:

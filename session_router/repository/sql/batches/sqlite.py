@@ -1,7 +1,7 @@
 """The batched operations on SQLite: what many ask for, in one transaction."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -14,17 +14,24 @@ from session_router.agent_id import AgentId
 from session_router.database.connections import PooledConnections
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
-from session_router.repository.changes import Finish, Register, Start, Stop, StopStream, Touch
-from session_router.repository.records import Requester
+from session_router.repository.changes import (
+    Finish,
+    Register,
+    Start,
+    Stop,
+    StopStream,
+    Sweep,
+    Touch,
+)
 from session_router.repository.results import (
     Registration,
     StopRequest,
     StreamInterrupt,
     SweepBatch,
-    SweepPosition,
 )
 from session_router.repository.sql import endings, interrupts, sessions, streams
 from session_router.repository.sql.batches.group_commit import Retry
+from session_router.repository.sql.batches.owners import first_of_each
 from session_router.session import SESSION_COLUMNS, Session, stored
 
 Asked = TypeVar("Asked")
@@ -38,18 +45,23 @@ _SNAPSHOT: Final = f"""
         WHERE a.session_id = sessions.session_id
     )
 """  # noqa: S608 - constants
+# Of the sessions that are asked for on behalf of an owner, by their ids: that owner.
+_IS_MEANT: Final = """
+    coalesce((SELECT value IS owner FROM json_each(?) WHERE json_each.key = session_id), true)
+"""
 # Within a transaction that goes on, SQLite copies each page that a statement changes, to be able to
 # undo that statement alone. A statement that is a transaction of its own takes half the time.
 # Since it begins with WITH, Python's sqlite3 does not begin one around it.
 _TOUCH: Final = f"""
     WITH asked (session_id) AS (SELECT value FROM json_each(?))
     UPDATE sessions SET last_updated = max(last_updated, {_NOW})
-    WHERE session_id IN asked
+    WHERE session_id IN asked AND {_IS_MEANT}
         AND last_updated <= strftime('%Y-%m-%d %H:%M:%f000', 'now', ?)
     RETURNING {_SNAPSHOT}
 """  # noqa: S608 - constants
 _READ: Final = f"""
-    SELECT {_SNAPSHOT} FROM sessions WHERE session_id IN (SELECT value FROM json_each(?))
+    SELECT {_SNAPSHOT} FROM sessions
+    WHERE session_id IN (SELECT value FROM json_each(?)) AND {_IS_MEANT}
 """  # noqa: S608 - constants
 
 
@@ -67,12 +79,21 @@ class SqliteBatches:
         self._t = t
 
     async def touch(self, asked: Sequence[Touch]) -> list[Session | Retry | None]:
-        found = await self._touched(asked)
-        return [found[one.session_id]() if one.session_id in found else None for one in asked]
+        first = first_of_each(asked)
+        found = await self._touched(first, min(one.resolution for one in asked))
+        return [
+            Retry.IN_OWN_TRANSACTION
+            if one.owner != first[one.session_id].owner
+            else found[one.session_id]()
+            if one.session_id in found
+            else None
+            for one in asked
+        ]
 
     async def start(self, asked: Sequence[Start]) -> list[Session | Retry]:
-        found = await self._touched(asked)
-        missing = {one.session_id: one for one in asked if one.session_id not in found}
+        first = first_of_each(asked)
+        found = await self._touched(first, min(one.resolution for one in asked))
+        missing = {i: one for i, one in first.items() if i not in found}
 
         async def start(conn: AsyncConnection) -> dict[str, Session]:
             return {
@@ -81,8 +102,12 @@ class SqliteBatches:
 
         made = await self._transactions.write(start) if missing else {}
         return [
-            found[i]() if i in found else made[i].model_copy(deep=True)
-            for i in (one.session_id for one in asked)
+            Retry.IN_OWN_TRANSACTION
+            if one.owner != first[one.session_id].owner
+            else found[one.session_id]()
+            if one.session_id in found
+            else made[one.session_id].model_copy(deep=True)
+            for one in asked
         ]
 
     async def register(self, asked: Sequence[Register]) -> list[Registration]:
@@ -103,12 +128,8 @@ class SqliteBatches:
     async def replace(self, asked: Sequence[Start]) -> list[tuple[Session, StopRequest]]:
         return await self._each(endings.replace, asked)
 
-    async def expire(
-        self, idle_for: timedelta, requester: Requester, limit: int, after: SweepPosition | None
-    ) -> SweepBatch:
-        return await self._transactions.write(
-            lambda conn: endings.expire(conn, self._t, idle_for, requester, limit, after)
-        )
+    async def expire(self, asked: Sweep) -> SweepBatch:
+        return await self._transactions.write(lambda conn: endings.expire(conn, self._t, asked))
 
     async def _each(
         self,
@@ -121,29 +142,26 @@ class SqliteBatches:
         return await self._transactions.write(in_turn)
 
     async def _touched(
-        self, asked: Sequence[Touch] | Sequence[Start]
+        self, asked: Mapping[str, Touch] | Mapping[str, Start], resolution: timedelta
     ) -> dict[str, Callable[[], Session | Retry]]:
         """Touch those sessions that live and read them; each value makes a snapshot of its own.
 
         Where none is idle for the resolution, nothing is written, and nothing has to reach the
         disk.
         """
-        ids = {one.session_id for one in asked}
-        resolution = min(one.resolution for one in asked).total_seconds()
+        owners = {i: one.owner for i, one in asked.items() if one.owner is not None}
+        idle_for = f"-{resolution.total_seconds():.3f} seconds"
 
         async def touch(driver: aiosqlite.Connection) -> Sequence[Any]:
-            idle_for = f"-{resolution:.3f} seconds"
-            touched = list(await driver.execute_fetchall(_TOUCH, (_json(ids), idle_for)))
-            if rest := ids.difference(row[0] for row in touched):
-                touched += await driver.execute_fetchall(_READ, (_json(rest),))
+            given = json.dumps([*asked]), json.dumps(owners)
+            touched = list(await driver.execute_fetchall(_TOUCH, (*given, idle_for)))
+            if rest := asked.keys() - {row[0] for row in touched}:
+                given = json.dumps([*rest]), json.dumps(owners)
+                touched += await driver.execute_fetchall(_READ, given)
             return touched
 
         rows = await self._transactions.run(touch, self._connections.sqlite_driver)
         return {row[0]: partial(_session_of, row) for row in rows}
-
-
-def _json(ids: Iterable[str]) -> str:
-    return json.dumps(list(ids))
 
 
 def _session_of(row: Sequence[Any]) -> Session | Retry:

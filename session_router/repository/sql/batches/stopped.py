@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 
 
 class Stopped:
-    """The stops of one batch: one a session, and all of the same filter. Others are retried.
+    """The stops of one batch: one a session, all of one filter and owner. Others are retried.
 
     Attributes:
         matching: the filter.
+        owner: on whose behalf.
         asked: the stops that the batch carries out, by session.
     """
 
     def __init__(self, asked: Sequence[Stop], action: SignalAction) -> None:
-        self.matching = asked[0].matching
+        self.matching, self.owner = asked[0].matching, asked[0].owner
         self.asked: dict[str, Stop] = {}
         for stop in asked:
-            if stop.matching == self.matching:
+            if (stop.matching, stop.owner) == (self.matching, self.owner):
                 self.asked.setdefault(stop.session_id, stop)
         self._action = action
         self._rows: dict[str, list[asyncpg.Record]] = defaultdict(list)
@@ -51,13 +52,21 @@ class Stopped:
         taken_out = streams_and_signals(rows, stop.request_id, self._action)
         return StopRequest(stop.request_id, *taken_out)
 
-    def next_life_of(self, stop: Stop) -> tuple[Session, StopRequest] | Retry:
+    def next_life_of(
+        self, stop: Stop, timeout_minutes: float | None
+    ) -> tuple[Session, StopRequest] | Retry:
         """The session that took the place of the one that was stopped, or of none."""
         request = self.request_of(stop)
         if request is None or isinstance(request, Retry):
             return Retry.IN_OWN_TRANSACTION
         moment = self._rows[stop.session_id][0]["moment"]
-        columns = {"session_id": stop.session_id, "start_time": moment, "last_updated": moment}
+        columns = {
+            "session_id": stop.session_id,
+            "start_time": moment,
+            "last_updated": moment,
+            "owner": stop.owner,
+            "timeout_minutes": timeout_minutes,
+        }
         return stored(columns, set()), request
 
 
