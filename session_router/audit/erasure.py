@@ -1,17 +1,30 @@
 """Erasure on request: a session ends, and pseudonyms take the place of what could name somebody."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, bindparam, delete, distinct, exists, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    distinct,
+    exists,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.audit.chain import chain
 from session_router.audit.changes import Erased, erase_events
 from session_router.audit.trail import Trail
 from session_router.database.schema import Tables
+from session_router.database.types import one_of
 from session_router.errors import DatabaseError
 from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
@@ -20,6 +33,8 @@ from session_router.repository.records import Requester
 from session_router.repository.sql import endings, rows
 
 _BATCH: Final = 1_000
+_IS_OWNED_START: Final = text("event = 'session_started' AND detail IS NOT NULL")
+"""In the words of the index of owned sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,30 @@ class Receipt:
     signals: int
 
 
+@dataclass(frozen=True, slots=True)
+class OwnerReceipt:
+    """What was erased of all that an owner ever had.
+
+    Attributes:
+        owner: as it was asked for.
+        pseudonym: what stands for it in the trail now.
+        request_id: names the erasure in the `session_erased` events of all its sessions.
+        sessions: how many session ids.
+        ended: how many live sessions were ended for it.
+        lives, events, signals: as in `Receipt`, of all together.
+    """
+
+    owner: str
+    pseudonym: str
+    request_id: UUID
+    erased_at: datetime
+    sessions: int
+    ended: int
+    lives: int
+    events: int
+    signals: int
+
+
 async def erase(
     trail: Trail, session_id: str, key: ErasureKey, actor: str | None = None
 ) -> Receipt | None:
@@ -58,34 +97,117 @@ async def erase(
         InvalidSettingError: the trail was sealed with another key.
         DatabaseError: the database failed it; nothing was erased.
     """
-    t, request_id = trail.tables, uuid4()
+    return await _erase(trail, _Asked(session_id, None, uuid4(), actor), key)
+
+
+async def erase_owner(
+    trail: Trail, owner: str, key: ErasureKey, actor: str | None = None
+) -> OwnerReceipt | None:
+    """Erase all lives of sessions that were an owner's, each id in a transaction of its own.
+
+    Lives of the same ids that were other owners' stay. Cut short, it goes on where it was when it
+    is asked for again, with a receipt of the rest. Raises as `erase`, which see; keys that were
+    made for the owner, and the record of them, keep its name.
+    """
+    request_id, receipts, after = uuid4(), [], ""
+    while ids := await _ids_of(trail, owner, after):
+        for session_id in ids:
+            receipt = await _erase(trail, _Asked(session_id, owner, request_id, actor), key)
+            receipts += [receipt] if receipt is not None else []
+        after = ids[-1]
+    if not receipts:
+        return None
+    return OwnerReceipt(
+        owner=owner,
+        pseudonym=key.pseudonym(owner),
+        request_id=request_id,
+        erased_at=receipts[-1].erased_at,
+        sessions=len({receipt.session_id for receipt in receipts}),
+        ended=sum(receipt.was_live for receipt in receipts),
+        lives=sum(receipt.lives for receipt in receipts),
+        events=sum(receipt.events for receipt in receipts),
+        signals=sum(receipt.signals for receipt in receipts),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be erased.
+
+    Attributes:
+        owner: whose lives of the id; None: anybody's.
+        lives: these, where there is an owner.
+    """
+
+    session_id: str
+    owner: str | None
+    request_id: UUID
+    actor: str | None
+    lives: Sequence[UUID] = ()
+
+    def of_lives(self, t: Tables, session_uid: ColumnElement[UUID]) -> ColumnElement[bool]:
+        """Lives that are over, lest that is erased which somebody began after our end."""
+        lives = t.sessions.c
+        is_over = ~exists().where(
+            lives.session_id == self.session_id, lives.session_uid == session_uid
+        )
+        return is_over if self.owner is None else and_(is_over, one_of(session_uid, self.lives))
+
+
+async def _ids_of(trail: Trail, owner: str, after: str) -> list[str]:
+    """Session ids that have lives of an owner's, live ones included, from behind `after`."""
+    started = trail.tables.session_events.c
+    statement = (
+        select(started.session_id)
+        .distinct()
+        .where(_IS_OWNED_START, started.detail == owner, started.session_id > after)
+        .order_by(started.session_id)
+        .limit(_BATCH)
+    )
+    async with trail.reading() as conn:
+        return list((await conn.execute(statement)).scalars())
+
+
+async def _lives_of(conn: AsyncConnection, t: Tables, asked: _Asked) -> Sequence[UUID]:
+    """Told before the first event is erased: then nothing tells any more whose a life was."""
+    started = t.session_events.c
+    statement = select(started.session_uid).where(
+        _IS_OWNED_START, started.session_id == asked.session_id, started.detail == asked.owner
+    )
+    return (await conn.execute(statement)).scalars().all()
+
+
+async def _erase(trail: Trail, asked: _Asked, key: ErasureKey) -> Receipt | None:
+    t, session_id = trail.tables, asked.session_id
     async with trail.changing() as conn:
         await chain(trail, conn, key)  # with another key than the seals' they would be broken
-        ended = await endings.end(conn, t, Stop(session_id, Requester(actor=actor)))
+        stop = Stop(session_id, Requester(actor=asked.actor), owner=asked.owner)
+        ended = await endings.end(conn, t, stop)
+        asked = replace(asked, lives=await _lives_of(conn, t, asked))
         await conn.execute(delete(t.early_stops).where(t.early_stops.c.session_id == session_id))
         # Whoever settles a signal holds its row: once we have it, their events are there to see.
-        signals = await _erase_signals(conn, t, session_id, key)
-        events = await _erase_events(conn, t, session_id, key, request_id, actor)
+        signals = await _erase_signals(conn, t, asked, key)
+        events = await _erase_events(conn, t, asked, key)
         if not events:
             return None
         pseudonym = key.pseudonym(session_id)
         return Receipt(
             session_id=session_id,
             pseudonym=pseudonym,
-            request_id=request_id,
+            request_id=asked.request_id,
             erased_at=await rows.now(conn),
             was_live=ended is not None,
-            lives=await _lives(conn, t, pseudonym, request_id),
+            lives=await _lives(conn, t, pseudonym, asked.request_id),
             events=events,
             signals=signals,
         )
 
 
-async def _erase_signals(conn: AsyncConnection, t: Tables, session_id: str, key: ErasureKey) -> int:
-    signals = t.interrupt_signals
+async def _erase_signals(conn: AsyncConnection, t: Tables, asked: _Asked, key: ErasureKey) -> int:
+    signals, session_id = t.interrupt_signals, asked.session_id
     found = await conn.execute(
         select(signals.c.signal_id, signals.c.agent_key)
-        .where(signals.c.session_id == session_id, _is_over(t, session_id, signals.c.session_uid))
+        .where(signals.c.session_id == session_id, asked.of_lives(t, signals.c.session_uid))
         .order_by(signals.c.signal_id)
         .with_for_update()
     )
@@ -102,19 +224,12 @@ async def _erase_signals(conn: AsyncConnection, t: Tables, session_id: str, key:
     return len(fresh)
 
 
-async def _erase_events(
-    conn: AsyncConnection,
-    t: Tables,
-    session_id: str,
-    key: ErasureKey,
-    request_id: UUID,
-    actor: str | None,
-) -> int:
-    events = t.session_events.c
+async def _erase_events(conn: AsyncConnection, t: Tables, asked: _Asked, key: ErasureKey) -> int:
+    events, session_id = t.session_events.c, asked.session_id
     some = (
         select(t.session_events)
         .where(events.session_id == session_id, ~events.erased)
-        .where(_is_over(t, session_id, events.session_uid))
+        .where(asked.of_lives(t, events.session_uid))
         .order_by(events.event_id)
         .limit(_BATCH)
     )
@@ -130,7 +245,9 @@ async def _erase_events(
             )
             for row in found
         ]
-        changed = await erase_events(conn, t, erased, key.pseudonym(session_id), request_id, actor)
+        changed = await erase_events(
+            conn, t, erased, key.pseudonym(session_id), asked.request_id, asked.actor
+        )
         if changed != len(erased):
             raise DatabaseError(
                 f"the database erased {changed} of {len(erased)} events; nothing was written. See "
@@ -138,12 +255,6 @@ async def _erase_events(
             )
         total += changed
     return total
-
-
-def _is_over(t: Tables, session_id: str, session_uid: Any) -> ColumnElement[bool]:
-    """Not the life that somebody began since we ended the last one: that is another story."""
-    lives = t.sessions.c
-    return ~exists().where(lives.session_id == session_id, lives.session_uid == session_uid)
 
 
 async def _lives(conn: AsyncConnection, t: Tables, pseudonym: str, request_id: UUID) -> int:

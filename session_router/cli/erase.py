@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import Final
+from typing import Annotated, Final
 
-from session_router.audit.erasure import Receipt
+import typer
+
+from session_router.audit.erasure import OwnerReceipt, Receipt, erase_owner
 from session_router.audit.erasure import erase as erase_in
 from session_router.bootstrap import needed_erasure_key_of
 from session_router.cli import output
@@ -14,12 +16,12 @@ from session_router.cli.options import (
     Actor,
     DatabaseUrl,
     Json,
-    SessionIdArgument,
     actor_or_login,
     settings_of,
 )
+from session_router.errors import InvalidValueError
 from session_router.pseudonyms import ErasureKey
-from session_router.session import check_session_id
+from session_router.session import check_owner, check_session_id
 from session_router.settings import Settings
 from session_router.text import check_free_text
 
@@ -27,26 +29,37 @@ _WIDTH: Final = 13
 
 
 def erase(
-    session_id: SessionIdArgument,
+    session_id: Annotated[
+        str | None,
+        typer.Argument(metavar="SESSION_ID", help="The session's id.", show_default=False),
+    ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER", help="Instead: all that this owner ever had.", show_default=False
+        ),
+    ] = None,
     actor: Actor = None,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Erase a session id from the trail, every life of it.
+    """Erase a session id from the trail, every life of it; or all that an owner ever had.
 
-    Ends the session if it lives. Then keyed hashes take the place of its id, its agents' keys,
+    Ends what lives of it. Then keyed hashes take the place of its id, its agents' keys,
     the actors and the details; numbers and times stay. Prints a receipt. Cannot be undone. Needs
     SESSION_ROUTER_ERASURE_KEY.
     """
-    check_session_id(session_id)
+    if (session_id is None) == (owner is None):
+        raise InvalidValueError("give either the SESSION_ID to erase, or --owner.")
     actor = check_free_text(actor_or_login(actor), "actor")
     settings = settings_of(database_url)
     key = needed_erasure_key_of(settings)
-    receipt = asyncio.run(_erase(settings, session_id, key, actor))
+    receipt = asyncio.run(_erase(settings, session_id, check_owner(owner), key, actor))
     if receipt is None:
+        what = f"a session {session_id!a}" if owner is None else f"an owner {owner!a}"
         raise UnknownSessionError(
-            f"nothing is known of a session {session_id!a}, or it was erased before. Ids are told "
-            "apart by case and blanks."
+            f"nothing is known of {what}, or it was erased before. Names are told apart by case "
+            "and blanks."
         )
     if as_json:
         output.show_json(_json_of(receipt))
@@ -55,29 +68,45 @@ def erase(
 
 
 async def _erase(
-    settings: Settings, session_id: str, key: ErasureKey, actor: str | None
-) -> Receipt | None:
+    settings: Settings,
+    session_id: str | None,
+    owner: str | None,
+    key: ErasureKey,
+    actor: str | None,
+) -> Receipt | OwnerReceipt | None:
+    named = None if session_id is None else check_session_id(session_id)
     async with opened_trail(settings) as trail:
-        return await erase_in(trail, session_id, key, actor)
+        if named is not None:
+            return await erase_in(trail, named, key, actor)
+        assert owner is not None
+        return await erase_owner(trail, owner, key, actor)
 
 
-def _json_of(receipt: Receipt) -> dict[str, object]:
+def _json_of(receipt: Receipt | OwnerReceipt) -> dict[str, object]:
     return asdict(receipt) | {
         "request_id": str(receipt.request_id),
         "erased_at": receipt.erased_at.isoformat().replace("+00:00", "Z"),
     }
 
 
-def _show(receipt: Receipt) -> None:
+def _show(receipt: Receipt | OwnerReceipt) -> None:
+    erased = receipt.session_id if isinstance(receipt, Receipt) else f"all of {receipt.owner}"
     lines = {
-        "erased": output.escape(receipt.session_id),
+        "erased": output.escape(erased),
         "pseudonym": receipt.pseudonym,
         "at": f"{output.moment(receipt.erased_at)} UTC",
         "request": str(receipt.request_id),
-        "lives": f"{receipt.lives}, the last one ended for it" if receipt.was_live
-        else str(receipt.lives),
+        **_counts(receipt),
         "events": str(receipt.events),
         "open signals": str(receipt.signals),
-    }  # fmt: skip
+    }
     for name, value in lines.items():
         output.say(f"{name:<{_WIDTH}} {value}")
+
+
+def _counts(receipt: Receipt | OwnerReceipt) -> dict[str, str]:
+    if isinstance(receipt, OwnerReceipt):
+        ended = f", {receipt.ended} of them ended for it" if receipt.ended else ""
+        return {"sessions": f"{receipt.sessions}{ended}", "lives": str(receipt.lives)}
+    ended = ", the last one ended for it" if receipt.was_live else ""
+    return {"lives": f"{receipt.lives}{ended}"}

@@ -18,6 +18,7 @@ from session_router.cli.options import (
     AgentType,
     DatabaseUrl,
     Json,
+    OwnerOption,
     Reason,
     WorkerId,
     actor_or_login,
@@ -28,7 +29,7 @@ from session_router.cli.options import (
 from session_router.errors import InvalidValueError
 from session_router.repository.changes import StreamFilter
 from session_router.repository.results import Found
-from session_router.session import check_session_id
+from session_router.session import check_owner, check_session_id
 from session_router.settings import Settings
 
 _AT_ONCE_SEC: Final = 0.001
@@ -36,11 +37,12 @@ _AT_ONCE_SEC: Final = 0.001
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Who asks for it, and how long the receipts are waited for."""
+    """Who asks for it, whose session it is, and how long the receipts are waited for."""
 
     actor: str | None
     reason: str | None
     wait: float
+    owner: str | None
 
 
 def interrupt(
@@ -67,6 +69,7 @@ def interrupt(
     ] = False,
     agent_type: AgentType = None,
     worker: WorkerId = None,
+    owner: OwnerOption = None,
     older_than: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +105,7 @@ def interrupt(
     """
     settings = settings_of(database_url)
     settled_sec = settings.settled_within_sec if wait is None else wait
-    asked = _Asked(actor_or_login(actor), reason, settled_sec or _AT_ONCE_SEC)
+    asked = _Asked(actor_or_login(actor), reason, settled_sec or _AT_ONCE_SEC, check_owner(owner))
     narrowed = (agent_type, worker, older_than, dry_run or None, yes or None)
     if everywhere:
         if (session_id, agent, stream) != (None, None, None):
@@ -113,6 +116,7 @@ def interrupt(
             agent_type=None if agent_type is None else check_agent_type(agent_type),
             worker_id=worker_of(worker),
             older_than=duration_of(older_than, "--older-than"),
+            owner=check_owner(owner),
         )
         if not (dry_run or yes or sys.stdin.isatty()):
             raise InvalidValueError("nobody can be asked whether to stop them; give --yes.")
@@ -152,7 +156,12 @@ async def _session(
 ) -> None:
     async with opened_manager(settings) as manager:
         request = await manager.request_interrupt(
-            session_id, agents, actor=asked.actor, reason=asked.reason, wait=asked.wait
+            session_id,
+            agents,
+            actor=asked.actor,
+            reason=asked.reason,
+            wait=asked.wait,
+            owner=asked.owner,
         )
     if request is None:
         raise unknown_session(session_id)
@@ -171,7 +180,12 @@ async def _stream(
 ) -> None:
     async with opened_manager(settings) as manager:
         did = await manager.interrupt_stream(
-            session_id, stream_id, actor=asked.actor, reason=asked.reason, wait=asked.wait
+            session_id,
+            stream_id,
+            actor=asked.actor,
+            reason=asked.reason,
+            wait=asked.wait,
+            owner=asked.owner,
         )
     if as_json:
         output.show_json(

@@ -34,6 +34,10 @@ def create(
         list[str],
         typer.Option(help=f"What it may be used for: {', '.join(Scope)}. May be given again."),
     ],
+    owner: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER", help="Only for this owner's sessions.", show_default=False),
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option(metavar="DURATION", help="When it expires, such as 90d.", show_default=False),
@@ -47,7 +51,7 @@ def create(
     `read` looks, `operate` starts, touches, ends and interrupts, `agent` registers streams,
     `admin` makes keys and erases.
     """
-    key = NewKey.of(name, scope)
+    key = NewKey.of(name, scope, owner)
     within = duration_of(expires, "--expires")
     by = check_free_text(actor_or_login(actor), "actor")
     made = asyncio.run(_create(settings_of(database_url), key, within, by))
@@ -69,9 +73,9 @@ def list_keys(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         output.note("there is no key")
     else:
         output.show_rows(
-            ("key", "name", "scopes", "created (UTC)", "expires", "revoked"),
+            ("key", "name", "scopes", "owner", "created (UTC)", "expires", "revoked"),
             (_cells(key) for key in found),
-            flexible=("name",),
+            flexible=("name", "owner"),
         )
 
 
@@ -115,6 +119,7 @@ def _cells(key: ApiKey) -> tuple[str, ...]:
         key.key_id,
         key.name,
         told(key.scopes),
+        key.owner or "",
         output.moment(key.created_at, "seconds"),
         _moment(key.expires_at),
         _moment(key.revoked_at),
@@ -130,6 +135,7 @@ def _json_of(key: ApiKey) -> dict[str, object]:
         "key_id": key.key_id,
         "name": key.name,
         "scopes": told(key.scopes).split(),
+        "owner": key.owner,
         **{
             name: None if moment is None else moment.isoformat().replace("+00:00", "Z")
             for name, moment in (

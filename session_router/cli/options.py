@@ -77,6 +77,11 @@ WorkerId = Annotated[
     ),
 ]
 
+OwnerOption = Annotated[
+    str | None,
+    typer.Option("--owner", metavar="OWNER", help="Only this owner's.", show_default=False),
+]
+
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
 

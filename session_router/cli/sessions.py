@@ -8,19 +8,18 @@ import typer
 
 from session_router.agent_id import check_agent_type
 from session_router.cli import output
-from session_router.cli.connection import opened_manager, opened_repository
+from session_router.cli.connection import opened_repository
+from session_router.cli.end import end
 from session_router.cli.erase import erase
 from session_router.cli.exit_codes import unknown_session
 from session_router.cli.interrupt import interrupt
 from session_router.cli.options import (
-    Actor,
     AgentType,
     DatabaseUrl,
     Json,
-    Reason,
+    OwnerOption,
     SessionIdArgument,
     WorkerId,
-    actor_or_login,
     duration_of,
     settings_of,
     worker_of,
@@ -28,10 +27,11 @@ from session_router.cli.options import (
 from session_router.repository.base import SessionRepository
 from session_router.repository.changes import EVERY_SESSION, SessionFilter
 from session_router.repository.records import NO_WORKER, StreamRow
-from session_router.session import Session, check_session_id
+from session_router.session import Session, check_owner, check_session_id
 from session_router.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Look at live sessions; stop what streams in them.")
+app.command()(end)
 app.command()(interrupt)
 app.command()(erase)
 
@@ -44,6 +44,7 @@ def list_(
         str | None,
         typer.Option(metavar="TEXT", help="Only ids that begin so.", show_default=False),
     ] = None,
+    owner: OwnerOption = None,
     agent_type: AgentType = None,
     worker: WorkerId = None,
     streaming: Annotated[
@@ -75,6 +76,7 @@ def list_(
         worker_id=worker_of(worker),
         streaming=streaming,
         idle_for=duration_of(idle_for, "--idle-for"),
+        owner=check_owner(owner),
     )
     asyncio.run(_list(settings_of(database_url), matching, as_json))
 
@@ -88,21 +90,6 @@ def show(
     Each stream with its id, its worker and its beginning.
     """
     asyncio.run(_show(settings_of(database_url), check_session_id(session_id), as_json))
-
-
-@app.command()
-def end(
-    session_id: SessionIdArgument,
-    actor: Actor = None,
-    reason: Reason = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
-) -> None:
-    """End a session and stop what streams in it.
-
-    The workers remove its agents from their runtimes. The story of the session stays.
-    """
-    asyncio.run(_end(settings_of(database_url), session_id, actor_or_login(actor), reason, as_json))
 
 
 async def _list(settings: Settings, matching: SessionFilter, as_json: bool) -> None:
@@ -130,10 +117,11 @@ def _show_page(page: list[Session], as_json: bool, *, header: bool) -> None:
             output.show_json(session.model_dump(mode="json"))
         return
     output.show_rows(
-        ("session", "started (UTC)", "last updated (UTC)", "streaming"),
+        ("session", "owner", "started (UTC)", "last updated (UTC)", "streaming"),
         (
             (
                 session.session_id,
+                session.owner or "",
                 output.moment(session.start_time, "seconds"),
                 output.moment(session.last_updated, "seconds"),
                 ", ".join(sorted(map(str, session.agents_streaming))),
@@ -141,7 +129,7 @@ def _show_page(page: list[Session], as_json: bool, *, header: bool) -> None:
             for session in page
         ),
         header=header,
-        flexible=("session", "streaming"),
+        flexible=("session", "owner", "streaming"),
     )
 
 
@@ -155,8 +143,12 @@ async def _show(settings: Settings, session_id: str, as_json: bool) -> None:
         output.show_json(session.model_dump(mode="json") | {"streams": [*map(_json_of, streams)]})
         return
     output.say(f"session       {output.escape(session.session_id)}")
+    if session.owner is not None:
+        output.say(f"owner         {output.escape(session.owner)}")
     output.say(f"started       {output.moment(session.start_time)} UTC")
     output.say(f"last updated  {output.moment(session.last_updated)} UTC")
+    if session.timeout_minutes is not None:
+        output.say(f"timeout       {session.timeout_minutes:g} min without a touch")
     output.say(f"streams       {len(streams)}")
     if streams:
         output.say("")
@@ -173,18 +165,6 @@ async def _show(settings: Settings, session_id: str, as_json: bool) -> None:
             ),
             flexible=("agent", "stream_id", "worker"),
         )
-
-
-async def _end(
-    settings: Settings, session_id: str, actor: str | None, reason: str | None, as_json: bool
-) -> None:
-    async with opened_manager(settings) as manager:
-        if not await manager.end_session(session_id, actor=actor, reason=reason):
-            raise unknown_session(session_id)
-    if as_json:
-        output.show_json({"session_id": session_id, "ended": True})
-    else:
-        output.say(f"ended {output.escape(session_id)}")
 
 
 def _json_of(stream: StreamRow) -> dict[str, str]:

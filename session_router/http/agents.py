@@ -7,10 +7,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
-from session_router.http.callers import IS_AGENT
+from session_router.http.callers import Agent
 from session_router.http.inputs import TAKES_JSON, AgentInPath, Manager, Registration, SessionId
 from session_router.problems import (
     SESSION_BUSY,
+    SESSION_OWNED,
     STREAM_EXISTS,
     STREAM_STOPPED,
     documented,
@@ -32,11 +33,11 @@ class Registered(BaseModel):
 
 @router.put(
     "",
-    responses=documented(SESSION_BUSY, STREAM_EXISTS, STREAM_STOPPED) | TAKES_JSON,
-    dependencies=[IS_AGENT],
+    responses=documented(SESSION_BUSY, SESSION_OWNED, STREAM_EXISTS, STREAM_STOPPED) | TAKES_JSON,
 )
 async def register_agent(
     manager: Manager,
+    caller: Agent,
     session_id: SessionId,
     agent_id: AgentInPath,
     body: Registration | None = None,
@@ -52,16 +53,18 @@ async def register_agent(
         stream_id=asked.stream_id,
         when_busy=asked.when_busy,
         alone=asked.alone,
+        owner=caller.owner,
     )
     return Registered(session_id=session_id, agent_id=agent_id, stream_id=stream_id)
 
 
-@router.delete("", status_code=204, dependencies=[IS_AGENT])
+@router.delete("", status_code=204)
 async def unmark_agent_streaming(
     manager: Manager,
+    caller: Agent,
     session_id: SessionId,
     agent_id: AgentInPath,
     stream_id: Annotated[UUID, Query(description="The stream that has ended.")],
 ) -> None:
     """End exactly that stream as completed; one that has ended is no error."""
-    await manager.unmark_agent_streaming(session_id, agent_id, stream_id)
+    await manager.unmark_agent_streaming(session_id, agent_id, stream_id, owner=caller.owner)

@@ -56,9 +56,22 @@ def _needing(scope: Scope) -> Any:
     return Security(_caller, scopes=[scope])
 
 
-READS: Final = _needing(Scope.READ)
-OPERATES: Final = _needing(Scope.OPERATE)
-IS_AGENT: Final = _needing(Scope.AGENT)
-"""For the `dependencies` of a route."""
+Reader = Annotated[Caller, _needing(Scope.READ)]
+Operator = Annotated[Caller, _needing(Scope.OPERATE)]
+Agent = Annotated[Caller, _needing(Scope.AGENT)]
+"""A parameter of each route: who calls, with the scope that the route needs."""
 
-Operator = Annotated[Caller, OPERATES]
+
+def owner_for(caller: Caller, given: str | None) -> str | None:
+    """On whose behalf a request is: the key's owner, or else the one that it names.
+
+    Raises:
+        ProblemError: it names another than the key's.
+    """
+    if caller.owner is None or given in (None, caller.owner):
+        return caller.owner if given is None else given
+    raise ProblemError(
+        FORBIDDEN,
+        f"the key of {caller.name!a} is for the sessions of {caller.owner!a} only; leave out the "
+        "owner, or use another key.",
+    )

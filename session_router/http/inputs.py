@@ -16,7 +16,7 @@ from session_router.problems import (
     documented,
 )
 from session_router.repository.changes import WhenBusy
-from session_router.session import check_session_id
+from session_router.session import check_owner, check_session_id, check_timeout
 from session_router.text import FREE_TEXT_LIMIT, NAME_LIMIT
 
 # For the description only: the values' own checks refuse with a message that says what to do.
@@ -76,10 +76,30 @@ AgentInPath = Annotated[AgentId, Depends(_agent_id)]
 Manager = Annotated[SessionManager, Depends(_manager)]
 
 
-class NewSession(BaseModel):
-    """Which session to begin anew."""
+Owner = Annotated[
+    str | None,
+    Query(description="Only sessions of this owner."),
+    BeforeValidator(check_owner),
+]
+
+
+class NewLife(BaseModel):
+    """What a session has from its start."""
 
     model_config = ConfigDict(extra="forbid")
+
+    owner: Annotated[str | None, BeforeValidator(check_owner)] = Field(
+        None,
+        description="Whose it is; left out, the key's owner, if the key has one.",
+        json_schema_extra=_NAME,
+    )
+    timeout_minutes: Annotated[float | None, BeforeValidator(check_timeout)] = Field(
+        None, description="How long it lives without a touch; left out, as long as all do.", gt=0
+    )
+
+
+class NewSession(NewLife):
+    """Which session to begin anew."""
 
     session_id: Annotated[str, BeforeValidator(check_session_id)] | None = Field(
         None, description="Its id; left out, one is made.", json_schema_extra=_NAME
@@ -140,6 +160,9 @@ class Interrupt(Asked):
 class InterruptAll(StopRequested):
     """Which streams of all sessions to stop, and who asks for it."""
 
+    owner: Annotated[str | None, BeforeValidator(check_owner)] = Field(
+        None, description="Only streams in sessions of this owner."
+    )
     agent_type: str | None = Field(None, description="Only streams of agents of this type.")
     worker_id: UUID | None = Field(None, description="Only streams in this worker.")
     older_than: float | None = Field(

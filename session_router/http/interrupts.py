@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
 from session_router.events import SignalOutcome
-from session_router.http.callers import READS, Operator
+from session_router.http.callers import Operator, Reader, owner_for
 from session_router.http.inputs import TAKES_JSON, InterruptAll, Manager
 from session_router.problems import REQUEST_NOT_FOUND, ProblemError, documented
 
@@ -60,6 +60,7 @@ async def interrupt_all(manager: Manager, caller: Operator, body: InterruptAll) 
         agent_type=body.agent_type,
         worker_id=body.worker_id,
         older_than=None if body.older_than is None else timedelta(seconds=body.older_than),
+        owner=owner_for(caller, body.owner),
         actor=caller.actor(body.actor),
         reason=body.reason,
         dry_run=body.dry_run,
@@ -72,13 +73,14 @@ async def interrupt_all(manager: Manager, caller: Operator, body: InterruptAll) 
     )
 
 
-@router.get("/{request_id}", responses=documented(REQUEST_NOT_FOUND), dependencies=[READS])
+@router.get("/{request_id}", responses=documented(REQUEST_NOT_FOUND))
 async def show_receipts(
     manager: Manager,
+    caller: Reader,
     request_id: Annotated[UUID, Path(description="What the request was answered with.")],
 ) -> ReceiptCounts:
     """Read what became of an interrupt's signals so far, of one session or of many."""
-    found = await manager.receipts(request_id)
+    found = await manager.receipts(request_id, owner=caller.owner)
     if found is None:
         raise ProblemError(
             REQUEST_NOT_FOUND,

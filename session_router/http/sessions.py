@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome
-from session_router.http.callers import OPERATES, READS, Operator
+from session_router.http.callers import Operator, Reader, owner_for
 from session_router.http.inputs import (
     STILL_OPEN,
     TAKES_JSON,
@@ -17,13 +17,16 @@ from session_router.http.inputs import (
     Interrupt,
     Limit,
     Manager,
+    NewLife,
     NewSession,
+    Owner,
     Reason,
     SessionId,
 )
 from session_router.http.raw_path import path_of
 from session_router.problems import (
     SESSION_NOT_FOUND,
+    SESSION_OWNED,
     documented,
     session_not_found,
 )
@@ -33,6 +36,7 @@ from session_router.session import Session, check_session_id
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 
 _LIVES = documented(SESSION_NOT_FOUND)
+_OWNED = documented(SESSION_OWNED)
 _LAST_EVENT_ID = 2**63 - 1
 
 
@@ -65,9 +69,10 @@ class Interrupted(BaseModel):
     )
 
 
-@router.get("", dependencies=[READS])
+@router.get("")
 async def list_sessions(
     manager: Manager,
+    caller: Reader,
     limit: Limit = 100,
     after: Annotated[
         str | None,
@@ -91,6 +96,7 @@ async def list_sessions(
     idle_for: Annotated[
         float | None, Query(gt=0, description="Only those untouched for so many seconds.")
     ] = None,
+    owner: Owner = None,
 ) -> SessionPage:
     """Read live sessions, a page at a time, each with the agents that stream in it."""
     matching = SessionFilter(
@@ -99,34 +105,50 @@ async def list_sessions(
         worker_id=worker,
         streaming=streaming,
         idle_for=None if idle_for is None else timedelta(seconds=idle_for),
+        owner=owner_for(caller, owner),
     )
     found = await manager.repository.list_sessions(after=after, limit=limit + 1, matching=matching)
     has_more = len(found) > limit
     return SessionPage(items=found[:limit], next=found[limit - 1].session_id if has_more else None)
 
 
-@router.post("", status_code=201, responses=TAKES_JSON, dependencies=[OPERATES])
+@router.post("", status_code=201, responses=_OWNED | TAKES_JSON)
 async def start_new_session(
-    manager: Manager, request: Request, response: Response, body: NewSession | None = None
+    manager: Manager,
+    caller: Operator,
+    request: Request,
+    response: Response,
+    body: NewSession | None = None,
 ) -> Session:
     """Begin a fresh session. A live one of that id is replaced, its streams stopped."""
-    given = body.session_id if body else None
-    session = await manager.start_new_session(given or str(uuid4()))
+    asked = body or NewSession()
+    session = await manager.start_new_session(
+        asked.session_id or str(uuid4()),
+        owner=owner_for(caller, asked.owner),
+        timeout_minutes=asked.timeout_minutes,
+    )
     response.headers["Location"] = path_of(request, "sessions", session.session_id)
     return session
 
 
-@router.put("/{session_id:segment}", dependencies=[OPERATES])
-async def start_session(manager: Manager, session_id: SessionId) -> Session:
-    """Get or create a session, and touch it."""
-    return await manager.start_session(session_id)
+@router.put("/{session_id:segment}", responses=_OWNED | TAKES_JSON)
+async def start_session(
+    manager: Manager, caller: Operator, session_id: SessionId, body: NewLife | None = None
+) -> Session:
+    """Get or create a session, and touch it. A live one keeps its owner and its timeout."""
+    asked = body or NewLife()
+    return await manager.start_session(
+        session_id,
+        owner=owner_for(caller, asked.owner),
+        timeout_minutes=asked.timeout_minutes,
+    )
 
 
-@router.get("/{session_id:segment}", responses=_LIVES, dependencies=[READS])
-async def show_session(manager: Manager, session_id: SessionId) -> Session:
+@router.get("/{session_id:segment}", responses=_LIVES)
+async def show_session(manager: Manager, caller: Reader, session_id: SessionId) -> Session:
     """Read a session, without a touch."""
     session = await manager.repository.find_session(session_id)
-    if session is None:
+    if session is None or caller.owner not in (None, session.owner):
         raise session_not_found(session_id)
     return session
 
@@ -140,14 +162,16 @@ async def end_session(
     reason: Reason = None,
 ) -> None:
     """End a session: its streams are stopped, their agents removed."""
-    if not await manager.end_session(session_id, actor=caller.actor(actor), reason=reason):
+    if not await manager.end_session(
+        session_id, actor=caller.actor(actor), reason=reason, owner=caller.owner
+    ):
         raise session_not_found(session_id)
 
 
-@router.post("/{session_id:segment}/touch", responses=_LIVES, dependencies=[OPERATES])
-async def touch_session(manager: Manager, session_id: SessionId) -> Session:
+@router.post("/{session_id:segment}/touch", responses=_LIVES)
+async def touch_session(manager: Manager, caller: Operator, session_id: SessionId) -> Session:
     """Touch a session, so that it does not expire, and read it."""
-    session = await manager.get_session(session_id)
+    session = await manager.get_session(session_id, owner=caller.owner)
     if session is None:
         raise session_not_found(session_id)
     return session
@@ -177,6 +201,7 @@ async def interrupt_session(
         actor=caller.actor(asked.actor),
         reason=asked.reason,
         wait=asked.wait,
+        owner=caller.owner,
     )
     if request is None:
         raise session_not_found(session_id)
@@ -189,9 +214,10 @@ async def interrupt_session(
     return answer
 
 
-@router.get("/{session_id:segment}/events", dependencies=[READS])
+@router.get("/{session_id:segment}/events")
 async def list_events(
     manager: Manager,
+    caller: Reader,
     session_id: SessionId,
     limit: Limit = 100,
     after: Annotated[
@@ -209,6 +235,8 @@ async def list_events(
     before it any more. While another transaction keeps that open for longer than a second, the
     answer is 503.
     """
-    found = await manager.repository.list_events(session_id, after=after, limit=limit + 1)
+    found = await manager.repository.list_events(
+        session_id, after=after, limit=limit + 1, owner=caller.owner
+    )
     has_more = len(found) > limit
     return EventPage(items=found[:limit], next=found[limit - 1].event_id if has_more else None)

@@ -8,10 +8,17 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
+from session_router.errors import SessionOwnedError
 from session_router.events import SignalOutcome
-from session_router.http.callers import READS, Operator
+from session_router.http.callers import Operator, Reader
 from session_router.http.inputs import STILL_OPEN, TAKES_JSON, Asked, Manager, SessionId
-from session_router.problems import STREAM_NOT_FOUND, documented, stream_not_found
+from session_router.problems import (
+    SESSION_NOT_FOUND,
+    STREAM_NOT_FOUND,
+    documented,
+    session_not_found,
+    stream_not_found,
+)
 from session_router.repository.records import StreamRow
 from session_router.repository.results import Found
 
@@ -52,17 +59,19 @@ class StreamInterrupted(BaseModel):
     )
 
 
-@router.get("", dependencies=[READS])
-async def list_streams(manager: Manager, session_id: SessionId) -> StreamList:
+@router.get("")
+async def list_streams(manager: Manager, caller: Reader, session_id: SessionId) -> StreamList:
     """Read who streams in a session; nobody does where it does not live."""
-    found = await manager.repository.list_streams(session_id)
+    found = await manager.repository.list_streams(session_id, caller.owner)
     return StreamList(items=[_shown(row) for row in found])
 
 
-@router.get("/{stream_id}", responses=documented(STREAM_NOT_FOUND), dependencies=[READS])
-async def show_stream(manager: Manager, session_id: SessionId, stream_id: StreamId) -> Stream:
+@router.get("/{stream_id}", responses=documented(STREAM_NOT_FOUND))
+async def show_stream(
+    manager: Manager, caller: Reader, session_id: SessionId, stream_id: StreamId
+) -> Stream:
     """Read a live stream."""
-    for row in await manager.repository.list_streams(session_id):
+    for row in await manager.repository.list_streams(session_id, caller.owner):
         if row.stream_id == stream_id:
             return _shown(row)
     raise stream_not_found(session_id, stream_id)
@@ -70,7 +79,9 @@ async def show_stream(manager: Manager, session_id: SessionId, stream_id: Stream
 
 @router.post(
     "/{stream_id}/interrupt",
-    responses=TAKES_JSON | {202: {"model": StreamInterrupted, "description": STILL_OPEN}},
+    responses=documented(SESSION_NOT_FOUND)
+    | TAKES_JSON
+    | {202: {"model": StreamInterrupted, "description": STILL_OPEN}},
 )
 async def interrupt_stream(
     manager: Manager,
@@ -82,13 +93,17 @@ async def interrupt_stream(
 ) -> StreamInterrupted:
     """Stop exactly this stream, in whichever worker, even before it begins."""
     asked = body or Asked()
-    did = await manager.interrupt_stream(
-        session_id,
-        stream_id,
-        actor=caller.actor(asked.actor),
-        reason=asked.reason,
-        wait=asked.wait,
-    )
+    try:
+        did = await manager.interrupt_stream(
+            session_id,
+            stream_id,
+            actor=caller.actor(asked.actor),
+            reason=asked.reason,
+            wait=asked.wait,
+            owner=caller.owner,
+        )
+    except SessionOwnedError:
+        raise session_not_found(session_id) from None
     if asked.wait is not None and did.found is Found.LIVE and did.outcome is None:
         response.status_code = 202
     return StreamInterrupted(

@@ -57,8 +57,8 @@ REPORTS: Final = {
         Report("sessions", SessionLife, ("started_at", "session_uid"), "started_at"),
         Report("streams", StreamSpan, ("started_at", "stream_id"), "started_at"),
         Report("interrupts", InterruptSignal, ("requested_at", "stream_id"), "requested_at"),
-        Report("agents", AgentDay, ("day", "agent_type"), "day", timedelta(days=1)),
-        Report("activity", ActivityHour, ("hour",), "hour", timedelta(hours=1)),
+        Report("agents", AgentDay, ("day", "agent_type", "owner"), "day", timedelta(days=1)),
+        Report("activity", ActivityHour, ("hour", "owner"), "hour", timedelta(hours=1)),
         Report("live", LiveNow, ("read_at",)),
         Report("backlog", Backlog, ("kind", "over_sec")),
     )

@@ -65,11 +65,11 @@ async def draw(name: str, rows: Rows, path: Path) -> None:
 
 async def _activity(figure: Figure, rows: Rows) -> None:
     hours: list[ActivityHour] = [row async for row in rows]
-    unit = "day" if len(hours) > _MANY_HOURS else "hour"
+    unit = "day" if len({hour.hour for hour in hours}) > _MANY_HOURS else "hour"
     sums: dict[datetime, Counter[str]] = defaultdict(Counter)
     for hour in hours:
         begin = hour.hour.replace(hour=0) if unit == "day" else hour.hour
-        sums[begin].update(hour.model_dump(exclude={"hour"}))
+        sums[begin].update(hour.model_dump(exclude={"hour", "owner"}))
     above, below = figure.subplots(2, sharex=True)
     for axes, lines in (
         (above, {"streams_started": _BLUE, "interrupts": _RED}),
@@ -99,7 +99,7 @@ async def _activity(figure: Figure, rows: Rows) -> None:
 async def _agents(figure: Figure, rows: Rows) -> None:
     by_type: dict[str, list[AgentDay]] = defaultdict(list)
     async for row in rows:
-        by_type[row.agent_type].append(row)
+        by_type[f"{row.agent_type} of {row.owner}" if row.owner else row.agent_type].append(row)
     busiest = sorted(by_type, key=lambda name: -sum(day.streams for day in by_type[name]))
     axes = figure.subplots()
     for name, color in zip(busiest, _COLORS, strict=False):

@@ -16,6 +16,7 @@ SessionUid = Annotated[UUID, _told("one life of that id")]
 AgentType = Annotated[str, _told("the agent's type")]
 AgentKey = Annotated[str, _told("the agent's key")]
 StreamId = Annotated[UUID, _told("the stream")]
+Owner = Annotated[str | None, _told("whose the sessions are; empty: nobody's in particular")]
 WorkerId = Annotated[UUID, _told("the worker in which it streams or streamed")]
 Count = int
 Share = float
@@ -40,6 +41,7 @@ class SessionLife(ReportRow):
     interrupts: Annotated[Count, _told("how many interrupts were requested in it")]
     actor: Annotated[str | None, _told("who ended it, where that was said")]
     reason: Annotated[str | None, _told("why, where that was said")]
+    owner: Annotated[str | None, _told("whose it is; empty: nobody's in particular")]
 
 
 class StreamSpan(ReportRow):
@@ -80,7 +82,7 @@ class InterruptSignal(ReportRow):
 
 
 class AgentDay(ReportRow):
-    """The streams of one type of agent that ended on one day.
+    """The streams of one type of agent, in the sessions of one owner, that ended on one day.
 
     Percentiles are the nearest rank: a length that did occur. On SQLite a bound on the day saves
     little, as the days are all ranked before it is applied.
@@ -101,10 +103,14 @@ class AgentDay(ReportRow):
     session_replaced_share: Annotated[Share, _told("share of `session_replaced`")]
     worker_lost_share: Annotated[Share, _told("share of `worker_lost`")]
     worker_stopped_share: Annotated[Share, _told("share of `worker_stopped`")]
+    owner: Owner
 
 
 class ActivityHour(ReportRow):
-    """What happened in one hour; every hour from the first event's to the last one's."""
+    """What happened in one hour in the sessions of one owner; every hour from the first event on.
+
+    Up to the last one's; an hour in which nothing happened has one row.
+    """
 
     hour: Annotated[datetime, _told("the beginning of the UTC hour")]
     sessions_started: Annotated[Count, _told("sessions that began")]
@@ -114,6 +120,7 @@ class ActivityHour(ReportRow):
     streams_started: Annotated[Count, _told("streams that began")]
     streams_finished: Annotated[Count, _told("streams that ended")]
     interrupts: Annotated[Count, _told("interrupts requested, also of nothing")]
+    owner: Owner
 
 
 class LiveNow(ReportRow):

@@ -7,10 +7,16 @@ which is empty where nobody has one.
 # ruff: noqa: S608 - definitions take no parameters; all that is put in is written here
 
 from collections.abc import Sequence
+from typing import Final
 
 from session_router.database.definitions import reports_0004, reports_0005
 from session_router.database.definitions.definition import Definition
-from session_router.database.definitions.reports_0004 import IDLE_OVER_SEC, Words, words_of
+from session_router.database.definitions.reports_0004 import (
+    IDLE_OVER_SEC,
+    STREAM_OUTCOMES,
+    Words,
+    words_of,
+)
 
 
 def reports(dialect: str, schema: str | None) -> Sequence[Definition]:
@@ -35,37 +41,65 @@ def reports(dialect: str, schema: str | None) -> Sequence[Definition]:
     ]
 
 
-def _owner(of: str) -> str:
-    return f"""(
-            SELECT o.detail FROM @session_events o
-            WHERE o.session_uid = {of}.session_uid
-            AND o.event = 'session_started' AND o.detail IS NOT NULL)"""
+_STARTED: Final = "o.event = 'session_started' AND o.detail IS NOT NULL"
+"""In the words of the index."""
 
 
 def _sessions(words: Words) -> str:
     ended, live = reports_0005._sessions(words).split("UNION ALL")
-    ended = ended.replace("AS reason", f"AS reason, {_owner('e')} AS owner")
+    owner = f"""(
+            SELECT o.detail FROM @session_events o
+            WHERE o.session_uid = e.session_uid AND {_STARTED})"""
+    ended = ended.replace("AS reason", f"AS reason, {owner} AS owner")
     live = live.replace("AS reason", "AS reason, s.owner")
     return f"{ended}UNION ALL{live}"
 
 
 def _agents(words: Words) -> str:
-    of_day = "PARTITION BY c.day, e.agent_type"
-    return (
-        reports_0004._agents(words)
-        .replace("GROUP BY agent_type, day", "GROUP BY agent_type, day, owner")
-        .replace("_share\n        FROM (", "_share, owner\n        FROM (")
-        .replace("e.outcome, ", f"e.outcome, {_owner('e')} AS owner, ", 1)
-        .replace(of_day, f"{of_day}, {_owner('e')}")
+    shares = ",\n".join(
+        f"CAST(count(*) FILTER (WHERE outcome = '{outcome}') AS double precision) / count(*)"
+        f" AS {outcome}_share"
+        for outcome in STREAM_OUTCOMES
     )
+    duration = words.seconds("e.started_at", "e.occurred_at")
+    return f"""
+        WITH RECURSIVE {reports_0004._calendar(words, "day")}
+        SELECT agent_type, day, count(*) AS streams,
+            min(duration_sec) FILTER (WHERE place >= 0.5) AS median_sec,
+            min(duration_sec) FILTER (WHERE place >= 0.95) AS p95_sec,
+            {shares}, owner
+        FROM (
+            SELECT e.agent_type, c.day, e.outcome, o.detail AS owner, {duration} AS duration_sec,
+                cume_dist() OVER (
+                    PARTITION BY c.day, e.agent_type, o.detail ORDER BY {duration}
+                ) AS place
+            FROM calendar c JOIN @session_events e
+                ON e.occurred_at >= c.day AND e.occurred_at < c.day_after
+            LEFT JOIN @session_events o ON o.session_uid = e.session_uid AND {_STARTED}
+            WHERE {words.unindexed("e.event")} = 'stream_finished'
+        ) AS finished
+        GROUP BY agent_type, day, owner"""
 
 
 def _activity(words: Words) -> str:
-    return (
-        reports_0004._activity(words)
-        .replace("AS interrupts", f"AS interrupts, {_owner('e')} AS owner")
-        .replace("GROUP BY c.hour", "GROUP BY c.hour, 9")
-    )
+    def counted(event: str, name: str) -> str:
+        return f"count(*) FILTER (WHERE e.event = '{event}') AS {name}"
+
+    return f"""
+        WITH RECURSIVE {reports_0004._calendar(words, "hour")}
+        SELECT c.hour,
+            {counted("session_started", "sessions_started")},
+            {counted("session_ended", "sessions_ended")},
+            {counted("session_expired", "sessions_expired")},
+            {counted("session_replaced", "sessions_replaced")},
+            {counted("stream_started", "streams_started")},
+            {counted("stream_finished", "streams_finished")},
+            {counted("interrupt_requested", "interrupts")},
+            o.detail AS owner
+        FROM calendar c LEFT JOIN @session_events e
+            ON e.occurred_at >= c.hour AND e.occurred_at < c.hour_after
+        LEFT JOIN @session_events o ON o.session_uid = e.session_uid AND {_STARTED}
+        GROUP BY c.hour, o.detail"""
 
 
 def _backlog(words: Words) -> str:
