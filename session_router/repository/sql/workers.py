@@ -63,6 +63,28 @@ async def beat(conn: AsyncConnection, t: Tables, worker_id: UUID) -> datetime | 
     return None if row is None else row.heartbeat_at
 
 
+async def beat_all(
+    conn: AsyncConnection, t: Tables, worker_ids: Sequence[UUID]
+) -> dict[UUID, datetime]:
+    """Renew the leases of workers whose rows are there, and free; returns what was written."""
+    workers = t.workers.c
+    free = (
+        select(workers.worker_id)
+        .where(one_of(workers.worker_id, worker_ids))
+        .order_by(workers.worker_id)
+        .with_for_update(key_share=True, skip_locked=True)
+        .cte()
+    )
+    statement = (
+        update(t.workers)
+        .values(heartbeat_at=clock())
+        .where(workers.worker_id.in_(select(free.c.worker_id)))
+        .returning(workers.worker_id, workers.heartbeat_at)
+    )
+    found = await conn.execute(statement)
+    return dict(rows.readable(found, lambda row: (row.worker_id, row.heartbeat_at)))
+
+
 async def heartbeats(conn: AsyncConnection, t: Tables) -> dict[UUID, datetime]:
     """Each worker's last heartbeat."""
     found = await conn.execute(select(t.workers.c.worker_id, t.workers.c.heartbeat_at))
