@@ -28,11 +28,13 @@ class Caller:
     Attributes:
         name: the key's name; None where no key is asked for.
         owner: whose sessions it is for; None: everybody's.
+        key_id: the key's id, likewise.
     """
 
     name: str | None
     scopes: frozenset[Scope]
     owner: str | None = None
+    key_id: str | None = None
 
     def actor(self, given: str | None) -> str | None:
         """Who asks, for the trail: the key's name, to which the caller may add."""
@@ -103,7 +105,7 @@ class Callers:
         is_good = key.opens(secret, known.now())
         if not is_good or known.key is None:
             return None
-        return Caller(key.name, key.scopes, key.owner)
+        return Caller(key.name, key.scopes, key.owner, key.key_id)
 
     async def _look_up(self, key_id: str, stale: _Known | None) -> _Known:
         """Ask the database; who comes meanwhile makes do with what was known."""

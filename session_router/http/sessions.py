@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome
-from session_router.http.callers import Operator, Reader, owner_for
+from session_router.http.callers import OR_IS_AGENT, Operator, Reader, Toucher, owner_for
 from session_router.http.inputs import (
     STILL_OPEN,
     TAKES_JSON,
@@ -168,8 +168,8 @@ async def end_session(
         raise session_not_found(session_id)
 
 
-@router.post("/{session_id:segment}/touch", responses=_LIVES)
-async def touch_session(manager: Manager, caller: Operator, session_id: SessionId) -> Session:
+@router.post("/{session_id:segment}/touch", responses=_LIVES, openapi_extra=OR_IS_AGENT)
+async def touch_session(manager: Manager, caller: Toucher, session_id: SessionId) -> Session:
     """Touch a session, so that it does not expire, and read it."""
     session = await manager.get_session(session_id, owner=caller.owner)
     if session is None:

@@ -249,7 +249,11 @@ class StopStream:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """End one stream: exactly `stream_id`, or else the one that `worker_id` owns."""
+    """End one stream: exactly `stream_id`, or else the one that `worker_id` owns.
+
+    Attributes:
+        is_fenced: only where the worker owns the stream that is named, and has a row.
+    """
 
     session_id: str
     agent_id: AgentId
@@ -258,6 +262,7 @@ class Finish:
     worker_id: UUID | None = None
     detail: str | None = None
     owner: str | None = None
+    is_fenced: bool = False
 
 
 Change = Touch | Start | Register | Stop | StopStream | Finish
