@@ -13,6 +13,7 @@ from session_router.errors import (
     InvalidSessionIdError,
     InvalidSettingError,
     InvalidValueError,
+    KeyRefusedError,
     OutputError,
     OverloadedError,
     RefusedError,
@@ -22,6 +23,7 @@ from session_router.errors import (
     SessionRouterError,
     StreamExistsError,
     StreamStoppedError,
+    UnsupportedError,
     WorkerGoneError,
 )
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
@@ -55,6 +57,7 @@ __all__ = [
     "InvalidSessionIdError",
     "InvalidSettingError",
     "InvalidValueError",
+    "KeyRefusedError",
     "LocalAgentRuntime",
     "OutputError",
     "OverloadedError",
@@ -76,6 +79,7 @@ __all__ = [
     "StreamOutcome",
     "StreamStoppedError",
     "Tuning",
+    "UnsupportedError",
     "WhenBusy",
     "WorkerGoneError",
 ]

@@ -40,6 +40,8 @@ class DatabaseError(SessionRouterError):
 class DatabaseUnavailableError(DatabaseError):
     """The database cannot be reached, or the connection was lost on the way.
 
+    Over HTTP the same is said of the service.
+
     Attributes:
         nothing_written: whether it is certain that the operation did not happen.
     """
@@ -170,6 +172,17 @@ class SessionBusyError(SessionRouterError):
         )
         error.session_id, error.streams = session_id, streams
         return error
+
+
+class KeyRefusedError(SessionRouterError):
+    """The service wants a key, does not know this one (any more), or wants one with other scopes.
+
+    Nothing was written. Whoever runs the service makes keys with `session-router keys create`.
+    """
+
+
+class UnsupportedError(SessionRouterError):
+    """What only the database's owner can do was asked of a repository that speaks HTTP."""
 
 
 class EventLoopError(SessionRouterError):

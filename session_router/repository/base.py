@@ -44,7 +44,15 @@ class SessionRepository(ABC):
         DatabaseUnavailableError: it cannot be reached, or the connection was lost.
         SchemaError: its tables are missing or not this code's.
         DeadlineExceededError: no answer in time; whether the change happened is unknown.
+
+    Attributes:
+        is_cleaned_by_workers: whether those who use it sweep and reap; else somebody does it who
+            has the database.
+        heartbeat_interval_sec: how often a worker must renew its lease; None: as it is tuned.
     """
+
+    is_cleaned_by_workers: bool = True
+    heartbeat_interval_sec: float | None = None
 
     # The published interface: for imports and tests. The manager never reads, changes and saves.
 
@@ -211,8 +219,12 @@ class SessionRepository(ABC):
     # Workers and their signals
 
     @abstractmethod
-    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
-        """Enter a worker, so that it may register streams."""
+    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> UUID:
+        """Enter a worker, so that it may register streams.
+
+        Returns:
+            Its id: this one, unless somebody else chooses it.
+        """
 
     @abstractmethod
     async def beat(self, worker_id: UUID) -> datetime | None:

@@ -327,9 +327,10 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
 
     # Workers and their signals
 
-    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
+    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> UUID:
         now = self._now()
         self._workers[worker_id] = WorkerRow(worker_id, host, pid, now, now, timedelta(), 0)
+        return worker_id
 
     async def beat(self, worker_id: UUID) -> datetime | None:
         if worker_id not in self._workers:

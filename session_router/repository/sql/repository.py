@@ -291,10 +291,11 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     # Workers and their signals
 
-    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
+    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> UUID:
         await self._transactions.write(
             lambda conn: workers.add(conn, self._tables, worker_id, host, pid)
         )
+        return worker_id
 
     async def beat(self, worker_id: UUID) -> datetime | None:
         return await self._reserved.single(lambda conn: workers.beat(conn, self._tables, worker_id))
