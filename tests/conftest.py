@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -109,11 +110,20 @@ def empty_url(
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def repository(request: pytest.FixtureRequest) -> AsyncIterator[SessionRepository]:
     """Each of the repositories, empty."""
-    if request.param == "memory":
+    async with repository_named(request.param, request) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def repository_named(
+    name: str, request: pytest.FixtureRequest
+) -> AsyncIterator[SessionRepository]:
+    """One of the repositories, empty."""
+    if name == "memory":
         yield InMemorySessionRepository()
         return
-    name = "postgres_url" if request.param == "postgresql" else "sqlite_url"
-    made = SQLAlchemySessionRepository.from_url(request.getfixturevalue(name))
+    url = "postgres_url" if name == "postgresql" else "sqlite_url"
+    made = SQLAlchemySessionRepository.from_url(request.getfixturevalue(url))
     yield made
     await made.close()
 
