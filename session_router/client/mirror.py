@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from session_router.agent_id import AgentId
 from session_router.repository.records import Signal, StreamRow
@@ -37,6 +38,7 @@ class Mirror:
         self._streams: dict[UUID, _Held] = {}
         self._signals: dict[UUID, Signal] = {}
         self._settled: dict[UUID, None] = {}
+        self._turns = WeakValueDictionary[tuple[str, AgentId], asyncio.Lock]()
         self._changed = asyncio.Condition()
 
     # Workers
@@ -59,6 +61,10 @@ class Mirror:
         return len(streams), len(signals)
 
     # Streams
+
+    def turn(self, session_id: str, agent_id: AgentId) -> asyncio.Lock:
+        """Held while an agent is registered, so that a repetition meanwhile finds its stream."""
+        return self._turns.setdefault((session_id, agent_id), asyncio.Lock())
 
     def doubt(self, row: StreamRow) -> None:
         """A registration is on its way."""

@@ -1,6 +1,6 @@
 """What only the database's owner does, and a client therefore never."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from session_router.errors import UnsupportedError
 from session_router.events import SignalOutcome
 from session_router.repository.base import SessionRepository
-from session_router.repository.records import WorkerRow
+from session_router.repository.records import Signal, WorkerRow
 from session_router.repository.results import InterruptBatch, Leftovers, MatchCount, SweepBatch
 from session_router.session import Session
 
@@ -32,6 +32,12 @@ class OwnersOnly(SessionRepository):
 
     async def list_workers(self) -> list[WorkerRow]:
         _refuse("list_workers")
+
+    async def find_worker(self, worker_id: UUID) -> WorkerRow | None:
+        _refuse("find_worker")
+
+    async def unsettled_signals_of(self, worker_ids: Collection[UUID]) -> dict[UUID, list[Signal]]:
+        _refuse("unsettled_signals_of")
 
     async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Leftovers:
         _refuse("reap_workers")

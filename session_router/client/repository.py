@@ -1,6 +1,6 @@
 """HttpRepository: the contract of repositories, by way of the service."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -80,8 +80,13 @@ class HttpRepository(Stops):
     # Streams
 
     async def register_stream(self, asked: Register) -> Registration:
-        if not asked.renew and (known := await self._repeated(asked)) is not None:
-            return Registration(known.stream_id)
+        if asked.renew:
+            return await self._register(asked)
+        async with self._mirror.turn(asked.session_id, asked.agent_id):
+            known = await self._repeated(asked)
+            return await self._register(asked) if known is None else Registration(known.stream_id)
+
+    async def _register(self, asked: Register) -> Registration:
         mirror = self._mirror
         mirror.doubt(_row(asked))
         try:
@@ -100,10 +105,11 @@ class HttpRepository(Stops):
         return Registration(asked.stream_id)
 
     async def finish_stream(self, asked: Finish) -> UUID | None:
-        """End one stream; one of this client's is told by its worker, who lost it or not."""
         row = self._row_of(asked)
         if row is None:
             return await self._finish_elsewhere(asked)
+        if (row.session_id, row.agent_id) != (asked.session_id, asked.agent_id):
+            return None
         try:
             await self._delete(asked, row.stream_id, row.worker_id)
         except WorkerGoneError:
@@ -128,10 +134,22 @@ class HttpRepository(Stops):
         if known is None or not asked.is_repetition_of(known):
             return None
         session = await self.touch_session(Touch(asked.session_id))
-        if session is not None and asked.agent_id in session.agents_streaming:
+        is_listed = session is not None and asked.agent_id in session.agents_streaming
+        if is_listed and await self._is_live(known):
             return known
         await self._mirror.forget(known.stream_id)
         return None
+
+    async def _is_live(self, known: StreamRow) -> bool:
+        """Whether nobody else streams in its place; a key that may not read is not told."""
+        path = path_of("sessions", known.session_id, "streams", known.stream_id)
+        try:
+            answer = await self._service.ask(
+                "GET", path, missing="stream-not-found", repeatable=True
+            )
+        except KeyRefusedError:
+            return True
+        return answer is not None
 
     async def _put(self, asked: Register) -> None:
         """Register by a name, always: its signal may be here before the answer."""
@@ -173,8 +191,10 @@ class HttpRepository(Stops):
 
     # Workers and their signals
 
-    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> UUID:
-        """Enter a worker, whose id the service chooses."""
+    async def add_worker(
+        self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
+    ) -> UUID:
+        """Enter a worker, whose id the service chooses; it belongs to this client's key."""
         body = {"host": host, "pid": pid}
         answer = await self._service.must("POST", "/workers", body=body, repeatable=True, own=True)
         entered = read(_ENTERED, answer)
@@ -222,17 +242,19 @@ class HttpRepository(Stops):
         """Those that have come."""
         return self._mirror.signals_of(worker_id)
 
-    async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
+    async def settle_signals(
+        self, settlements: Sequence[Settlement], *, worker_id: UUID | None = None
+    ) -> int:
         """Record what became of signals; those of a worker that is gone the service has settled."""
         of_workers: dict[UUID, list[Settlement]] = {}
         for settlement in settlements:
-            worker_id = self._mirror.worker_of(settlement.signal_id)
-            if worker_id is not None:
-                of_workers.setdefault(worker_id, []).append(settlement)
+            own = self._mirror.worker_of(settlement.signal_id)
+            if own is not None and worker_id in (None, own):
+                of_workers.setdefault(own, []).append(settlement)
         settled = 0
-        for worker_id, theirs in of_workers.items():
+        for own, theirs in of_workers.items():
             for begin in range(0, len(theirs), _SETTLED_AT_ONCE):
-                settled += await self._settle(worker_id, theirs[begin : begin + _SETTLED_AT_ONCE])
+                settled += await self._settle(own, theirs[begin : begin + _SETTLED_AT_ONCE])
         return settled
 
     async def _settle(self, worker_id: UUID, settlements: Sequence[Settlement]) -> int:
@@ -252,8 +274,10 @@ class HttpRepository(Stops):
         self._mirror.settled([settlement.signal_id for settlement in settlements])
         return settled
 
-    def doorbell(self, worker_id: Callable[[], UUID], ring: Callable[[], None]) -> Doorbell | None:
-        return Signals(self._service, self._mirrors.get, worker_id, ring)
+    def doorbell(
+        self, worker_ids: Callable[[], Collection[UUID]], ring: Callable[[UUID], None]
+    ) -> Doorbell | None:
+        return Signals(self._service, self._mirrors.get, worker_ids, ring)
 
 
 def _row(asked: Register) -> StreamRow:

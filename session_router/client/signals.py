@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,20 +26,20 @@ class Signals:
     Args:
         service: whom to ask.
         mirror: gives, in the running loop, where the signals are kept until they are settled.
-        worker_id: gives whose signals.
-        ring: called when one has come, and when one may have been missed.
+        worker_ids: gives whose signals: one worker's.
+        ring: called with it when one has come.
     """
 
     def __init__(
         self,
         service: Service,
         mirror: Callable[[], Mirror],
-        worker_id: Callable[[], UUID],
-        ring: Callable[[], None],
+        worker_ids: Callable[[], Collection[UUID]],
+        ring: Callable[[UUID], None],
     ) -> None:
         self._service = service
         self._mirror = mirror
-        self._worker_id = worker_id
+        self._worker_ids = worker_ids
         self._ring = ring
         self._stirred = asyncio.Event()
         self._failures = 0
@@ -53,7 +53,8 @@ class Signals:
     async def run_once(self) -> None:
         """Read for as long as the connection lives and the worker stays the same."""
         self._stirred.clear()
-        reading = asyncio.create_task(self._read(self._worker_id()), name="signals over HTTP")
+        [worker_id] = self._worker_ids()
+        reading = asyncio.create_task(self._read(worker_id), name="signals over HTTP")
         stirred = asyncio.create_task(self._stirred.wait(), name="another worker")
         try:
             await asyncio.wait({reading, stirred}, return_when=asyncio.FIRST_COMPLETED)
@@ -70,10 +71,9 @@ class Signals:
             stirred.cancel()
             await asyncio.wait({reading, stirred})
 
-    def follow_worker(self) -> None:
+    def follow(self) -> None:
         """Read anew: the worker has become another incarnation."""
         self._stirred.set()
-        self._ring()
 
     async def _read(self, worker_id: UUID) -> None:
         async with self._service.events(path_of("workers", worker_id, "signals")) as lines:
@@ -83,7 +83,7 @@ class Signals:
                 if event == "gone":
                     return
                 if event == "signal" and await self._mirror().take(_signal(worker_id, data)):
-                    self._ring()
+                    self._ring(worker_id)
 
     def _fall_back(self, reason: str) -> None:
         self._failures += 1
