@@ -11,8 +11,10 @@ _NOT_OVER_HTTP: Final = {
         "test_sweep::*",
         "test_events::test_other_ends_of_a_session_tell_when_it_started_too[http-session_expired]",
         "test_saving::test_a_naive_time_that_was_assigned_does_not_upset_the_sweep",
-        "test_touch_resolution::"
-        "test_a_session_whose_touches_were_not_written_lives_as_long_as_if_they_were",
+        (
+            "test_touch_resolution::"
+            "test_a_session_whose_touches_were_not_written_lives_as_long_as_if_they_were"
+        ),
     ),
     "the service goes by its own tuning": (
         "test_named_streams::test_a_stop_that_nobody_came_for_holds_no_longer_than_its_time",
