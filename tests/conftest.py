@@ -26,7 +26,9 @@ def pytest_configure() -> None:
 
 
 LONG: Final = {
-    "faults": ("anywhere/", "cli/test_standby.py", "faults/", "processes/"),
+    "faults": (
+        *("anywhere/", "cli/test_standby.py", "client/test_away.py", "faults/", "processes/"),
+    ),
     "upgrades": (
         *("audit/test_downgrade.py", "database/test_concurrently.py"),
         *("database/test_foreign_settings.py", "database/test_migration_lock.py"),

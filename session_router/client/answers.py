@@ -86,7 +86,7 @@ class Problem:
         )
 
     def _said_by(self, url: str) -> str:
-        return f"the service at {url} refused: {self.detail}"
+        return f"the service at {url} says: {self.detail}"
 
 
 _NOTHING_WRITTEN: Final = {"overloaded", "contention", "too-many-connections"}
@@ -107,6 +107,8 @@ _ERRORS: Final[dict[str, type[SessionRouterError]]] = {
     "wrong-schema": SchemaError,
     "deadline-exceeded": DeadlineExceededError,
 }
+KNOWN: Final = {"session-busy", *_NOTHING_WRITTEN, *_OF_STREAMS, *_ERRORS}
+"""The problems that are told apart: these have errors of their own."""
 
 
 def read(kind: TypeAdapter[T], answer: httpx.Response, field: str | None = None) -> T:

@@ -114,14 +114,12 @@ class Service:
             DeadlineExceededError: no answer in time.
             KeyRefusedError: the service does not take this key.
         """
-        limit = self.deadline_sec + wait_sec
-        until = asyncio.get_running_loop().time() + limit
         client = self._pools.get().of(own=own)
-        request = client.build_request(
-            method, path, json=body, params=query, timeout=_limits(limit)
-        )
-        failures = 0
+        request = client.build_request(method, path, json=body, params=query)
+        limit, clock = self.deadline_sec + wait_sec, asyncio.get_running_loop().time
+        until, failures = clock() + limit, 0
         while True:
+            request.extensions["timeout"] = _limits(until - clock()).as_dict()
             got = await self._send(client, request, until, limit)
             if isinstance(got, httpx.Response):
                 if got.is_success:
@@ -137,7 +135,7 @@ class Service:
                 fault, may_repeat, pause = got, repeatable or got.nothing_written, None
             failures += 1
             pause = pause or retry_pause(failures, _LONGEST_PAUSE_SEC)
-            if not may_repeat or asyncio.get_running_loop().time() + pause >= until:
+            if not may_repeat or clock() + pause >= until:
                 raise fault
             await asyncio.sleep(pause)
 
@@ -213,9 +211,9 @@ def path_of(*segments: object) -> str:
     return "".join("/" + quote(str(each), safe="").replace(".", "%2E") for each in segments)
 
 
-def _limits(limit_sec: float) -> httpx.Timeout:
+def _limits(left_sec: float) -> httpx.Timeout:
     """What an answer may take is bounded by the deadline; a connection is to be had before it."""
-    return httpx.Timeout(None, connect=min(_CONNECT_SEC, limit_sec / 2), pool=limit_sec / 2)
+    return httpx.Timeout(None, connect=min(_CONNECT_SEC, left_sec / 2), pool=left_sec / 2)
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
@@ -226,8 +224,8 @@ def _retry_after(answer: httpx.Response) -> float | None:
 def _checked_url(url: str) -> str:
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError) as error:
-        raise InvalidValueError(f"{url!a} is no URL: {error}; {_URL_HINT}") from None
+    except (httpx.InvalidURL, TypeError):
+        raise InvalidValueError(f"the service's URL is none; {_URL_HINT}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
         raise InvalidValueError(f"the service's URL has no host, or another scheme; {_URL_HINT}")
     return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
