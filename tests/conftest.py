@@ -36,7 +36,12 @@ LONG: Final = {
     ),
     "programs": (
         *("audit/test_commands.py", "cli/", "database/test_sqlite_files.py"),
-        *("fastapi/test_chat.py", "fastapi/test_example.py", "http/test_serving.py"),
+        *(
+            "client/test_example.py",
+            "fastapi/test_chat.py",
+            "fastapi/test_example.py",
+            "http/test_serving.py",
+        ),
         *("runtimes/test_autogen_grpc.py", "test_examples.py"),
     ),
     "traffic": ("reports/test_traffic.py",),
