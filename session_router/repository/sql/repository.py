@@ -304,7 +304,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         return worker_id
 
     async def beat(self, worker_id: UUID) -> datetime | None:
-        return await self._reserved.single(lambda conn: workers.beat(conn, self._tables, worker_id))
+        return await self._access.get().heartbeats.submit(worker_id)
 
     async def heartbeats(self) -> dict[UUID, datetime]:
         # On the reserved connection, since each worker asks this all the time.
