@@ -112,13 +112,10 @@ class Mirror:
                 return row
         return None
 
-    def streaming(self, session_id: str, agents: Collection[AgentId] | None = None) -> set[UUID]:
+    def streaming(self, session_id: str) -> set[UUID]:
         """What streams in a session, as far as this client has registered it."""
-        return {
-            held.row.stream_id
-            for held in self._streams.values()
-            if held.row.session_id == session_id and (agents is None or held.row.agent_id in agents)
-        }
+        held = self._streams.values()
+        return {each.row.stream_id for each in held if each.row.session_id == session_id}
 
     # Signals
 

@@ -15,7 +15,7 @@ from session_router.client.service import path_of
 from session_router.events import SignalOutcome
 from session_router.per_loop import PerLoop
 from session_router.repository.changes import Start, StopStream, StreamFilter, Touch
-from session_router.repository.records import Requester
+from session_router.repository.records import Requester, Signal, StreamRow
 from session_router.repository.results import (
     BulkInterrupt,
     Found,
@@ -25,6 +25,8 @@ from session_router.repository.results import (
 from session_router.session import Session, check_session_id
 
 _ARRIVAL_SEC: Final = 2.0
+_BULK_SEC: Final = 300.0
+"""How much longer than another operation the interrupt of many sessions may take."""
 _OUTCOMES: Final = TypeAdapter(dict[str, SignalOutcome | None] | None)
 _STREAM: Final = TypeAdapter(StreamInterrupt)
 _BULK: Final = TypeAdapter(BulkInterrupt)
@@ -87,7 +89,6 @@ class Stops(Reads):
         Args:
             wait: let the service wait for the receipts, so many seconds at the most.
         """
-        own = self._mirror.streaming(session_id, agents)
         body = {**_asking(requester), **_waiting(wait)}
         if agents is not None:
             body["agents"] = sorted(map(str, agents))
@@ -100,12 +101,11 @@ class Stops(Reads):
         )
         if answer is None:
             return None
-        return StopRequest(
-            _request_id(answer),
-            read(STREAMS, answer, "streams"),
-            await self._arrived(own) if wait is None else [],
-            None if wait is None else _outcomes(answer),
-        )
+        streams: list[StreamRow] = read(STREAMS, answer, "streams")
+        if wait is not None:
+            return StopRequest(_request_id(answer), streams, outcomes=_outcomes(answer))
+        signals = await self._arrived({stream.stream_id for stream in streams})
+        return StopRequest(_request_id(answer), streams, signals)
 
     async def interrupt_stream(
         self, asked: StopStream, *, wait: float | None = None
@@ -129,10 +129,12 @@ class Stops(Reads):
             "older_than": matching.older_than and matching.older_than.total_seconds(),
         }
         body = {**_asking(requester), **_given(given), "dry_run": dry_run}
-        return read(_BULK, await self._service.must("POST", "/interrupts", body=body))
+        answer = await self._service.must("POST", "/interrupts", body=body, wait_sec=_BULK_SEC)
+        return read(_BULK, answer)
 
-    async def _arrived(self, own: Collection[UUID]) -> list[Any]:
-        return await self._mirror.arrived(own, _ARRIVAL_SEC) if own else []
+    async def _arrived(self, stopped: Collection[UUID]) -> list[Signal]:
+        """The signals to those of these streams that are this client's."""
+        return await self._mirror.arrived(stopped, _ARRIVAL_SEC)
 
 
 _UNTOLD: Final = UUID(int=0)
