@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -146,6 +147,19 @@ async def test_leaving_is_bounded_where_the_service_is_away(sqlite_url: str) -> 
     assert source.is_closed
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
+
+
+def test_another_event_loop_gets_a_worker_of_its_own(sqlite_url: str) -> None:
+    port = free_port()
+    manager = connect(f"http://127.0.0.1:{port}")
+
+    async def worked() -> UUID:
+        async with manager:
+            await manager.register_agent("s", A)
+            return manager.worker_id
+
+    with serving(sqlite_url, port):
+        assert asyncio.run(worked()) != asyncio.run(worked())
 
 
 async def test_a_service_that_is_away_is_told_as_a_database_that_is(sqlite_url: str) -> None:
