@@ -13,6 +13,7 @@ from session_router.errors import (
     InvalidSessionIdError,
     InvalidSettingError,
     InvalidValueError,
+    KeyRefusedError,
     OutputError,
     OverloadedError,
     RefusedError,
@@ -23,6 +24,7 @@ from session_router.errors import (
     SessionRouterError,
     StreamExistsError,
     StreamStoppedError,
+    UnsupportedError,
     WorkerGoneError,
 )
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
@@ -56,6 +58,7 @@ __all__ = [
     "InvalidSessionIdError",
     "InvalidSettingError",
     "InvalidValueError",
+    "KeyRefusedError",
     "LocalAgentRuntime",
     "OutputError",
     "OverloadedError",
@@ -78,6 +81,7 @@ __all__ = [
     "StreamOutcome",
     "StreamStoppedError",
     "Tuning",
+    "UnsupportedError",
     "WhenBusy",
     "WorkerGoneError",
 ]

@@ -114,11 +114,24 @@ class Interrupts:
         named = None if agents is None else {AgentId.of(agent) for agent in agents}
         if wait is not None:
             check_positive(wait, "wait")
-        request = await self.repository.interrupt_streams(
+        return await self._stop_streams(
             check_session_id(session_id),
             named,
             self._requester(actor, reason),
-            owner=check_owner(owner),
+            check_owner(owner),
+            wait,
+        )
+
+    async def _stop_streams(
+        self,
+        session_id: str,
+        agents: Collection[AgentId] | None,
+        requester: Requester,
+        owner: str | None,
+        wait: float | None,
+    ) -> StopRequest | None:
+        request = await self.repository.interrupt_streams(
+            session_id, agents, requester, owner=owner
         )
         if request is None:
             return None
@@ -157,16 +170,17 @@ class Interrupts:
         """
         if wait is not None:
             check_positive(wait, "wait")
-        named = as_uuid(stream_id, "stream_id")
-        interrupt = await self.repository.interrupt_stream(
-            StopStream(
-                check_session_id(session_id),
-                named,
-                self._requester(actor, reason),
-                timedelta(seconds=self._tuning.early_stop_sec),
-                check_owner(owner),
-            )
+        asked = StopStream(
+            check_session_id(session_id),
+            as_uuid(stream_id, "stream_id"),
+            self._requester(actor, reason),
+            timedelta(seconds=self._tuning.early_stop_sec),
+            check_owner(owner),
         )
+        return await self._stop_stream(asked, wait)
+
+    async def _stop_stream(self, asked: StopStream, wait: float | None) -> StreamInterrupt:
+        interrupt = await self.repository.interrupt_stream(asked)
         if wait is None:
             await self._worker.dispatcher.deliver(interrupt.signals)
             return interrupt
@@ -174,9 +188,9 @@ class Interrupts:
         if interrupt.found is not Found.LIVE:
             return interrupt
         settled = await settlements(
-            self.repository, session_id, interrupt.request_id, [named], wait
+            self.repository, asked.session_id, interrupt.request_id, [asked.stream_id], wait
         )
-        return replace(interrupt, outcome=settled.get(named))
+        return replace(interrupt, outcome=settled.get(asked.stream_id))
 
     async def interrupt_all(
         self,
@@ -216,7 +230,18 @@ class Interrupts:
             older_than,
             check_owner(owner),
         )
-        requester, done = self._requester(actor, reason), BulkInterrupt(uuid4())
+        return await self._stop_matching(
+            matching, self._requester(actor, reason), dry_run, progress or (lambda done: None)
+        )
+
+    async def _stop_matching(
+        self,
+        matching: StreamFilter,
+        requester: Requester,
+        dry_run: bool,
+        progress: Callable[[BulkInterrupt], None],
+    ) -> BulkInterrupt:
+        done = BulkInterrupt(uuid4())
         if dry_run:
             matched = await self.repository.count_streams(matching)
             return replace(done, sessions=matched.sessions, streams=matched.streams)
@@ -231,8 +256,7 @@ class Interrupts:
                 sessions=done.sessions + batch.sessions,
                 streams=done.streams + batch.streams,
             )
-            if progress is not None:
-                progress(done)
+            progress(done)
             position = batch.position
             if position is None:
                 return done
