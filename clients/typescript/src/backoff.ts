@@ -30,6 +30,19 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/**
+ * What the work gives, unless the signal fires first. Node's `fetch` may forget its own signal once
+ * an answer has begun: what only that signal refers to can be collected.
+ */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => reject(signal.reason as Error);
+    signal.addEventListener("abort", giveUp, { once: true });
+    const done = (): void => signal.removeEventListener("abort", giveUp);
+    work.then(resolve, reject).finally(done);
+  });
+}
+
 /** Let Node end while the timer is pending; browsers have no such thing. */
 export function unref(timer: unknown): void {
   if (typeof timer === "object" && timer !== null && "unref" in timer) {

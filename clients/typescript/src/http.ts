@@ -1,4 +1,4 @@
-import { pauseMs, sleep } from "./backoff.js";
+import { pauseMs, sleep, unlessAborted } from "./backoff.js";
 import {
   InvalidValueError,
   NetworkError,
@@ -90,16 +90,20 @@ export class Http {
     if (call.signal?.aborted) giveUp();
     call.signal?.addEventListener("abort", giveUp, { once: true });
     try {
-      const response = await this.#send(call, {}, limit.signal);
-      if (!response.ok) throw await problemOf(response);
-      const text = await response.text();
-      return { response, body: text === "" ? undefined : (JSON.parse(text) as unknown) };
+      return await unlessAborted(this.#answer(call, limit.signal), limit.signal);
     } catch (error) {
       throw error instanceof SessionRouterError ? error : networkError(call, limit.signal, error);
     } finally {
       clearTimeout(timer);
       call.signal?.removeEventListener("abort", giveUp);
     }
+  }
+
+  async #answer(call: Call, signal: AbortSignal): Promise<{ response: Response; body: unknown }> {
+    const response = await this.#send(call, {}, signal);
+    if (!response.ok) throw await problemOf(response);
+    const text = await response.text();
+    return { response, body: text === "" ? undefined : (JSON.parse(text) as unknown) };
   }
 
   async #send(

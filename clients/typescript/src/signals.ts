@@ -74,10 +74,11 @@ async function readOnce(
     const path = ["workers", workerId, "signals"];
     const response = await http.open(path, "text/event-stream", connection.signal);
     if (response.body === null) throw new TypeError("this `fetch` gives no body to read from.");
-    for await (const { event, data } of events(response.body, alive)) {
+    for await (const { event, data } of events(response.body, alive, connection.signal)) {
       if (event === "signal") listener.onSignal(JSON.parse(data) as Signal);
       if (event === "gone") return listener.onGone();
     }
+    connection.signal.throwIfAborted();
   } catch (error) {
     const isSilent = connection.signal.aborted && !until.aborted;
     throw isSilent ? new NetworkError(`nothing came for ${SILENT_MS / 1_000} s`, error) : error;

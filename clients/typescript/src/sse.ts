@@ -76,13 +76,18 @@ export class SseParser {
  *
  * @param body - the answer's bytes.
  * @param alive - called whenever anything has come, be it a comment.
+ * @param until - ends it, and closes the connection.
  */
 export async function* events(
   body: ReadableStream<Uint8Array>,
   alive: () => void,
+  until: AbortSignal,
 ): AsyncGenerator<SseEvent, void, void> {
   const parser = new SseParser();
   const reader = body.getReader();
+  // One that broke has nothing to close. Node's `fetch` may forget its own signal by now.
+  const close = (): void => void reader.cancel().catch(() => undefined);
+  until.addEventListener("abort", close, { once: true });
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -91,7 +96,7 @@ export async function* events(
       yield* parser.push(value);
     }
   } finally {
-    // Whoever leaves early closes the connection; one that broke has nothing to close.
-    await reader.cancel().catch(() => undefined);
+    until.removeEventListener("abort", close);
+    close();
   }
 }

@@ -83,6 +83,10 @@ export class AgentStream<T> implements AsyncIterableIterator<T>, Stoppable {
     return this.#outcome;
   }
 
+  get #hasEnded(): boolean {
+    return this.#outcome !== undefined;
+  }
+
   [Symbol.asyncIterator](): this {
     return this;
   }
@@ -105,9 +109,8 @@ export class AgentStream<T> implements AsyncIterableIterator<T>, Stoppable {
     }
     try {
       await this.#unlessReleased(this.start());
-      if (this.#outcome !== undefined) return await this.#lastWord();
-      const item = await this.#unlessReleased(this.#source.next());
-      if (item !== undefined && this.#outcome === undefined) {
+      const item = this.#hasEnded ? undefined : await this.#unlessReleased(this.#source.next());
+      if (item !== undefined && !this.#hasEnded) {
         if (item.done !== true) return this.#handOver(item.value);
         this.#finish("completed");
       }
@@ -137,7 +140,7 @@ export class AgentStream<T> implements AsyncIterableIterator<T>, Stoppable {
   readonly #onAbort = (): void => this.#finish("abandoned");
 
   async #begin(): Promise<void> {
-    if (this.#outcome !== undefined) return;
+    if (this.#hasEnded) return;
     try {
       this.#home = await this.#host.register(this.#asked, this);
     } catch (error) {
@@ -169,7 +172,7 @@ export class AgentStream<T> implements AsyncIterableIterator<T>, Stoppable {
 
   /** Settle how it ends: the first to say so is right. */
   #finish(outcome: Outcome, thrown?: unknown): void {
-    if (this.#outcome !== undefined) return;
+    if (this.#hasEnded) return;
     this.#outcome = outcome;
     if (outcome === "failed") this.#error = { thrown };
     this.#signal?.removeEventListener("abort", this.#onAbort);

@@ -25,15 +25,13 @@ export class Service {
 
   private constructor(settings: Record<string, string>) {
     const inherited = Object.entries(process.env).filter(([name]) => !/^SESSION_ROUTER_/.test(name));
-    const url = `sqlite:///${join(this.folder, "test.db")}`;
-    const ours = { SESSION_ROUTER_DATABASE_URL: url, SESSION_ROUTER_DRAIN_SEC: "0" };
-    this.#env = { ...Object.fromEntries(inherited), ...ours, ...settings };
+    const ours = { SESSION_ROUTER_DRAIN_SEC: "0", ...settings };
+    this.#env = { ...Object.fromEntries(inherited), ...ours };
   }
 
   /** Start one; `stop()` it in the end. */
   static async start(settings: Record<string, string> = {}): Promise<Service> {
     const service = new Service(settings);
-    service.run("db", "upgrade");
     await service.begin();
     return service;
   }
@@ -47,7 +45,8 @@ export class Service {
   async begin(): Promise<void> {
     const args = ["-m", "session_router", "serve", "--port", this.#port];
     const stdio: ["ignore", "pipe", "inherit"] = ["ignore", "pipe", "inherit"];
-    const child = spawn(PYTHON, args, { env: this.#env, stdio });
+    // The default file, which is made by itself, in a folder of its own.
+    const child = spawn(PYTHON, args, { cwd: this.folder, env: this.#env, stdio });
     this.#process = child;
     for await (const line of createInterface(child.stdout)) {
       const told = /^Serving on (http:\S+:(\d+))/.exec(line);
@@ -74,7 +73,7 @@ export class Service {
 
   /** The command line, on this service's database. */
   run(...args: string[]): string {
-    const options = { env: this.#env, encoding: "utf8" as const };
+    const options = { cwd: this.folder, env: this.#env, encoding: "utf8" as const };
     const done = spawnSync(PYTHON, ["-m", "session_router", ...args], options);
     if (done.status !== 0) throw new Error(`${args.join(" ")}: ${done.stdout}${done.stderr}`);
     return done.stdout;

@@ -79,10 +79,20 @@ describe("the parser of server-sent events", () => {
       start: (controller) => controller.enqueue(encode("data: 1\n\ndata: 2\n\n")),
       cancel: () => void (closed = true),
     });
-    for await (const { data } of events(body, () => undefined)) {
+    const { signal } = new AbortController();
+    for await (const { data } of events(body, () => undefined, signal)) {
       assert.equal(data, "1");
       break;
     }
     assert.ok(closed);
+  });
+
+  it("closes the connection when it is told to, while nothing comes", async () => {
+    let closed = false;
+    const body = new ReadableStream<Uint8Array>({ cancel: () => void (closed = true) });
+    const until = new AbortController();
+    const read = events(body, () => undefined, until.signal).next();
+    until.abort();
+    assert.deepEqual([await read, closed], [{ done: true, value: undefined }, true]);
   });
 });
