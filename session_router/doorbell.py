@@ -1,4 +1,4 @@
-"""What wakes a worker when it may have signals. It carries no truth: the rows do."""
+"""What wakes workers when they may have signals. It carries no truth: the rows do."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -24,7 +24,7 @@ class Doorbell(Protocol):
         """How long to wait until the next try, in seconds."""
 
     async def run_once(self) -> None:
-        """Listen for as long as that is possible and the worker stays the same."""
+        """Listen for as long as that is possible."""
 
-    def follow_worker(self) -> None:
-        """Ring, and listen anew: the worker has become another incarnation."""
+    def follow(self) -> None:
+        """Listen to others from now on: whom it is for has changed. Each new one is rung for."""

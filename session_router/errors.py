@@ -109,6 +109,46 @@ class WorkerGoneError(SessionRouterError):
     """The worker has no row in `workers` (any more), so it may not register streams."""
 
 
+class WorkerNotFoundError(WorkerGoneError, LookupError):
+    """The worker that a change is asked for by name has no row (any more). Nothing was written.
+
+    Attributes:
+        worker_id: the worker.
+    """
+
+    worker_id: UUID
+
+    @classmethod
+    def of(cls, worker_id: UUID) -> Self:
+        """The error of a change by this worker."""
+        error = cls(
+            f"worker {worker_id} is not there (any more): its lease ran out, or it was stopped; "
+            "begin with a new one."
+        )
+        error.worker_id = worker_id
+        return error
+
+
+class SignalNotFoundError(SessionRouterError, LookupError):
+    """A signal that a worker settles is another worker's. Nothing was written.
+
+    Attributes:
+        signal_id: the signal.
+    """
+
+    signal_id: UUID
+
+    @classmethod
+    def of(cls, signal_id: UUID, worker_id: UUID) -> Self:
+        """The error of a settlement by this worker."""
+        error = cls(
+            f"worker {worker_id} has no signal {signal_id}, which is another worker's; nothing "
+            "was written. Settle a worker's own signals only."
+        )
+        error.signal_id = signal_id
+        return error
+
+
 class StreamExistsError(SessionRouterError):
     """A stream of that name was registered before; a name is used once. Nothing was written.
 

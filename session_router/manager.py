@@ -1,6 +1,7 @@
 """SessionManager: the use cases."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Self, TypeVar
 from uuid import UUID
@@ -46,6 +47,10 @@ class SessionManager(Interrupts):
         cleanup_interval_sec: the pause between two sweeps, in seconds, above zero.
         tuning: the further intervals and limits.
 
+    Attributes:
+        rings: called with each other worker that a change made through this has a signal for:
+            what serves workers of other processes is told at once.
+
     Raises:
         InvalidSettingError: a number is out of its range.
     """
@@ -70,6 +75,7 @@ class SessionManager(Interrupts):
         self._touch_resolution = timedelta(seconds=self._tuning.touch_resolution_sec)
         idle_for = self._timeout + self._touch_resolution
         interval = check_positive(cleanup_interval_sec, "cleanup_interval_sec")
+        self.rings: set[Callable[[UUID], None]] = set()
         self._workers = PerLoop(
             lambda: Worker(
                 repository,
@@ -77,6 +83,7 @@ class SessionManager(Interrupts):
                 idle_for,
                 interval,
                 self._tuning,
+                self._ring,
             ),
             lambda worker: None,
             "manager",
@@ -85,6 +92,11 @@ class SessionManager(Interrupts):
     @property
     def _worker(self) -> Worker:
         return self._workers.get()
+
+    @property
+    def tuning(self) -> Tuning:
+        """The further intervals and limits."""
+        return self._tuning
 
     @property
     def worker_id(self) -> UUID:
@@ -184,6 +196,32 @@ class SessionManager(Interrupts):
         """
         asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, renew=False)
         return await self._worker.registrar.register(asked, agent_id)
+
+    async def register_remote(
+        self,
+        worker_id: UUID,
+        session_id: str,
+        agent_id: AgentIdLike,
+        *,
+        stream_id: UUID | str | None = None,
+        when_busy: WhenBusy | str = WhenBusy.TAKE_OVER,
+        alone: bool = False,
+    ) -> UUID:
+        """Register a stream of a remote worker, one of its own for each call.
+
+        Args:
+            worker_id: the worker.
+            stream_id, when_busy, alone: see `register_agent`, which raises the same.
+
+        Returns:
+            The `stream_id`.
+
+        Raises:
+            WorkerNotFoundError: the worker has no row; nothing was written.
+        """
+        asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, renew=True)
+        await self._worker.registrar.register_remote(replace(asked, worker_id=worker_id))
+        return asked.stream_id
 
     async def unmark_agent_streaming(
         self, session_id: str, agent_id: AgentIdLike, stream_id: UUID | str | None = None
@@ -286,6 +324,10 @@ class SessionManager(Interrupts):
                 close_limit_sec=self._tuning.cancel_timeout_sec,
             )
         )
+
+    def _ring(self, worker_id: UUID) -> None:
+        for ring in self.rings:
+            ring(worker_id)
 
     def _registration(
         self,

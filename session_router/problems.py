@@ -20,9 +20,11 @@ from session_router.errors import (
     SchemaError,
     SessionBusyError,
     SessionRouterError,
+    SignalNotFoundError,
     StreamExistsError,
     StreamStoppedError,
     WorkerGoneError,
+    WorkerNotFoundError,
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -67,6 +69,7 @@ WRONG_HOST: Final = ProblemKind("wrong-host", 421, "The service does not answer 
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The query or the body is not valid")
 STREAM_NOT_FOUND: Final = ProblemKind("stream-not-found", 404, "The stream does not live")
 REQUEST_NOT_FOUND: Final = ProblemKind("request-not-found", 404, "The trail has no such interrupt")
+SIGNAL_NOT_FOUND: Final = ProblemKind("signal-not-found", 404, "The worker has no such signal")
 SESSION_BUSY: Final = ProblemKind("session-busy", 409, "Other streams are in the way")
 STREAM_EXISTS: Final = ProblemKind("stream-exists", 409, "A stream of this name began before")
 STREAM_STOPPED: Final = ProblemKind("stream-stopped", 409, "The stream was stopped already")
@@ -77,6 +80,7 @@ DATABASE_UNAVAILABLE: Final = ProblemKind("database-unavailable", 503, "The data
 OVERLOADED: Final = ProblemKind("overloaded", 503, "Too many requests wait for the database")
 CONTENTION: Final = ProblemKind("contention", 503, "Another change was in the way")
 WORKER_GONE: Final = ProblemKind("worker-gone", 503, "The worker takes no more streams")
+WORKER_NOT_FOUND: Final = ProblemKind("worker-gone", 410, "The worker is there no more")
 WRONG_SCHEMA: Final = ProblemKind("wrong-schema", 503, "The database has other tables")
 TOO_MANY_CONNECTIONS: Final = ProblemKind(
     "too-many-connections", 503, "Too many connections are open"
@@ -111,7 +115,9 @@ _ANSWERS: Final[Mapping[type[SessionRouterError], tuple[ProblemKind, str | None]
     DeadlineExceededError: (DEADLINE_EXCEEDED, None),
     DatabaseUnavailableError: (DATABASE_UNAVAILABLE, _UNAVAILABLE_DETAIL),
     OverloadedError: (OVERLOADED, None),
+    WorkerNotFoundError: (WORKER_NOT_FOUND, None),
     WorkerGoneError: (WORKER_GONE, None),
+    SignalNotFoundError: (SIGNAL_NOT_FOUND, None),
     SessionBusyError: (SESSION_BUSY, None),
     StreamExistsError: (STREAM_EXISTS, None),
     StreamStoppedError: (STREAM_STOPPED, None),
@@ -244,5 +250,6 @@ def with_problem_media_type(openapi: dict[str, Any]) -> dict[str, Any]:
         for operation in operations.values():
             for status, response in operation["responses"].items():
                 if int(status) >= 400:
-                    response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+                    [content] = response["content"].values()
+                    response["content"] = {MEDIA_TYPE: content}
     return openapi

@@ -1,9 +1,9 @@
-"""The doorbell on PostgreSQL: a LISTEN on a connection of its own."""
+"""The doorbell on PostgreSQL: a LISTEN for each worker, all on one connection of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 from uuid import UUID
 
 import asyncpg
@@ -27,31 +27,35 @@ _POOLER: Final = (
     "(SESSION_ROUTER_LISTEN_URL) a direct one"
 )
 
+_Driver: TypeAlias = "asyncpg.Connection[Any]"
+
 
 class Listener:
-    """Wakes a worker whenever its doorbell rings, and whenever it might have missed it.
+    """Wakes workers whenever their doorbells ring, and whenever that might have been missed.
 
     Args:
         engine: gives, in the running loop, where its connection comes from; it keeps one.
-        worker_id: gives whose doorbell it is at the moment.
-        wake: called at each ring, after each LISTEN, and when the connection is lost.
+        worker_ids: gives whose doorbells it hears at the moment.
+        ring: called with a worker at each ring, after each LISTEN for it, and when the connection
+            is lost.
     """
 
     def __init__(
         self,
         engine: Callable[[], AsyncEngine],
-        worker_id: Callable[[], UUID],
-        wake: Callable[[], None],
+        worker_ids: Callable[[], Collection[UUID]],
+        ring: Callable[[UUID], None],
     ) -> None:
         self._engine = engine
-        self._worker_id = worker_id
-        self._wake = wake
+        self._worker_ids = worker_ids
+        self._ring = ring
         self._stirred = asyncio.Event()
+        self._heard_for: dict[str, UUID] = {}
         self.wake_ups = WakeUps("polling", "not connected yet")
         self.retry_sec = _RECONNECT_SEC
 
     async def run_once(self) -> None:
-        """Listen for as long as the connection lives and the worker stays the same.
+        """Listen for as long as the connection lives.
 
         Raises:
             DatabaseError: no connection could be had.
@@ -68,10 +72,9 @@ class Listener:
             self.wake_ups = WakeUps("polling", "the listener was stopped")
             raise
 
-    def follow_worker(self) -> None:
-        """Listen anew, and look at once: the worker has become another incarnation."""
+    def follow(self) -> None:
+        """Listen to others from now on: whom it is for has changed. Each new one is rung for."""
         self._stirred.set()
-        self._wake()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
@@ -86,10 +89,8 @@ class Listener:
             await conn.close()
 
     async def _listen(self, conn: AsyncConnection) -> None:
-        driver = cast(
-            "asyncpg.Connection[Any]", (await conn.get_raw_connection()).driver_connection
-        )
-        self._stirred.clear()
+        driver = cast("_Driver", (await conn.get_raw_connection()).driver_connection)
+        self._heard_for = {}
         async with asyncio.timeout(_ANSWER_SEC):
             await conn.exec_driver_sql(f"SET application_name = '{APPLICATION_NAME}'")
             backend = (await conn.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
@@ -98,32 +99,52 @@ class Listener:
                 self.retry_sec = _POOLER_RETRY_SEC
                 return
             driver.add_termination_listener(lambda _: self._stirred.set())
-            await driver.add_listener(channel(self._worker_id()), lambda *_: self._wake())
-        self._announce(WakeUps("listening"))
-        # What was written before the LISTEN rang for nobody.
-        self._wake()
-        await self._probe(conn)
-        self._fall_back("the connection was lost, or the worker began anew")
+        while not driver.is_closed():
+            self._stirred.clear()
+            await self._bring_in_line(driver)
+            self._announce(WakeUps("listening"))
+            if not await self._is_stirred(conn):
+                break
+        self._fall_back("the connection was lost")
 
-    async def _probe(self, conn: AsyncConnection) -> None:
-        """Return when the connection is lost; a silent loss shows within a probe's time."""
+    async def _bring_in_line(self, driver: _Driver) -> None:
+        """Listen for those whom it is for, and for no others any more."""
+        wanted = {channel(worker_id): worker_id for worker_id in self._worker_ids()}
+        for name in self._heard_for.keys() - wanted.keys():
+            async with asyncio.timeout(_ANSWER_SEC):
+                await driver.remove_listener(name, self._heard)
+            del self._heard_for[name]
+        for name in wanted.keys() - self._heard_for.keys():
+            async with asyncio.timeout(_ANSWER_SEC):
+                await driver.add_listener(name, self._heard)
+            self._heard_for[name] = wanted[name]
+            # What was written before the LISTEN rang for nobody.
+            self._ring(wanted[name])
+
+    def _heard(self, _: object, __: int, name: str, ___: object) -> None:
+        if (worker_id := self._heard_for.get(name)) is not None:
+            self._ring(worker_id)
+
+    async def _is_stirred(self, conn: AsyncConnection) -> bool:
+        """Wait for something to do; False where the connection is lost, as a probe found out."""
         while True:
             try:
                 async with asyncio.timeout(_PROBE_SEC):
                     await self._stirred.wait()
-                return
+                return True
             except TimeoutError:
                 pass
             try:
                 async with asyncio.timeout(_ANSWER_SEC):
                     await conn.exec_driver_sql("SELECT 1")
             except (TimeoutError, SQLAlchemyError, OSError):
-                return
+                return False
 
     def _fall_back(self, reason: str) -> None:
         self.retry_sec = _RECONNECT_SEC
         self._announce(WakeUps("polling", reason))
-        self._wake()
+        for worker_id in self._worker_ids():
+            self._ring(worker_id)
 
     def _announce(self, wake_ups: WakeUps) -> None:
         if wake_ups != self.wake_ups:

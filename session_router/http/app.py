@@ -9,13 +9,23 @@ from fastapi.routing import APIRoute
 
 from session_router import problems
 from session_router.access.callers import Callers
-from session_router.http import agents, docs, handlers, health, interrupts, sessions, streams
+from session_router.http import (
+    agents,
+    docs,
+    handlers,
+    health,
+    interrupts,
+    sessions,
+    streams,
+    workers,
+)
 from session_router.http.bounds import Bounds
 from session_router.http.guard import Guard
 from session_router.http.origins import ANY_HOST, Hosts, Origins
 from session_router.http.raw_path import RawPath
 from session_router.http.request_ids import RequestIds
 from session_router.manager import SessionManager
+from session_router.remote import RemoteWorkers
 
 _ANYWHERE = (
     problems.INVALID_VALUE,
@@ -71,9 +81,12 @@ def create_app(
     app.state.manager = manager
     app.state.is_draining = is_draining
     app.state.callers = callers
+    app.state.remote_workers = RemoteWorkers(manager)
     app.include_router(sessions.router, responses=problems.documented(*_ANYWHERE))
-    of_workers = problems.documented(*_ANYWHERE, problems.WORKER_GONE)
-    app.include_router(agents.router, responses=of_workers)
+    of_workers = problems.documented(*_ANYWHERE, problems.WORKER_NOT_FOUND)
+    of_agents = problems.documented(*_ANYWHERE, problems.WORKER_GONE, problems.WORKER_NOT_FOUND)
+    app.include_router(agents.router, responses=of_agents)
+    app.include_router(workers.router, responses=of_workers)
     app.include_router(streams.router, responses=problems.documented(*_ANYWHERE))
     app.include_router(interrupts.router, responses=problems.documented(*_ANYWHERE))
     app.include_router(health.router)

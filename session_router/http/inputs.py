@@ -103,6 +103,11 @@ class Registration(BaseModel):
         False,
         description="Whether any stream of the session is in the way, not only the agent's own.",
     )
+    worker_id: UUID | None = Field(
+        None,
+        description="The remote worker that it streams in, in a stream of its own for each "
+        "registration; left out, this service answers for it.",
+    )
 
 
 class StopRequested(BaseModel):

@@ -140,3 +140,4 @@ async def _serve_until_told(
             await asyncio.wait({served, told}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             told.cancel()
+            app.state.remote_workers.close()

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome
-from session_router.http.callers import OPERATES, READS, Operator
+from session_router.http.callers import OPERATES, OR_IS_AGENT, READS, TOUCHES, Operator
 from session_router.http.inputs import (
     STILL_OPEN,
     TAKES_JSON,
@@ -144,7 +144,12 @@ async def end_session(
         raise session_not_found(session_id)
 
 
-@router.post("/{session_id:segment}/touch", responses=_LIVES, dependencies=[OPERATES])
+@router.post(
+    "/{session_id:segment}/touch",
+    responses=_LIVES,
+    dependencies=[TOUCHES],
+    openapi_extra=OR_IS_AGENT,
+)
 async def touch_session(manager: Manager, session_id: SessionId) -> Session:
     """Touch a session, so that it does not expire, and read it."""
     session = await manager.get_session(session_id)

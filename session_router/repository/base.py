@@ -149,7 +149,7 @@ class SessionRepository(ABC):
         """Mark an agent as streaming in a worker; creates or touches its session.
 
         Raises:
-            WorkerGoneError: the worker has no row.
+            WorkerNotFoundError: the worker has no row.
             StreamExistsError: a stream of that name was registered before.
             SessionBusyError: streams are in the way, and are not to be taken over.
             In each case nothing was written.
@@ -161,6 +161,9 @@ class SessionRepository(ABC):
 
         Returns:
             The stream that was ended; None when there was none such.
+
+        Raises:
+            WorkerNotFoundError: `asked` is fenced, and its worker has no row; nothing was written.
         """
 
     @abstractmethod
@@ -211,8 +214,14 @@ class SessionRepository(ABC):
     # Workers and their signals
 
     @abstractmethod
-    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
-        """Enter a worker, so that it may register streams."""
+    async def add_worker(
+        self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
+    ) -> None:
+        """Enter a worker, so that it may register streams.
+
+        Args:
+            key_id: whose key enters it over HTTP.
+        """
 
     @abstractmethod
     async def beat(self, worker_id: UUID) -> datetime | None:
@@ -225,6 +234,10 @@ class SessionRepository(ABC):
     @abstractmethod
     async def list_workers(self) -> list[WorkerRow]:
         """Read all workers, the oldest first."""
+
+    @abstractmethod
+    async def find_worker(self, worker_id: UUID) -> WorkerRow | None:
+        """Read a worker; None when it has no row."""
 
     @abstractmethod
     async def streams_of_worker(self, worker_id: UUID) -> WorkerStreams | None:
@@ -250,19 +263,41 @@ class SessionRepository(ABC):
         """Read a worker's signals in the order of their making, `SIGNALS_READ` at the most."""
 
     @abstractmethod
-    async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
-        """Record what became of signals; those settled before are left. Returns how many."""
+    async def unsettled_signals_of(self, worker_ids: Collection[UUID]) -> dict[UUID, list[Signal]]:
+        """Read the signals of many workers at once, of each as `unsettled_signals` does.
+
+        Returns:
+            The signals of each worker that has a row.
+        """
+
+    @abstractmethod
+    async def settle_signals(
+        self, settlements: Sequence[Settlement], *, worker_id: UUID | None = None
+    ) -> int:
+        """Record what became of signals; those settled before are left. Returns how many.
+
+        Args:
+            worker_id: whose signals they must be, and whose row must be there; left out, they may
+                be anybody's.
+
+        Raises:
+            WorkerNotFoundError: that worker has no row.
+            SignalNotFoundError: one of the signals is another worker's.
+            In each case nothing was written.
+        """
 
     @abstractmethod
     async def signal_outcomes(self, session_id: str, request_id: UUID) -> dict[UUID, SignalOutcome]:
         """Read what became of a request's signals, by stream; unsettled ones are left out."""
 
-    def doorbell(self, worker_id: Callable[[], UUID], ring: Callable[[], None]) -> Doorbell | None:
-        """What wakes a worker; None: it polls.
+    def doorbell(
+        self, worker_ids: Callable[[], Collection[UUID]], ring: Callable[[UUID], None]
+    ) -> Doorbell | None:
+        """What wakes workers, one or many; None: they poll.
 
         Args:
-            worker_id: gives the present incarnation's id.
-            ring: called whenever there may be signals for it.
+            worker_ids: gives whom it is for at the moment.
+            ring: called with a worker whenever there may be signals for it.
         """
         return None
 

@@ -173,7 +173,11 @@ class StopStream:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """End one stream: exactly `stream_id`, or else the one that `worker_id` owns."""
+    """End one stream: exactly `stream_id`, or else the one that `worker_id` owns.
+
+    Attributes:
+        is_fenced: only where the worker owns the stream that is named, and has a row.
+    """
 
     session_id: str
     agent_id: AgentId
@@ -181,3 +185,4 @@ class Finish:
     stream_id: UUID | None = None
     worker_id: UUID | None = None
     detail: str | None = None
+    is_fenced: bool = False

@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from session_router.agent_id import AgentId
-from session_router.errors import StreamExistsError, WorkerGoneError
+from session_router.errors import SignalNotFoundError, StreamExistsError
 from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository import trail
 from session_router.repository.base import SessionRepository
@@ -190,8 +190,7 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
 
     async def register_stream(self, asked: Register) -> Registration:
         session_id, agent_id, worker_id = asked.session_id, asked.agent_id, asked.worker_id
-        if worker_id not in self._workers:
-            raise WorkerGoneError(f"worker {worker_id} is not registered; start it anew.")
+        self._check_present(worker_id)
         streaming = self._streams_of(session_id)
         current = streaming.get(agent_id)
         if current and asked.is_repetition_of(current):
@@ -216,14 +215,13 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         return Registration.of(asked, StopRequest(request_id, in_the_way, signals))
 
     async def finish_stream(self, asked: Finish) -> UUID | None:
+        if asked.is_fenced:
+            self._check_present(asked.worker_id)
         stream = self._streams_of(asked.session_id).get(asked.agent_id)
-        if stream is None:
+        if stream is None or asked.stream_id not in (None, stream.stream_id):
             return None
-        if asked.stream_id:
-            is_meant = stream.stream_id == asked.stream_id
-        else:
-            is_meant = stream.worker_id == asked.worker_id
-        if not is_meant:
+        of_its_worker = asked.is_fenced or asked.stream_id is None
+        if of_its_worker and stream.worker_id != asked.worker_id:
             return None
         self._finish(stream, self._now(), asked.outcome, asked.detail)
         return stream.stream_id
@@ -327,9 +325,11 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
 
     # Workers and their signals
 
-    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
+    async def add_worker(
+        self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
+    ) -> None:
         now = self._now()
-        self._workers[worker_id] = WorkerRow(worker_id, host, pid, now, now, timedelta(), 0)
+        self._workers[worker_id] = WorkerRow(worker_id, host, pid, now, now, timedelta(), 0, key_id)
 
     async def beat(self, worker_id: UUID) -> datetime | None:
         if worker_id not in self._workers:
@@ -351,6 +351,10 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
             )
             for worker in self._workers.values()
         ]
+
+    async def find_worker(self, worker_id: UUID) -> WorkerRow | None:
+        found = await self.list_workers()
+        return next((worker for worker in found if worker.worker_id == worker_id), None)
 
     async def streams_of_worker(self, worker_id: UUID) -> WorkerStreams | None:
         if worker_id not in self._workers:
@@ -378,8 +382,22 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         mine = (signal for signal in self._signals.values() if signal.worker_id == worker_id)
         return list(islice(mine, SIGNALS_READ))
 
-    async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
+    async def unsettled_signals_of(self, worker_ids: Collection[UUID]) -> dict[UUID, list[Signal]]:
+        return {i: await self.unsettled_signals(i) for i in worker_ids if i in self._workers}
+
+    async def settle_signals(
+        self, settlements: Sequence[Settlement], *, worker_id: UUID | None = None
+    ) -> int:
+        if worker_id is not None:
+            self._check_own(settlements, worker_id)
         return self._settle(settlements)
+
+    def _check_own(self, settlements: Sequence[Settlement], worker_id: UUID) -> None:
+        self._check_present(worker_id)
+        for settlement in settlements:
+            signal = self._signals.get(settlement.signal_id)
+            if signal is not None and signal.worker_id != worker_id:
+                raise SignalNotFoundError.of(signal.signal_id, worker_id)
 
     async def signal_outcomes(self, session_id: str, request_id: UUID) -> dict[UUID, SignalOutcome]:
         return {

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from session_router.agent_id import AgentId
+from session_router.errors import WorkerNotFoundError
 from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository import records, trail
 from session_router.repository.changes import (
@@ -117,6 +118,10 @@ class MemoryState:
                 self._record([trail.signal_settled(signal, self._now(), outcome, detail)])
                 settled += 1
         return settled
+
+    def _check_present(self, worker_id: UUID | None) -> None:
+        if worker_id is not None and worker_id not in self._workers:
+            raise WorkerNotFoundError.of(worker_id)
 
     def _is_meant(self, row: SessionRow, matching: SessionFilter, now: datetime) -> bool:
         streams = self._in_order(row.session_id)

@@ -83,7 +83,11 @@ class EarlyStop:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One row of `workers`, with the age of its heartbeat and the number of its streams."""
+    """One row of `workers`, with the age of its heartbeat and the number of its streams.
+
+    Attributes:
+        key_id: whose key entered it over HTTP; None where it is a process on this database.
+    """
 
     worker_id: UUID
     host: str
@@ -92,6 +96,7 @@ class WorkerRow:
     heartbeat_at: datetime
     heartbeat_age: timedelta
     streams: int
+    key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

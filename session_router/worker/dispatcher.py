@@ -1,7 +1,7 @@
 """The dispatcher: reads this worker's signals, has each carried out once, and settles it."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -27,14 +27,20 @@ class Dispatcher:
         repository: where the outbox is.
         incarnation: whose signals.
         delivery: what stops a stream here.
+        ring: called with each other worker that a change made here has a signal for.
     """
 
     def __init__(
-        self, repository: SessionRepository, incarnation: Incarnation, delivery: Delivery
+        self,
+        repository: SessionRepository,
+        incarnation: Incarnation,
+        delivery: Delivery,
+        ring: Callable[[UUID], None] = lambda _: None,
     ) -> None:
         self._repository = repository
         self._incarnation = incarnation
         self._delivery = delivery
+        self._ring = ring
         self._in_hand: dict[UUID, asyncio.Task[None]] = {}
         self._carried_out: dict[UUID, Settlement] = {}
         self._settled_since_read: set[UUID] = set()
@@ -60,17 +66,18 @@ class Dispatcher:
     def begin(self, signals: Iterable[Signal]) -> list[asyncio.Task[None]]:
         """Begin to deliver those of the signals that are for this worker.
 
-        The others' are in the outbox, where their workers find them.
+        The others' are in the outbox, where their workers find them: this only rings for those.
 
         Returns:
             A task for each, owned by this object.
         """
-        own = self._incarnation.worker_id
-        return [
-            self._in_hand.get(signal.signal_id) or self._take_in_hand(signal)
-            for signal in signals
-            if signal.worker_id == own
-        ]
+        own, tasks = self._incarnation.worker_id, []
+        for signal in signals:
+            if signal.worker_id == own:
+                tasks.append(self._in_hand.get(signal.signal_id) or self._take_in_hand(signal))
+            else:
+                self._ring(signal.worker_id)
+        return tasks
 
     async def deliver(self, signals: Iterable[Signal]) -> None:
         """The same, and wait until they are settled, or overdue."""

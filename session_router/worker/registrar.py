@@ -83,6 +83,16 @@ class Registrar:
             self._streams.enter(registration.stream_id, given_id, stop)
         return registration.stream_id
 
+    async def register_remote(self, asked: Register) -> None:
+        """Register a stream of a remote worker, which is told to stop by way of its signals.
+
+        Raises:
+            WorkerNotFoundError: that worker has no row; nothing was written.
+            StreamStoppedError: its stop came first.
+        """
+        registration = await self._repository.register_stream(asked)
+        await self._let_give_way(asked.session_id, registration)
+
     async def _let_give_way(self, session_id: str, registration: Registration) -> None:
         """Have this worker's streams stopped that give way; wait for those that are interrupted.
 

@@ -40,5 +40,5 @@ class Succession:
         for stream in lost:
             self._dispatcher.cancel(stream)
         if self._doorbell is not None:
-            self._doorbell.follow_worker()
+            self._doorbell.follow()
         await self._incarnation.enter()

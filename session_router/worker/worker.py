@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from session_router import logs
 from session_router.doorbell import WakeUps
@@ -37,6 +38,7 @@ class Worker:
         idle_for: how long a session is idle when it expires.
         sweep_interval_sec: the pause between two sweeps, in seconds.
         tuning: the further intervals and limits.
+        ring: called with each other worker that a change made here has a signal for.
 
     Attributes:
         repository: as given.
@@ -54,6 +56,7 @@ class Worker:
         idle_for: timedelta,
         sweep_interval_sec: float,
         tuning: Tuning,
+        ring: Callable[[UUID], None],
     ) -> None:
         self.repository = repository
         self._tuning = tuning
@@ -61,9 +64,11 @@ class Worker:
         self.incarnation = Incarnation(repository)
         self.reconciler = Reconciler(repository, self.incarnation, self._streams)
         delivery = Delivery(self._streams, runtime, tuning.cancel_timeout_sec, self.reconciler)
-        self.dispatcher = Dispatcher(repository, self.incarnation, delivery)
+        self.dispatcher = Dispatcher(repository, self.incarnation, delivery, ring)
         signalled = asyncio.Event()
-        doorbell = repository.doorbell(lambda: self.incarnation.worker_id, signalled.set)
+        doorbell = repository.doorbell(
+            lambda: [self.incarnation.worker_id], lambda _: signalled.set()
+        )
         self._polling = Polling(self.dispatcher, doorbell, signalled, tuning)
         succession = Succession(self.incarnation, self._streams, self.dispatcher, doorbell)
         heartbeat = Heartbeat(repository, tuning.lease_sec, idle_for.total_seconds())

@@ -33,13 +33,21 @@ ROUTES = {
         ("POST", "/sessions"),
         ("PUT", "/sessions/s"),
         ("DELETE", "/sessions/s"),
-        ("POST", "/sessions/s/touch"),
         ("POST", "/sessions/s/interrupt"),
         ("POST", f"/sessions/s/streams/{STREAM}/interrupt"),
         ("POST", "/interrupts"),
     ],
-    "agent": [("PUT", AGENT), ("DELETE", f"{AGENT}?stream_id={STREAM}")],
+    "agent": [
+        ("PUT", AGENT),
+        ("DELETE", f"{AGENT}?stream_id={STREAM}"),
+        ("POST", "/workers"),
+        ("POST", f"/workers/{STREAM}/heartbeat"),
+        ("GET", f"/workers/{STREAM}/signals"),
+        ("POST", f"/workers/{STREAM}/settlements"),
+        ("DELETE", f"/workers/{STREAM}"),
+    ],
 }
+TOUCH = "/sessions/s/touch"
 OPEN = ["/healthz", "/readyz"]
 
 
@@ -81,6 +89,9 @@ async def test_every_route_has_a_scope_or_is_known_to_be_open(memory: httpx.Asyn
             if path in OPEN:
                 assert scopes == []
                 continue
+            if path.endswith("/touch"):
+                assert scopes == [["operate"], ["agent"]]
+                continue
             [[scope]] = scopes
             known = [wanted for wanted, _ in ROUTES[scope] if wanted == method.upper()]
             assert known, (method, path)
@@ -108,6 +119,8 @@ async def test_a_key_opens_the_routes_of_its_scopes_and_no_others(
                 assert answer.json()["type"] == "urn:session-router:problem:forbidden"
                 assert f'scope="{needed}"' in answer.headers["www-authenticate"]
                 assert f"--scope {needed}" in answer.json()["detail"]
+        touched = await client.post(TOUCH, headers=header)
+        assert (touched.status_code == 403) == (scope not in ("operate", "agent"))
     assert {e.actor for e in await events(repository, "interrupt_requested")} <= {"gateway"}
 
 

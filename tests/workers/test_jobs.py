@@ -46,7 +46,7 @@ async def test_a_clean_stop_warns_of_nothing(
             assert await anext(stream) == "word"
         await manager.register_agent("chat", AgentId("host", "a"))
         await other.start()
-        if repository.doorbell(lambda: manager.worker_id, lambda: None) is not None:
+        if repository.doorbell(lambda: [manager.worker_id], lambda _: None) is not None:
             await eventually(lambda: manager.wake_ups.mode == "listening")
         await other.shutdown()
         await manager.shutdown()

@@ -240,6 +240,10 @@ class SQLAlchemySessionRepository(SessionRepository):
         return await self._batched.register.submit(asked)
 
     async def finish_stream(self, asked: Finish) -> UUID | None:
+        if asked.is_fenced:
+            return await self._transactions.write(
+                lambda conn: streams.finish_fenced(conn, self._tables, asked)
+            )
         return await self._batched.finish.submit(asked)
 
     async def stream_outcome(self, session_id: str, stream_id: UUID) -> StreamOutcome | None:
@@ -291,9 +295,11 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     # Workers and their signals
 
-    async def add_worker(self, worker_id: UUID, host: str, pid: int) -> None:
+    async def add_worker(
+        self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
+    ) -> None:
         await self._transactions.write(
-            lambda conn: workers.add(conn, self._tables, worker_id, host, pid)
+            lambda conn: workers.add(conn, self._tables, worker_id, host, pid, key_id)
         )
 
     async def beat(self, worker_id: UUID) -> datetime | None:
@@ -305,6 +311,11 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     async def list_workers(self) -> list[WorkerRow]:
         return await self._transactions.read(lambda conn: workers.listed(conn, self._tables))
+
+    async def find_worker(self, worker_id: UUID) -> WorkerRow | None:
+        return await self._transactions.read(
+            lambda conn: workers.find(conn, self._tables, worker_id)
+        )
 
     async def streams_of_worker(self, worker_id: UUID) -> WorkerStreams | None:
         return await self._transactions.single(
@@ -342,7 +353,21 @@ class SQLAlchemySessionRepository(SessionRepository):
             lambda conn: signals.unsettled(conn, self._tables, worker_id, SIGNALS_READ)
         )
 
-    async def settle_signals(self, settlements: Sequence[Settlement]) -> int:
+    async def unsettled_signals_of(self, worker_ids: Collection[UUID]) -> dict[UUID, list[Signal]]:
+        async def read(conn: AsyncConnection) -> dict[UUID, list[Signal]]:
+            present = await workers.present(conn, self._tables, worker_ids)
+            found = await signals.unsettled_of(conn, self._tables, worker_ids, SIGNALS_READ)
+            return {worker_id: found.get(worker_id, []) for worker_id in present}
+
+        return await self._reserved.read(read)
+
+    async def settle_signals(
+        self, settlements: Sequence[Settlement], *, worker_id: UUID | None = None
+    ) -> int:
+        if worker_id is not None:
+            return await self._transactions.write(
+                lambda conn: signals.settle_own(conn, self._tables, settlements, worker_id)
+            )
         return await self._reserved.write(
             lambda conn: signals.settle(conn, self._tables, settlements)
         )
@@ -352,10 +377,12 @@ class SQLAlchemySessionRepository(SessionRepository):
             lambda conn: signals.outcomes(conn, self._tables, session_id, request_id)
         )
 
-    def doorbell(self, worker_id: Callable[[], UUID], ring: Callable[[], None]) -> Listener | None:
+    def doorbell(
+        self, worker_ids: Callable[[], Collection[UUID]], ring: Callable[[UUID], None]
+    ) -> Listener | None:
         if self._access.peek().listening is None:
             return None
-        return Listener(self._listening_engine, worker_id, ring)
+        return Listener(self._listening_engine, worker_ids, ring)
 
     def _listening_engine(self) -> AsyncEngine:
         engine = self._access.peek().listening

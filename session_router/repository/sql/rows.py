@@ -25,7 +25,7 @@ from session_router.agent_id import AgentId
 from session_router.checks import as_utc
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
-from session_router.errors import UnreadableRowError
+from session_router.errors import UnreadableRowError, WorkerNotFoundError
 from session_router.events import SignalAction
 from session_router.repository.records import (
     EventRow,
@@ -102,6 +102,22 @@ def signal_of(columns: Columns) -> Signal:
         action=SignalAction(columns["action"]),
         requested_at=as_utc(columns["requested_at"]),
     )
+
+
+async def fence(conn: AsyncConnection, t: Tables, worker_id: UUID) -> None:
+    """Hold the worker's row, so that nobody can reap the worker before this commits.
+
+    Raises:
+        WorkerNotFoundError: there is no such row.
+    """
+    workers = t.workers.c
+    statement = (
+        select(workers.worker_id)
+        .where(workers.worker_id == worker_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    if (await conn.execute(statement)).one_or_none() is None:
+        raise WorkerNotFoundError.of(worker_id)
 
 
 def is_agent(t: Tables, agent_id: AgentId) -> ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """The outbox: signals are written with the change that calls for them, and settled once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from session_router.database.channel import channel
 from session_router.database.pool import driver_of
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
+from session_router.errors import SignalNotFoundError
 from session_router.events import EventName, SignalOutcome
 from session_router.pseudonyms import is_pseudonym
 from session_router.repository import trail
@@ -64,10 +65,57 @@ def _unsettled(t: Tables, worker_id: UUID, limit: int) -> Select[Any]:
     )
 
 
+async def unsettled_of(
+    conn: AsyncConnection, t: Tables, worker_ids: Collection[UUID], limit: int
+) -> dict[UUID, list[Signal]]:
+    """The signals of many workers, by the worker; none of those that have none."""
+    found = await conn.execute(unsettled_by_worker(t, worker_ids, limit))
+    signals: dict[UUID, list[Signal]] = {}
+    for signal in rows.readable(found, rows.signal_row):
+        signals.setdefault(signal.worker_id, []).append(signal)
+    return signals
+
+
+def unsettled_by_worker(t: Tables, worker_ids: Collection[UUID], limit: int) -> Select[Any]:
+    """Each worker's oldest, so that one that settles nothing crowds out no other."""
+    signals = t.interrupt_signals
+    place = func.row_number().over(
+        partition_by=signals.c.worker_id,
+        order_by=(signals.c.requested_at, signals.c.signal_id),
+    )
+    placed = (
+        select(signals, place.label("place"))
+        .where(one_of(signals.c.worker_id, list(worker_ids)))
+        .subquery()
+    )
+    return select(placed).where(placed.c.place <= limit).order_by(placed.c.requested_at)
+
+
 async def settle(conn: AsyncConnection, t: Tables, settlements: Sequence[Settlement]) -> int:
     """Move signals from the outbox to the trail. Who deletes the row writes the event."""
     by_id = {settlement.signal_id: settlement for settlement in settlements}
     await _lock(conn, t, list(by_id))
+    return await _move(conn, t, by_id)
+
+
+async def settle_own(
+    conn: AsyncConnection, t: Tables, settlements: Sequence[Settlement], worker_id: UUID
+) -> int:
+    """The same, where all must be one worker's, and the worker must be there.
+
+    Raises:
+        WorkerNotFoundError: it has no row.
+        SignalNotFoundError: a signal is another worker's.
+    """
+    by_id = {settlement.signal_id: settlement for settlement in settlements}
+    await rows.fence(conn, t, worker_id)
+    for signal_id, owner in (await _lock(conn, t, list(by_id))).items():
+        if owner != worker_id:
+            raise SignalNotFoundError.of(signal_id, worker_id)
+    return await _move(conn, t, by_id)
+
+
+async def _move(conn: AsyncConnection, t: Tables, by_id: Mapping[UUID, Settlement]) -> int:
     statement = (
         delete(t.interrupt_signals)
         .where(one_of(t.interrupt_signals.c.signal_id, list(by_id)))
@@ -99,12 +147,17 @@ async def outcomes(
     return dict(rows.readable(found, lambda row: (row.stream_id, SignalOutcome(row.outcome))))
 
 
-async def _lock(conn: AsyncConnection, t: Tables, signal_ids: Sequence[UUID]) -> None:
-    """Lock signals in key order, for a worker and its reaper may settle the same ones."""
+async def _lock(conn: AsyncConnection, t: Tables, signal_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Lock signals in key order, for a worker and its reaper may settle the same ones.
+
+    Returns:
+        Whose each is, of those that are not settled.
+    """
     signals = t.interrupt_signals.c
-    await conn.execute(
-        select(signals.signal_id)
+    found = await conn.execute(
+        select(signals.signal_id, signals.worker_id)
         .where(one_of(signals.signal_id, signal_ids))
         .order_by(signals.signal_id)
         .with_for_update()
     )
+    return dict(rows.readable(found, lambda row: (row.signal_id, row.worker_id)))

@@ -7,7 +7,7 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
-from session_router.errors import StreamExistsError, WorkerGoneError
+from session_router.errors import StreamExistsError
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import trail
 from session_router.repository.changes import Finish, Register, Start, WhenBusy
@@ -26,7 +26,7 @@ async def register(conn: AsyncConnection, t: Tables, asked: Register) -> Registr
     session_id, agent_id, worker_id = asked.session_id, asked.agent_id, asked.worker_id
     if asked.is_named:
         await names.share(conn, asked.stream_id)
-    await _fence(conn, t, worker_id)
+    await rows.fence(conn, t, worker_id)
     session = await sessions.start(conn, t, Start(session_id, Requester(worker_id)))
     in_the_way = await _in_the_way(conn, t, asked)
     for stream in in_the_way:
@@ -59,13 +59,12 @@ async def finish(conn: AsyncConnection, t: Tables, asked: Finish) -> UUID | None
     statement = (
         delete(streams)
         .where(streams.c.session_id == asked.session_id, rows.is_agent(t, asked.agent_id))
-        .where(
-            streams.c.stream_id == asked.stream_id
-            if asked.stream_id
-            else streams.c.worker_id == asked.worker_id
-        )
         .returning(streams)
     )
+    if asked.stream_id:
+        statement = statement.where(streams.c.stream_id == asked.stream_id)
+    if asked.is_fenced or not asked.stream_id:
+        statement = statement.where(streams.c.worker_id == asked.worker_id)
     row = (await conn.execute(statement)).one_or_none()
     if row is None:
         return None
@@ -73,6 +72,17 @@ async def finish(conn: AsyncConnection, t: Tables, asked: Finish) -> UUID | None
     uids = await rows.session_uids(conn, t, [asked.session_id])
     await record_finished(conn, t, [stream], uids, asked.outcome, asked.detail)
     return stream.stream_id
+
+
+async def finish_fenced(conn: AsyncConnection, t: Tables, asked: Finish) -> UUID | None:
+    """The same, of a worker that must be there, and must own the stream.
+
+    Raises:
+        WorkerNotFoundError: the worker has no row.
+    """
+    assert asked.worker_id is not None
+    await rows.fence(conn, t, asked.worker_id)
+    return await finish(conn, t, asked)
 
 
 async def outcome(
@@ -131,22 +141,6 @@ async def record_finished(
         for stream in streams
     ]
     await rows.record(conn, t, events)
-
-
-async def _fence(conn: AsyncConnection, t: Tables, worker_id: UUID) -> None:
-    """Hold the worker's row, so that nobody can reap the worker before this commits.
-
-    Raises:
-        WorkerGoneError: there is no such row.
-    """
-    workers = t.workers.c
-    statement = (
-        select(workers.worker_id)
-        .where(workers.worker_id == worker_id)
-        .with_for_update(read=True, key_share=True)
-    )
-    if (await conn.execute(statement)).one_or_none() is None:
-        raise WorkerGoneError(f"worker {worker_id} is not registered; start it anew.")
 
 
 async def _in_the_way(conn: AsyncConnection, t: Tables, asked: Register) -> list[StreamRow]:

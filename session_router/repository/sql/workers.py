@@ -1,6 +1,6 @@
 """Workers: their rows and leases, and what becomes of the streams that they leave behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -31,11 +31,18 @@ from session_router.repository.results import Leftovers, WorkerStreams
 from session_router.repository.sql import rows, sessions, signals, streams
 
 
-async def add(conn: AsyncConnection, t: Tables, worker_id: UUID, host: str, pid: int) -> None:
+async def add(
+    conn: AsyncConnection, t: Tables, worker_id: UUID, host: str, pid: int, key_id: str | None
+) -> None:
     """Enter a worker; again, with a fresh lease, when no answer came the first time."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
     statement = insert(t.workers).values(
-        worker_id=worker_id, host=host, pid=pid, started_at=clock(), heartbeat_at=clock()
+        worker_id=worker_id,
+        host=host,
+        pid=pid,
+        started_at=clock(),
+        heartbeat_at=clock(),
+        key_id=key_id,
     )
     await conn.execute(
         statement.on_conflict_do_update(
@@ -62,8 +69,10 @@ async def heartbeats(conn: AsyncConnection, t: Tables) -> dict[UUID, datetime]:
     return dict(rows.readable(found, lambda row: (row.worker_id, row.heartbeat_at)))
 
 
-async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
-    """All workers, the oldest first, with the number of their streams.
+async def listed(
+    conn: AsyncConnection, t: Tables, *conditions: ColumnElement[bool]
+) -> list[WorkerRow]:
+    """All workers, or those that are meant, the oldest first, with the number of their streams.
 
     The clock is read with the rows: read before them, it is behind a beat that came in between.
     """
@@ -75,9 +84,9 @@ async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
         .label("streams")
     )
     found = await conn.execute(
-        select(t.workers, count, clock().label("now")).order_by(
-            t.workers.c.started_at, t.workers.c.worker_id
-        )
+        select(t.workers, count, clock().label("now"))
+        .where(*conditions)
+        .order_by(t.workers.c.started_at, t.workers.c.worker_id)
     )
     return rows.readable(
         found,
@@ -90,8 +99,21 @@ async def listed(conn: AsyncConnection, t: Tables) -> list[WorkerRow]:
             # The clock of the database may have been set back since.
             heartbeat_age=max(row.now - row.heartbeat_at, timedelta()),
             streams=row.streams,
+            key_id=row.key_id,
         ),
     )
+
+
+async def find(conn: AsyncConnection, t: Tables, worker_id: UUID) -> WorkerRow | None:
+    found = await listed(conn, t, t.workers.c.worker_id == worker_id)
+    return found[0] if found else None
+
+
+async def present(conn: AsyncConnection, t: Tables, worker_ids: Collection[UUID]) -> list[UUID]:
+    """Which of these workers have a row."""
+    workers = t.workers.c
+    statement = select(workers.worker_id).where(one_of(workers.worker_id, list(worker_ids)))
+    return rows.readable(await conn.execute(statement), lambda row: row.worker_id)
 
 
 async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> WorkerStreams | None:
