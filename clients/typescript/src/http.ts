@@ -16,9 +16,9 @@ export interface HttpOptions {
   /** The service's address, such as `http://127.0.0.1:8080`; a path in front of its own is kept. */
   baseUrl: string;
   /** A key, `sr_<key_id>_<secret>`; needed once the service has any. */
-  key?: string;
+  key?: string | undefined;
   /** What sends requests; left out, the global `fetch`. */
-  fetch?: typeof fetch;
+  fetch?: typeof fetch | undefined;
 }
 
 /** One request. */

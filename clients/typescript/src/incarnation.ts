@@ -2,6 +2,7 @@ import { pauseMs, sleep, unref } from "./backoff.js";
 import { NetworkError, NotFoundError, ProblemError, WorkerGoneError } from "./errors.js";
 import type { Http } from "./http.js";
 import { LocalStreams } from "./local-streams.js";
+import type { components } from "./openapi.js";
 import { Settlements } from "./settlements.js";
 import { readSignals, type Signal } from "./signals.js";
 import type { Ending, Home, Registration } from "./stream.js";
@@ -9,11 +10,7 @@ import type { Ending, Home, Registration } from "./stream.js";
 /** Told of what failed in the background; it is tried again. */
 export type OnError = (error: unknown, what: string) => void;
 
-interface Entered {
-  worker_id: string;
-  lease_sec: number;
-  heartbeat_interval_sec: number;
-}
+type Entered = components["schemas"]["WorkerEntered"];
 
 /** One stay of a worker in the service, from its entry to the loss of its lease or its leaving. */
 export class Incarnation implements Home {
@@ -31,7 +28,9 @@ export class Incarnation implements Home {
 
   static async enter(http: Http, host: string | undefined, onError: OnError): Promise<Incarnation> {
     const node = (globalThis as { process?: { pid?: number } }).process;
-    const body = { host, pid: node?.pid };
+    const body: components["schemas"]["NewWorker"] = {};
+    if (host !== undefined) body.host = host;
+    if (node?.pid !== undefined) body.pid = node.pid;
     const entered = await http.json<Entered>({ method: "POST", path: ["workers"], body });
     return new Incarnation(http, entered, onError);
   }
@@ -55,7 +54,7 @@ export class Incarnation implements Home {
 
   /** Register a stream of this worker. */
   async register(asked: Registration): Promise<void> {
-    const body = {
+    const body: components["schemas"]["Registration"] = {
       worker_id: this.workerId,
       stream_id: asked.streamId,
       when_busy: asked.whenBusy,

@@ -1,15 +1,12 @@
 import { pauseMs, sleep } from "./backoff.js";
 import { ProblemError } from "./errors.js";
 import type { Http } from "./http.js";
+import type { components } from "./openapi.js";
 
 const AT_ONCE = 1_000;
 
 /** What became of a signal. */
-export interface Settlement {
-  signal_id: string;
-  outcome: "delivered" | "failed";
-  detail: string | null;
-}
+export type Settlement = components["schemas"]["SettlementItem"];
 
 interface Waiting {
   item: Settlement;

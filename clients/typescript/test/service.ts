@@ -1,9 +1,10 @@
 /** `session-router serve` in a process of its own, on a database of its own. */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 
 import { SessionRouter } from "session-router";
 
@@ -18,6 +19,7 @@ const SHORT_LEASE = {
 
 export class Service {
   readonly folder = mkdtempSync(join(tmpdir(), "session-router-"));
+  readonly #log = join(this.folder, "log");
   readonly #env: NodeJS.ProcessEnv;
   #process: ChildProcess | undefined;
   #port = "0";
@@ -44,17 +46,19 @@ export class Service {
   /** Serve, at the same address as before. */
   async begin(): Promise<void> {
     const args = ["-m", "session_router", "serve", "--port", this.#port];
-    const stdio: ["ignore", "pipe", "inherit"] = ["ignore", "pipe", "inherit"];
+    const log = openSync(this.#log, "a");
+    const stdio: ["ignore", "pipe", number] = ["ignore", "pipe", log];
     // The default file, which is made by itself, in a folder of its own.
     const child = spawn(PYTHON, args, { cwd: this.folder, env: this.#env, stdio });
+    closeSync(log);
     this.#process = child;
-    for await (const line of createInterface(child.stdout)) {
+    for await (const line of createInterface(child.stdout as Readable)) {
       const told = /^Serving on (http:\S+:(\d+))/.exec(line);
       if (told === null) continue;
       [, this.url, this.#port] = told as unknown as [string, string, string];
       return;
     }
-    throw new Error("the service did not begin; what it says is above.");
+    throw new Error(`the service did not begin: ${readFileSync(this.#log, "utf8")}`);
   }
 
   /** End it as an operator does; returns when it has ended. */
@@ -81,6 +85,6 @@ export class Service {
 
   /** A client of it. */
   client(key?: string): SessionRouter {
-    return new SessionRouter(key === undefined ? { baseUrl: this.url } : { baseUrl: this.url, key });
+    return new SessionRouter({ baseUrl: this.url, key });
   }
 }
