@@ -112,7 +112,7 @@ $(BIN)/python:
 
 # What builds and tests the client; the client itself needs nothing.
 $(CLIENT)/node_modules/ready: $(CLIENT)/package-lock.json
-	@node -e 'process.exit(parseInt(process.versions.node) < 18)' || { echo \
+	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || { echo \
 		"the client for TypeScript is built by Node 18 or newer, with npm; install these." >&2; exit 1; }
 	@echo 'Installing the pinned packages into $(@D) (this is done once) ...'
 	@cd $(CLIENT) && npm ci --silent
