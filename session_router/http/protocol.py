@@ -18,6 +18,7 @@ from session_router.http.gathering import Gathering
 HEADER_SEC: Final = 10.0
 # Of many requests that are sent at once, so much is read ahead, and kept.
 _PIECE_BYTES: Final = 2_048
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 _NOTHING: Final = memoryview(b"")
 
 
@@ -51,6 +52,8 @@ class Protocol(HttpToolsProtocol):
         self._was_asked = False
         self._unread = _NOTHING
         self._without_progress = 0
+        self._framing = b""
+        self._is_repeating = False
         self._refusal: tuple[problems.ProblemKind, str] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
@@ -72,8 +75,13 @@ class Protocol(HttpToolsProtocol):
         self._read_on()
 
     def on_message_begin(self) -> None:
-        self._is_in_header = self._was_asked = True
-        super().on_message_begin()
+        if not self._is_repeating:
+            self._is_in_header = self._was_asked = True
+            super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._is_repeating:
+            super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # What stands behind a body in chunks is no part of the header, which was looked at already.
@@ -81,9 +89,12 @@ class Protocol(HttpToolsProtocol):
             self.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
+        if self._is_repeating:
+            return
         self._is_in_header = False
         self._without_progress = 0
         self._check_header()
+        self._framing = self._framing_if_upgrade()
         before, self.cycle = self.cycle, self._exchange()
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
@@ -96,7 +107,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._without_progress = 0
-        super().on_message_complete()
+        if not self._framing:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -128,8 +140,8 @@ class Protocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
-                # Nothing is offered that could be changed to, so HTTP goes on.
                 self._unread = memoryview(bytes(piece[upgrade.args[0] :]) + bytes(self._unread))
+                self._decline_upgrade()
             except httptools.HttpParserError:
                 self._stop_at(problems.MALFORMED_REQUEST, "Invalid HTTP request received.")
             if self._without_progress > HEADER_BYTES:
@@ -153,6 +165,27 @@ class Protocol(HttpToolsProtocol):
         if version not in ("1.0", "1.1") or hosts > 1 or (version == "1.1" and not hosts):
             raise httptools.HttpParserError(version, hosts)
 
+    def _framing_if_upgrade(self) -> bytes:
+        """Where a client offers to change to another protocol: the fields that tell of its body."""
+        if not self.parser.should_upgrade() or self.parser.get_method() == b"CONNECT":
+            return b""
+        told = [field for field in self.headers if field[0] in _FRAMING]
+        return b"".join(b"%b: %b\r\n" % field for field in told)
+
+    def _decline_upgrade(self) -> None:
+        """Go on with HTTP, as there is nothing to change to; first with the body, if there is one.
+
+        The parser takes what stands behind the header for the other protocol's. A new one, which
+        is told of the body again, reads it as a body.
+        """
+        if self._framing:
+            framing, self._framing = self._framing, b""
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn
+            self._is_repeating = True
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+            self._is_repeating = False
+
     def _exchange(self) -> Exchange:
         version = self.parser.get_http_version()
         raw_path, _, query = self.url.partition(b"?")
@@ -168,8 +201,12 @@ class Protocol(HttpToolsProtocol):
                 name == b"expect" and value.lower() == b"100-continue"
                 for name, value in self.headers
             ),
-            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
+            keep_alive=version == "1.1" and self._is_kept_alive(),
         )
+
+    def _is_kept_alive(self) -> bool:
+        # Asked for a tunnel, so that nobody knows how the client reads what follows.
+        return self.parser.get_method() != b"CONNECT" and bool(self.parser.should_keep_alive())
 
     def _follow(self) -> None:
         """See what the client is waited for now."""
