@@ -75,20 +75,20 @@ async def beat_all(
     if conn.dialect.name == "postgresql":
         # On the driver it costs a third of that: many workers beat all the time.
         driver = driver_of(await conn.get_raw_connection())
-        told = await driver.fetch(_beat_all_on_postgresql(t), worker_ids)
+        told = await driver.fetch(_renewal_on_postgresql(t), worker_ids)
         return {row["worker_id"]: as_utc(row["heartbeat_at"]) for row in told}
-    found = await conn.execute(_beat_all(t, worker_ids))
+    found = await conn.execute(renewal_of(t, worker_ids))
     return dict(rows.readable(found, lambda row: (row.worker_id, row.heartbeat_at)))
 
 
 @cache
-def _beat_all_on_postgresql(t: Tables) -> str:
+def _renewal_on_postgresql(t: Tables) -> str:
     """The statement's text, with numbered places."""
     dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has not typed it
-    return str(_beat_all(t, []).compile(dialect=dialect))
+    return str(renewal_of(t, []).compile(dialect=dialect))
 
 
-def _beat_all(t: Tables, worker_ids: Sequence[UUID]) -> ReturningUpdate[Any]:
+def renewal_of(t: Tables, worker_ids: Sequence[UUID]) -> ReturningUpdate[Any]:
     workers = t.workers.c
     free = (
         select(workers.worker_id)
