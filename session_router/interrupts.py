@@ -10,7 +10,7 @@ from session_router.agent_id import AgentId, AgentIdLike, check_agent_type
 from session_router.checks import as_uuid
 from session_router.events import SignalOutcome
 from session_router.repository.base import SessionRepository
-from session_router.repository.changes import StopStream, StreamFilter
+from session_router.repository.changes import StopStream, StreamFilter, fingerprint_of
 from session_router.repository.records import Requester
 from session_router.repository.results import (
     BulkInterrupt,
@@ -48,6 +48,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: None = None,
+        request_id: UUID | str | None = None,
     ) -> list[AgentId]: ...
 
     @overload
@@ -59,6 +60,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: float,
+        request_id: UUID | str | None = None,
     ) -> dict[AgentId, SignalOutcome | None]: ...
 
     async def interrupt_streaming_agents(
@@ -69,6 +71,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: float | None = None,
+        request_id: UUID | str | None = None,
     ) -> list[AgentId] | dict[AgentId, SignalOutcome | None]:
         """Stop what streams in a session now, in whichever worker; the session lives on.
 
@@ -80,13 +83,20 @@ class Interrupts:
             actor: who asks, for the audit trail; at most 2,000 characters.
             reason: why, likewise.
             wait: return only when all signals are settled, or after so many seconds.
+            request_id: a name for the request, such as `uuid.uuid4()`, so that it can be repeated:
+                what was done under it is not done again, but told again, as far as the trail
+                tells. It is kept for as long as the trail is.
+
+        Raises:
+            RequestReusedError: this name was given to another request. Nothing was written.
+            RequestUnderWayError: the request is being carried out. Nothing was written.
 
         Returns:
             The agents that were streaming and are signalled, in key order; with `wait` each with
             what became of its signal: delivered, failed, lost, or None when that is still open.
         """
         request = await self.request_interrupt(
-            session_id, agents, actor=actor, reason=reason, wait=wait
+            session_id, agents, actor=actor, reason=reason, wait=wait, request_id=request_id
         )
         if wait is None:
             return request.agents if request else []
@@ -100,6 +110,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: float | None = None,
+        request_id: UUID | str | None = None,
     ) -> StopRequest | None:
         """Do what `interrupt_streaming_agents` does, and tell all of it.
 
@@ -110,7 +121,10 @@ class Interrupts:
         if wait is not None:
             check_positive(wait, "wait")
         request = await self.repository.interrupt_streams(
-            check_session_id(session_id), named, self._requester(actor, reason)
+            check_session_id(session_id),
+            named,
+            self._requester(actor, reason),
+            request_id=None if request_id is None else as_uuid(request_id, "request_id"),
         )
         if request is None:
             return None
@@ -129,6 +143,7 @@ class Interrupts:
         actor: str | None = None,
         reason: str | None = None,
         wait: float | None = None,
+        request_id: UUID | str | None = None,
     ) -> StreamInterrupt:
         """Stop exactly this stream, of whichever worker, even before it begins.
 
@@ -136,7 +151,7 @@ class Interrupts:
         within `early_stop_sec`. So a stop that is acknowledged happens, whatever it races with.
 
         Args:
-            actor, reason: see `interrupt_streaming_agents`.
+            actor, reason, request_id: see `interrupt_streaming_agents`.
             wait: return only when the signal is settled, or after so many seconds.
 
         Returns:
@@ -151,6 +166,8 @@ class Interrupts:
                 named,
                 self._requester(actor, reason),
                 timedelta(seconds=self._tuning.early_stop_sec),
+                uuid4() if request_id is None else as_uuid(request_id, "request_id"),
+                once=request_id is not None,
             )
         )
         if wait is None:
@@ -174,6 +191,7 @@ class Interrupts:
         reason: str | None = None,
         dry_run: bool = False,
         progress: Callable[[BulkInterrupt], None] | None = None,
+        request_id: UUID | str | None = None,
     ) -> BulkInterrupt:
         """Stop the streams of all sessions, or those that match; the sessions live on.
 
@@ -188,6 +206,13 @@ class Interrupts:
             actor, reason: see `interrupt_streaming_agents`.
             dry_run: count what matches now, and stop nothing.
             progress: called after each batch with what has been done so far.
+            request_id: see `interrupt_streaming_agents`. One that was left halfway, as by a crash,
+                is gone through from the beginning by a repetition half a minute later; so what
+                has begun to stream meanwhile is stopped, too.
+
+        Raises:
+            RequestReusedError: this name was given to another request. Nothing was written.
+            RequestUnderWayError: the request is being carried out. Nothing was written.
 
         Returns:
             How many streams were told to stop, and under which `request_id`.
@@ -199,14 +224,33 @@ class Interrupts:
             None if worker_id is None else as_uuid(worker_id, "worker_id"),
             older_than,
         )
-        requester, done = self._requester(actor, reason), BulkInterrupt(uuid4())
+        requester = self._requester(actor, reason)
         if dry_run:
             matched = await self.repository.count_streams(matching)
-            return replace(done, sessions=matched.sessions, streams=matched.streams)
-        position: str | None = None
+            return BulkInterrupt(uuid4(), matched.sessions, matched.streams)
+        if request_id is None:
+            return await self._interrupt_matching(matching, requester, uuid4(), progress)
+        named = as_uuid(request_id, "request_id")
+        fingerprint = fingerprint_of("stop all", matching.columns, actor, reason)
+        if await self.repository.begin_request(named, fingerprint):
+            await self._interrupt_matching(matching, requester, named, progress, once=True)
+        did = await self.repository.count_interrupted(named)
+        return BulkInterrupt(named, did.sessions, did.streams)
+
+    async def _interrupt_matching(
+        self,
+        matching: StreamFilter,
+        requester: Requester,
+        request_id: UUID,
+        progress: Callable[[BulkInterrupt], None] | None,
+        *,
+        once: bool = False,
+    ) -> BulkInterrupt:
+        """Batch by batch; with `once` each tells that the request goes on."""
+        done, position = BulkInterrupt(request_id), None
         while True:
             batch = await self.repository.interrupt_matching(
-                matching, requester, done.request_id, limit=_BULK_BATCH, after=position
+                matching, requester, request_id, limit=_BULK_BATCH, after=position
             )
             self._worker.dispatcher.begin(batch.signals)
             done = replace(
@@ -217,6 +261,8 @@ class Interrupts:
             if progress is not None:
                 progress(done)
             position = batch.position
+            if once:
+                await self.repository.advance_request(request_id, is_over=position is None)
             if position is None:
                 return done
 

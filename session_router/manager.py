@@ -136,10 +136,26 @@ class SessionManager(Interrupts):
             )
         )
 
-    async def start_new_session(self, session_id: str) -> Session:
-        """Create a fresh session; a live one of that id is replaced, its streams stopped."""
+    async def start_new_session(
+        self, session_id: str, *, actor: str | None = None, request_id: UUID | str | None = None
+    ) -> Session:
+        """Create a fresh session; a live one of that id is replaced, its streams stopped.
+
+        Args:
+            actor: see `interrupt_streaming_agents`; it stands in `session_replaced`.
+            request_id: a name for the request, such as `uuid.uuid4()`, so that it can be repeated:
+                what was done under it is not done again, and the session that it began returned.
+
+        Raises:
+            RequestReusedError: this name was given to another request. Nothing was written.
+            RequestUnderWayError: the request is being carried out. Nothing was written.
+        """
         session, request = await self.repository.replace_session(
-            Start(check_session_id(session_id), self._worker.incarnation.requester())
+            Start(
+                check_session_id(session_id),
+                self._requester(actor, None),
+                request_id=None if request_id is None else as_uuid(request_id, "request_id"),
+            )
         )
         await self._worker.dispatcher.deliver(request.signals)
         return session

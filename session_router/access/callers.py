@@ -27,10 +27,12 @@ class Caller:
 
     Attributes:
         name: the key's name; None where no key is asked for.
+        key_id: which key it is, likewise.
     """
 
     name: str | None
     scopes: frozenset[Scope]
+    key_id: str | None = None
 
     def actor(self, given: str | None) -> str | None:
         """Who asks, for the trail: the key's name, to which the caller may add."""
@@ -99,7 +101,9 @@ class Callers:
         # A key that is not there is compared all the same: how long it takes tells nothing.
         key = known.key or _nobodys(key_id, known.moment)
         is_good = key.opens(secret, known.now())
-        return Caller(key.name, key.scopes) if is_good and known.key is not None else None
+        return (
+            Caller(key.name, key.scopes, key.key_id) if is_good and known.key is not None else None
+        )
 
     async def _look_up(self, key_id: str, stale: _Known | None) -> _Known:
         """Ask the database; who comes meanwhile makes do with what was known."""

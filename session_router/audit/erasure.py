@@ -17,7 +17,7 @@ from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
 from session_router.repository.changes import Stop
 from session_router.repository.records import Requester
-from session_router.repository.sql import endings, rows
+from session_router.repository.sql import endings, requests, rows
 
 _BATCH: Final = 1_000
 
@@ -63,6 +63,7 @@ async def erase(
         await chain(trail, conn, key)  # with another key than the seals' they would be broken
         ended = await endings.end(conn, t, Stop(session_id, Requester(actor=actor)))
         await conn.execute(delete(t.early_stops).where(t.early_stops.c.session_id == session_id))
+        await requests.forget(conn, t, session_id)
         # Whoever settles a signal holds its row: once we have it, their events are there to see.
         signals = await _erase_signals(conn, t, session_id, key)
         events = await _erase_events(conn, t, session_id, key, request_id, actor)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome
 from session_router.http.callers import OPERATES, READS, Operator
+from session_router.http.idempotency import MAY_BE_REPEATED, RequestId
 from session_router.http.inputs import (
     STILL_OPEN,
     TAKES_JSON,
@@ -105,13 +106,21 @@ async def list_sessions(
     return SessionPage(items=found[:limit], next=found[limit - 1].session_id if has_more else None)
 
 
-@router.post("", status_code=201, responses=TAKES_JSON, dependencies=[OPERATES])
+@router.post("", status_code=201, responses=TAKES_JSON | MAY_BE_REPEATED)
 async def start_new_session(
-    manager: Manager, request: Request, response: Response, body: NewSession | None = None
+    manager: Manager,
+    caller: Operator,
+    request: Request,
+    response: Response,
+    request_id: RequestId,
+    body: NewSession | None = None,
 ) -> Session:
     """Begin a fresh session. A live one of that id is replaced, its streams stopped."""
     given = body.session_id if body else None
-    session = await manager.start_new_session(given or str(uuid4()))
+    # One that is made is the same whenever the request is repeated.
+    session = await manager.start_new_session(
+        given or str(request_id or uuid4()), actor=caller.actor(None), request_id=request_id
+    )
     response.headers["Location"] = path_of(request, "sessions", session.session_id)
     return session
 
@@ -155,7 +164,10 @@ async def touch_session(manager: Manager, session_id: SessionId) -> Session:
 
 @router.post(
     "/{session_id:segment}/interrupt",
-    responses=_LIVES | TAKES_JSON | {202: {"model": Interrupted, "description": STILL_OPEN}},
+    responses=_LIVES
+    | TAKES_JSON
+    | MAY_BE_REPEATED
+    | {202: {"model": Interrupted, "description": STILL_OPEN}},
     response_model_exclude_unset=True,
 )
 async def interrupt_session(
@@ -164,6 +176,7 @@ async def interrupt_session(
     http_request: Request,
     response: Response,
     session_id: SessionId,
+    request_id: RequestId,
     body: Interrupt | None = None,
 ) -> Interrupted:
     """Stop what streams in a session now; the session lives on.
@@ -177,6 +190,7 @@ async def interrupt_session(
         actor=caller.actor(asked.actor),
         reason=asked.reason,
         wait=asked.wait,
+        request_id=request_id,
     )
     if request is None:
         raise session_not_found(session_id)

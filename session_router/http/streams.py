@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from session_router.agent_id import AgentId
 from session_router.events import SignalOutcome
 from session_router.http.callers import READS, Operator
+from session_router.http.idempotency import MAY_BE_REPEATED, RequestId
 from session_router.http.inputs import STILL_OPEN, TAKES_JSON, Asked, Manager, SessionId
 from session_router.problems import STREAM_NOT_FOUND, documented, stream_not_found
 from session_router.repository.records import StreamRow
@@ -70,7 +71,9 @@ async def show_stream(manager: Manager, session_id: SessionId, stream_id: Stream
 
 @router.post(
     "/{stream_id}/interrupt",
-    responses=TAKES_JSON | {202: {"model": StreamInterrupted, "description": STILL_OPEN}},
+    responses=TAKES_JSON
+    | MAY_BE_REPEATED
+    | {202: {"model": StreamInterrupted, "description": STILL_OPEN}},
 )
 async def interrupt_stream(
     manager: Manager,
@@ -78,6 +81,7 @@ async def interrupt_stream(
     response: Response,
     session_id: SessionId,
     stream_id: StreamId,
+    request_id: RequestId,
     body: Asked | None = None,
 ) -> StreamInterrupted:
     """Stop exactly this stream, in whichever worker, even before it begins."""
@@ -88,6 +92,7 @@ async def interrupt_stream(
         actor=caller.actor(asked.actor),
         reason=asked.reason,
         wait=asked.wait,
+        request_id=request_id,
     )
     if asked.wait is not None and did.found is Found.LIVE and did.outcome is None:
         response.status_code = 202

@@ -169,9 +169,23 @@ class SessionRepository(ABC):
 
     @abstractmethod
     async def interrupt_streams(
-        self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
+        self,
+        session_id: str,
+        agents: Collection[AgentId] | None,
+        requester: Requester,
+        *,
+        request_id: UUID | None = None,
     ) -> StopRequest | None:
-        """Stop a session's streams (or the named agents'); None when it does not live."""
+        """Stop a session's streams (or the named agents'); None when it does not live.
+
+        Args:
+            request_id: the name that the caller gave the request. What was done under it is not
+                done again, but told again; so it is with changes that have such a name.
+
+        Raises:
+            RequestReusedError: it was given to another request before.
+            RequestUnderWayError: the request is being carried out.
+        """
 
     @abstractmethod
     async def count_streams(self, matching: StreamFilter) -> MatchCount:
@@ -195,6 +209,28 @@ class SessionRepository(ABC):
             request_id: the same for all batches of one request.
             after: the session that the batch before has ended with.
         """
+
+    @abstractmethod
+    async def begin_request(self, request_id: UUID, fingerprint: str) -> bool:
+        """Begin a request of many changes that a caller named, or go on with one that was left.
+
+        Args:
+            fingerprint: tells it from others of the same name.
+
+        Returns:
+            Whether it is to be carried out; False: it was.
+
+        Raises:
+            RequestReusedError, RequestUnderWayError: as `interrupt_streams`.
+        """
+
+    @abstractmethod
+    async def advance_request(self, request_id: UUID, *, is_over: bool) -> None:
+        """Say that a request that was begun goes on, for half a minute at least, or is done."""
+
+    @abstractmethod
+    async def count_interrupted(self, request_id: UUID) -> MatchCount:
+        """Count the streams that a request has told to stop, by the trail."""
 
     @abstractmethod
     async def receipts(self, request_id: UUID) -> Receipts | None:

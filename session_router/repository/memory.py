@@ -25,7 +25,7 @@ from session_router.repository.changes import (
     Touch,
     WhenBusy,
 )
-from session_router.repository.memory_state import MemoryState
+from session_router.repository.memory_requests import MemoryRequests
 from session_router.repository.records import (
     NO_WORKER,
     EarlyStop,
@@ -56,7 +56,7 @@ from session_router.session import Session, check_session_id, checked, to_store
 _BY_HAND: Final = Requester()
 
 
-class InMemorySessionRepository(MemoryState, SessionRepository):
+class InMemorySessionRepository(MemoryRequests, SessionRepository):
     """Sessions, streams, signals and the newest 10,000 events in this process's memory.
 
     No method gives way to another task halfway, which makes each an atomic change.
@@ -145,10 +145,14 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         return self._touch(asked) or self._snapshot(self._create(asked, self._now()))
 
     async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
-        now, request = self._now(), StopRequest(uuid4())
+        now, request = self._now(), StopRequest(asked.request_id or uuid4())
+        if self._was_done(asked):
+            return self._begun_before(asked), request
         row = self._sessions.get(asked.session_id)
         if row is not None:
-            request = self._remove(row, now, EventName.SESSION_REPLACED, asked.requester)
+            ending = EventName.SESSION_REPLACED
+            request = self._remove(row, now, ending, asked.requester, request.request_id)
+        self._keep(asked)
         return self._snapshot(self._create(asked, now)), request
 
     async def end_session(self, session_id: str, requester: Requester) -> StopRequest | None:
@@ -235,12 +239,21 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         return None
 
     async def interrupt_streams(
-        self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
+        self,
+        session_id: str,
+        agents: Collection[AgentId] | None,
+        requester: Requester,
+        *,
+        request_id: UUID | None = None,
     ) -> StopRequest | None:
+        asked = Stop.of(session_id, agents, requester, request_id)
+        if self._was_done(asked):
+            return StopRequest(asked.request_id, self._stopped_by(asked.request_id))
         row = self._sessions.get(session_id)
         if row is None:
             return None
-        return self._interrupt(row, Stop(session_id, requester, agents))
+        self._keep(asked)
+        return self._interrupt(row, asked)
 
     async def count_streams(self, matching: StreamFilter) -> MatchCount:
         now = self._now()
@@ -276,6 +289,16 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
             position=turn[-1] if len(turn) == limit else None,
         )
 
+    async def begin_request(self, request_id: UUID, fingerprint: str) -> bool:
+        return self._begin_request(request_id, fingerprint)
+
+    async def advance_request(self, request_id: UUID, *, is_over: bool) -> None:
+        self._advance_request(request_id, is_over)
+
+    async def count_interrupted(self, request_id: UUID) -> MatchCount:
+        stopped = self._stopped_by(request_id)
+        return MatchCount(len({stream.session_id for stream in stopped}), len(stopped))
+
     async def receipts(self, request_id: UUID) -> Receipts | None:
         events = [event for event in self._events if event.request_id == request_id]
         open_ = [s.requested_at for s in self._signals.values() if s.request_id == request_id]
@@ -298,7 +321,10 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
 
     async def interrupt_stream(self, asked: StopStream) -> StreamInterrupt:
         session_id, stream_id, requester = asked.session_id, asked.stream_id, asked.requester
-        now, request_id = self._now(), uuid4()
+        now, request_id = self._now(), asked.request_id
+        if self._was_done(asked):
+            return self._found_before(asked)
+        self._keep(asked)
         streams = [s for s in self._in_order(session_id) if s.stream_id == stream_id]
         beginning = self._beginning_of(stream_id)
         if beginning is None and not streams:

@@ -96,9 +96,16 @@ def endings(
     return [*events, *ended], signals
 
 
-def session_started(session: SessionRow, now: datetime, worker_id: UUID | None) -> EventRow:
+def session_started(
+    session: SessionRow, now: datetime, worker_id: UUID | None, request_id: UUID | None = None
+) -> EventRow:
     return EventRow(
-        now, session.session_id, session.session_uid, EventName.SESSION_STARTED, worker_id=worker_id
+        now,
+        session.session_id,
+        session.session_uid,
+        EventName.SESSION_STARTED,
+        worker_id=worker_id,
+        request_id=request_id,
     )
 
 

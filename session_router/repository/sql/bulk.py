@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, litera
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
-from session_router.events import SignalOutcome
+from session_router.events import EventName, SignalOutcome
 from session_router.repository.changes import StreamFilter
 from session_router.repository.results import (
     UNDELIVERED_TOLD,
@@ -30,6 +30,15 @@ async def count(conn: AsyncConnection, t: Tables, matching: StreamFilter) -> Mat
     ).where(*_are_meant(t, matching, await rows.now(conn)))
     row = (await conn.execute(statement)).one()
     return MatchCount(row.sessions, row.streams)
+
+
+async def interrupted(conn: AsyncConnection, t: Tables, request_id: UUID) -> MatchCount:
+    """How many streams a request has told to stop, and in how many sessions."""
+    session_id = t.session_events.c.session_id
+    in_sessions = requested(t, request_id, func.count(session_id.distinct()))
+    found = await receipts(conn, t, request_id)
+    told = 0 if found is None else found.delivered + found.failed + found.lost + found.open
+    return MatchCount((await conn.execute(in_sessions)).scalar_one(), told)
 
 
 async def sessions_with(
@@ -88,6 +97,12 @@ def counts_of(t: Tables, request_id: UUID) -> CompoundSelect[Any]:
         signals.request_id == request_id
     )
     return settled.union_all(still_open)
+
+
+def requested(t: Tables, request_id: UUID, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Of the events that tell that an interrupt was asked for, one a session."""
+    is_asked = t.session_events.c.event == EventName.INTERRUPT_REQUESTED
+    return select(*columns).where(_are_told_of(t, request_id), is_asked)
 
 
 def failures_of(t: Tables, request_id: UUID) -> Select[Any]:

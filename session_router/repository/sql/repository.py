@@ -46,6 +46,7 @@ from session_router.repository.results import (
 from session_router.repository.sql import (
     bulk,
     interrupts,
+    requests,
     rows,
     saving,
     sessions,
@@ -248,9 +249,15 @@ class SQLAlchemySessionRepository(SessionRepository):
         )
 
     async def interrupt_streams(
-        self, session_id: str, agents: Collection[AgentId] | None, requester: Requester
+        self,
+        session_id: str,
+        agents: Collection[AgentId] | None,
+        requester: Requester,
+        *,
+        request_id: UUID | None = None,
     ) -> StopRequest | None:
-        return await self._batched.interrupt.submit(Stop(session_id, requester, agents))
+        stop = Stop.of(session_id, agents, requester, request_id)
+        return await self._batched.interrupt.submit(stop)
 
     async def count_streams(self, matching: StreamFilter) -> MatchCount:
         return await self._transactions.read(lambda conn: bulk.count(conn, self._tables, matching))
@@ -274,6 +281,21 @@ class SQLAlchemySessionRepository(SessionRepository):
             streams=sum(len(request.streams) for request in requests),
             signals=[signal for request in requests for signal in request.signals],
             position=ids[-1] if len(ids) == limit else None,
+        )
+
+    async def begin_request(self, request_id: UUID, fingerprint: str) -> bool:
+        return await self._transactions.write(
+            lambda conn: requests.begin(conn, self._tables, request_id, fingerprint)
+        )
+
+    async def advance_request(self, request_id: UUID, *, is_over: bool) -> None:
+        await self._transactions.write(
+            lambda conn: requests.advance(conn, self._tables, request_id, is_over=is_over)
+        )
+
+    async def count_interrupted(self, request_id: UUID) -> MatchCount:
+        return await self._transactions.read(
+            lambda conn: bulk.interrupted(conn, self._tables, request_id)
         )
 
     async def receipts(self, request_id: UUID) -> Receipts | None:

@@ -17,6 +17,8 @@ from typing import Any, Final, Generic, TypeVar
 from session_router.errors import (
     OverloadedError,
     RefusedError,
+    RequestReusedError,
+    RequestUnderWayError,
     SessionBusyError,
     SessionRouterError,
     StreamExistsError,
@@ -236,7 +238,14 @@ class GroupCommit(Generic[Item, Result]):
 _Entry = tuple[Item, "asyncio.Future[Result]", float]
 
 
-_ABOUT_ONE_ITEM: Final = (RefusedError, WorkerGoneError, SessionBusyError, StreamExistsError)
+_ABOUT_ONE_ITEM: Final = (
+    RefusedError,
+    WorkerGoneError,
+    SessionBusyError,
+    StreamExistsError,
+    RequestReusedError,
+    RequestUnderWayError,
+)
 """What may be one item's fault, and leaves nothing written."""
 
 

@@ -109,7 +109,7 @@ class PostgresqlBatches:
         return [found.request_of(one) for one in asked]
 
     async def replace(self, asked: Sequence[Start]) -> list[tuple[Session, StopRequest] | Retry]:
-        stops = [Stop(one.session_id, one.requester) for one in asked]
+        stops = [Stop(one.session_id, one.requester, once=one.once) for one in asked]
         found = await self._stop(stops, EventName.SESSION_REPLACED)
         return [found.next_life_of(stop) for stop in stops]
 
@@ -137,6 +137,8 @@ class PostgresqlBatches:
         action = SignalAction.CANCEL if terminal is None else SignalAction.CANCEL_AND_REMOVE
         found = Stopped(asked, action)
         stops = list(found.asked.values())
+        if not stops:
+            return found
         requesters = [stop.requester for stop in stops]
         rows = await self._call(
             "stop_streams",

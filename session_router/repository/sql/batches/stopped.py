@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Stopped:
     """The stops of one batch: one a session, and all of the same filter. Others are retried.
 
+    So are those that may be repetitions: each is decided in a transaction of its own.
+
     Attributes:
         matching: the filter.
         asked: the stops that the batch carries out, by session.
@@ -29,7 +31,7 @@ class Stopped:
         self.matching = asked[0].matching
         self.asked: dict[str, Stop] = {}
         for stop in asked:
-            if stop.matching == self.matching:
+            if stop.matching == self.matching and not stop.once:
                 self.asked.setdefault(stop.session_id, stop)
         self._action = action
         self._rows: dict[str, list[asyncpg.Record]] = defaultdict(list)
