@@ -12,6 +12,7 @@ from session_router.access.keys import ApiKey, Scope, parts_of
 from session_router.access.store import Keys
 from session_router.errors import DeadlineExceededError
 from session_router.settings import DEFAULT_DEADLINE_SEC
+from session_router.text import check_free_text, clip
 
 T = TypeVar("T")
 
@@ -35,10 +36,14 @@ class Caller:
     key_id: str | None = None
 
     def actor(self, given: str | None) -> str | None:
-        """Who asks, for the trail: the key's name, to which the caller may add."""
-        if self.name is None:
-            return given
-        return self.name if given is None else f"{self.name}: {given}"
+        """Who asks, for the trail: the key's name, to which the caller may add.
+
+        Raises:
+            InvalidValueError: what it adds is longer than an actor may be, or cannot be stored.
+        """
+        if self.name is None or given is None:
+            return given or self.name
+        return clip(f"{self.name}: {check_free_text(given, 'actor')}")
 
 
 ANYBODY: Final = Caller(None, frozenset(Scope))

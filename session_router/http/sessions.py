@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome
@@ -15,12 +15,15 @@ from session_router.http.inputs import (
     STILL_OPEN,
     TAKES_JSON,
     Actor,
+    Age,
+    AgentType,
     Interrupt,
     Limit,
     Manager,
     NewSession,
     Reason,
     SessionId,
+    SessionIdInQuery,
 )
 from session_router.http.raw_path import path_of
 from session_router.problems import (
@@ -29,7 +32,7 @@ from session_router.problems import (
     session_not_found,
 )
 from session_router.repository.changes import SessionFilter
-from session_router.session import Session, check_session_id
+from session_router.session import Session
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 
@@ -70,18 +73,10 @@ class Interrupted(BaseModel):
 async def list_sessions(
     manager: Manager,
     limit: Limit = 100,
-    after: Annotated[
-        str | None,
-        Query(description="The `next` of the page before."),
-        BeforeValidator(check_session_id),
-    ] = None,
-    prefix: Annotated[
-        str | None,
-        Query(description="Only ids that begin so."),
-        BeforeValidator(check_session_id),
-    ] = None,
+    after: Annotated[SessionIdInQuery, Query(description="The `next` of the page before.")] = None,
+    prefix: Annotated[SessionIdInQuery, Query(description="Only ids that begin so.")] = None,
     agent_type: Annotated[
-        str | None, Query(description="Only where an agent of this type streams.")
+        AgentType | None, Query(description="Only where an agent of this type streams.")
     ] = None,
     worker: Annotated[
         UUID | None, Query(description="Only where an agent streams in this worker.")
@@ -90,7 +85,7 @@ async def list_sessions(
         bool | None, Query(description="Only where an agent streams, or where none does.")
     ] = None,
     idle_for: Annotated[
-        float | None, Query(gt=0, description="Only those untouched for so many seconds.")
+        Age | None, Query(description="Only those untouched for so many seconds.")
     ] = None,
 ) -> SessionPage:
     """Read live sessions, a page at a time, each with the agents that stream in it."""

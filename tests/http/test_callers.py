@@ -184,6 +184,21 @@ async def test_the_actor_is_the_keys_name_and_what_the_caller_adds(
     assert await repository.list_streams("s") == []
 
 
+async def test_an_actor_of_the_longest_kind_has_room_beside_the_keys_name(
+    client: httpx.AsyncClient, keys: Keys, repository: SQLAlchemySessionRepository
+) -> None:
+    header = await made(keys, "operate")
+    await client.put("/sessions/s", headers=header)
+    answer = await client.delete("/sessions/s", params={"actor": "x" * 2_000}, headers=header)
+    assert answer.status_code == 204
+    [ended] = await events(repository, "session_ended")
+    assert ended.actor is not None
+    assert (len(ended.actor), ended.actor[:11], ended.actor[-1]) == (2_000, "gateway: xx", "…")
+    for wrong in ("x" * 2_001, "\0"):
+        refused = await client.delete("/sessions/s", params={"actor": wrong}, headers=header)
+        assert refused.status_code == 400
+
+
 async def test_beyond_this_machine_nobody_is_served_without_a_key(
     sqlite_url: str,
 ) -> None:
