@@ -95,7 +95,15 @@ class Callers:
         return not self._is_closed
 
     async def caller_of(self, token: str) -> Caller | None:
-        """Who a token belongs to; None where it is none, or is refused. Raises likewise."""
+        """Who a token belongs to; None where it is none, or is refused. Raises likewise.
+
+        How long that takes tells nothing of a secret. Whatever is wrong with a token of the right
+        form, a key is looked up by its id, one digest made, and two digests of one length
+        compared in constant time; only then is it asked whether there is such a key, and whether
+        its time is over. What a lookup that was spared tells is that an id is in use: ids are no
+        secret, and stand in lists and in the trail of keys. A token of another form is refused
+        at once, which tells what its sender sees.
+        """
         parts = parts_of(token)
         if parts is None:
             return None
@@ -103,7 +111,6 @@ class Callers:
         known = self._known.get(key_id)
         if known is None or not known.is_fresh():
             known = await self._look_up(key_id, known)
-        # A key that is not there is compared all the same: how long it takes tells nothing.
         key = known.key or _nobodys(key_id, known.moment)
         is_good = key.opens(secret, known.now())
         return (
