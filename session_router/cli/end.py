@@ -94,7 +94,8 @@ async def _end_all(
     if as_json:
         output.show_json({"owner": owner, "ended": ended})
     else:
-        output.say(f"ended {ended} sessions of {output.escape(str(owner))}")
+        what = "1 session" if ended == 1 else f"{ended} sessions"
+        output.say(f"ended {what} of {output.escape(str(owner))}")
 
 
 async def _page(manager: SessionManager, owner: str | None, after: str | None) -> list[str]:

@@ -117,19 +117,19 @@ def _show_page(page: list[Session], as_json: bool, *, header: bool) -> None:
             output.show_json(session.model_dump(mode="json"))
         return
     output.show_rows(
-        ("session", "owner", "started (UTC)", "last updated (UTC)", "streaming"),
+        ("session", "started (UTC)", "last updated (UTC)", "streaming", "owner"),
         (
             (
                 session.session_id,
-                session.owner or "",
                 output.moment(session.start_time, "seconds"),
                 output.moment(session.last_updated, "seconds"),
                 ", ".join(sorted(map(str, session.agents_streaming))),
+                session.owner or "",
             )
             for session in page
         ),
         header=header,
-        flexible=("session", "owner", "streaming"),
+        flexible=("session", "streaming", "owner"),
     )
 
 

@@ -39,7 +39,7 @@ async def test_sessions_are_listed_and_shown_by_owner(program: Program) -> None:
     listed = await program.call("sessions", "list", "--owner", "acme")
     all_of_them = await program.call("sessions", "list", "--json")
     shown = await program.call("sessions", "show", "a1")
-    assert [row[:2] for row in listed.rows] == [["a1", "acme"], ["a2", "acme"]]
+    assert [(row[0], row[-1]) for row in listed.rows] == [("a1", "acme"), ("a2", "acme")]
     assert [line["owner"] for line in all_of_them.json_lines] == ["acme", "acme", None, "other"]
     assert "owner         acme" in shown.out
 

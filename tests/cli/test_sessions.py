@@ -165,7 +165,7 @@ async def test_ids_of_any_kind_go_through_exactly_and_are_shown_on_one_line(
     assert [line["session_id"] for line in as_json.json_lines] == sorted(HOSTILE_IDS)
     assert as_json.out.isascii()
     assert len(listed.rows) == len(HOSTILE_IDS)
-    assert all(len(row) == 4 for row in listed.rows)
+    assert all(len(row) == 5 for row in listed.rows)
     assert listed.out.replace("\n", "").replace("\t", "").isprintable()
 
 

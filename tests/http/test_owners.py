@@ -125,7 +125,7 @@ async def test_an_owner_that_cannot_be_one_is_refused(
         await client.post("/interrupts", json={"owner": owner}),
         await client.get("/sessions", params={"owner": owner}),
     ):
-        assert refused.status_code == 422
+        assert refused.status_code == 400
         assert "owner" in refused.json()["detail"]
     assert await events(repository) == []
 
@@ -135,6 +135,6 @@ async def test_a_timeout_that_makes_no_sense_is_refused(
     client: httpx.AsyncClient, repository: SQLAlchemySessionRepository, minutes: object
 ) -> None:
     refused = await client.put("/sessions/s", json={"timeout_minutes": minutes})
-    assert refused.status_code == 422
+    assert refused.status_code == 400
     assert "timeout_minutes" in refused.json()["detail"]
     assert await events(repository) == []
