@@ -6,6 +6,8 @@ PYTHON ?= python3
 LOCK_FLAGS ?=
 # `make faults FAULTS_FLAGS='--seconds 600 --seed 7'` lets it storm for ten minutes, as drawn from 7.
 FAULTS_FLAGS ?=
+# `make fuzz FUZZ_FLAGS='--examples 500 --seed 7'` asks ten times as much, as drawn from 7.
+FUZZ_FLAGS ?=
 # `make bench BENCH_FLAGS='interrupts --json results.json'` measures one subject.
 BENCH_FLAGS ?=
 # `make frameworks FRAMEWORKS='langgraph pydantic_ai'` tries these only; `servers` are web servers.
@@ -28,8 +30,8 @@ CLIENT := clients/typescript
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run agent test client programs faults upgrades traffic frameworks bench docs lint format \
-	lock clean
+.PHONY: help run agent test client programs faults upgrades traffic fuzz frameworks bench docs lint \
+	format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -62,6 +64,9 @@ upgrades: $(READY) ## test every step between releases, up and down, while worke
 traffic: $(READY) ## test every report and audit on a million events, on both databases; some minutes
 	@$(BIN)/python -m pytest -n auto -m traffic
 
+fuzz: $(READY) build/fuzz/ready ## ask the service all that its OpenAPI document allows, and much that it does not; some minutes
+	@$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
+
 frameworks: $(READY) $(ENVIRONMENTS:%=build/frameworks/%/ready) ## stop agents of real frameworks in every situation; some minutes
 	@SESSION_ROUTER_TEST_FRAMEWORKS='$(AGENTS)' $(BIN)/python -m pytest -n 2 \
 		$(FRAMEWORK_TESTS:%=tests/frameworks/%)
@@ -88,10 +93,11 @@ format: $(READY) ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-lock: build/uv/bin/uv ## write requirements.lock and the frameworks' locks anew
+lock: build/uv/bin/uv ## write requirements.lock, and the locks of the frameworks and the fuzzer, anew
 	@$(LOCK) $(LOCK_FLAGS) pyproject.toml --all-extras --group dev --output-file requirements.lock
 	@for wanted in tests/frameworks/requirements/*.in; do \
 		$(LOCK) $(LOCK_FLAGS) pyproject.toml $$wanted --output-file $${wanted%.in}.txt || exit 1; done
+	@$(LOCK) $(LOCK_FLAGS) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.txt
 
 clean: ## remove whatever these targets made, databases excepted
 	@rm -rf $(CLIENT)/node_modules $(CLIENT)/build $(CLIENT)/dist examples/node_agent/node_modules
@@ -133,6 +139,14 @@ build/frameworks/%/ready: tests/frameworks/requirements/%.txt
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $<
 	@echo '$(CURDIR)' >"$$($(@D)/bin/python -c 'import site; print(*site.getsitepackages())')/checkout.pth"
+	@touch $@
+
+# What draws requests from the OpenAPI document: a client, which needs nothing of this checkout.
+build/fuzz/ready: tests/fuzz/requirements.txt
+	$(call require-python)
+	@echo 'Installing schemathesis into build/fuzz (this is done once) ...'
+	@$(PYTHON) -m venv --clear build/fuzz
+	@build/fuzz/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $<
 	@touch $@
 
 build/uv/bin/uv:

@@ -151,6 +151,27 @@ class SignalNotFoundError(SessionRouterError, LookupError):
         return error
 
 
+class RequestReusedError(SessionRouterError):
+    """The name of this request was given to another one before. Nothing was written."""
+
+    @classmethod
+    def of(cls, request_id: UUID) -> Self:
+        """The error of a request by this name."""
+        return cls(
+            f"a request {request_id} was made before, and asked for something else; nothing was "
+            "done. Repeat a request as it was, or give it another name."
+        )
+
+
+class RequestUnderWayError(SessionRouterError):
+    """The request of this name is being carried out by somebody else. Nothing was written."""
+
+    @classmethod
+    def of(cls, request_id: UUID) -> Self:
+        """The error of a request by this name."""
+        return cls(f"request {request_id} is under way; ask again when it has been carried out.")
+
+
 class StreamExistsError(SessionRouterError):
     """A stream of that name was registered before; a name is used once. Nothing was written.
 

@@ -10,7 +10,13 @@ from session_router.agent_id import AgentId, AgentIdLike, check_agent_type
 from session_router.checks import as_uuid
 from session_router.events import SignalOutcome
 from session_router.repository.base import SessionRepository
-from session_router.repository.changes import StopStream, StreamFilter
+from session_router.repository.changes import (
+    BulkStop,
+    Stop,
+    StopStream,
+    StreamFilter,
+    fingerprint_of,
+)
 from session_router.repository.records import Requester
 from session_router.repository.results import (
     BulkInterrupt,
@@ -49,6 +55,7 @@ class Interrupts:
         reason: str | None = None,
         wait: None = None,
         owner: str | None = None,
+        request_id: UUID | str | None = None,
     ) -> list[AgentId]: ...
 
     @overload
@@ -61,6 +68,7 @@ class Interrupts:
         reason: str | None = None,
         wait: float,
         owner: str | None = None,
+        request_id: UUID | str | None = None,
     ) -> dict[AgentId, SignalOutcome | None]: ...
 
     async def interrupt_streaming_agents(
@@ -72,6 +80,7 @@ class Interrupts:
         reason: str | None = None,
         wait: float | None = None,
         owner: str | None = None,
+        request_id: UUID | str | None = None,
     ) -> list[AgentId] | dict[AgentId, SignalOutcome | None]:
         """Stop what streams in a session now, in whichever worker; the session lives on.
 
@@ -84,13 +93,26 @@ class Interrupts:
             reason: why, likewise.
             wait: return only when all signals are settled, or after so many seconds.
             owner: stop only what is of this owner's sessions; None: of anybody's.
+            request_id: a name for the request, such as `uuid.uuid4()`, so that it can be repeated:
+                what was done under it is not done again, but told again, as far as the trail
+                tells. It is kept for as long as the trail is.
+
+        Raises:
+            RequestReusedError: this name was given to another request. Nothing was written.
+            RequestUnderWayError: the request is being carried out. Nothing was written.
 
         Returns:
             The agents that were streaming and are signalled, in key order; with `wait` each with
             what became of its signal: delivered, failed, lost, or None when that is still open.
         """
         request = await self.request_interrupt(
-            session_id, agents, actor=actor, reason=reason, wait=wait, owner=owner
+            session_id,
+            agents,
+            actor=actor,
+            reason=reason,
+            wait=wait,
+            owner=owner,
+            request_id=request_id,
         )
         if wait is None:
             return request.agents if request else []
@@ -105,6 +127,7 @@ class Interrupts:
         reason: str | None = None,
         wait: float | None = None,
         owner: str | None = None,
+        request_id: UUID | str | None = None,
     ) -> StopRequest | None:
         """Do what `interrupt_streaming_agents` does, and tell all of it.
 
@@ -114,24 +137,22 @@ class Interrupts:
         named = None if agents is None else {AgentId.of(agent) for agent in agents}
         if wait is not None:
             check_positive(wait, "wait")
-        return await self._stop_streams(
+        asked = Stop.of(
             check_session_id(session_id),
             named,
             self._requester(actor, reason),
+            None if request_id is None else as_uuid(request_id, "request_id"),
             check_owner(owner),
-            wait,
         )
+        return await self._stop_streams(asked, wait)
 
-    async def _stop_streams(
-        self,
-        session_id: str,
-        agents: Collection[AgentId] | None,
-        requester: Requester,
-        owner: str | None,
-        wait: float | None,
-    ) -> StopRequest | None:
+    async def _stop_streams(self, asked: Stop, wait: float | None) -> StopRequest | None:
         request = await self.repository.interrupt_streams(
-            session_id, agents, requester, owner=owner
+            asked.session_id,
+            asked.agents,
+            asked.requester,
+            owner=asked.owner,
+            request_id=asked.request_id if asked.once else None,
         )
         if request is None:
             return None
@@ -139,7 +160,7 @@ class Interrupts:
             await self._worker.dispatcher.deliver(request.signals)
             return request
         self._worker.dispatcher.begin(request.signals)
-        outcomes = await receipts(self.repository, session_id, request, wait)
+        outcomes = await receipts(self.repository, asked.session_id, request, wait)
         return replace(request, outcomes=outcomes)
 
     async def interrupt_stream(
@@ -151,6 +172,7 @@ class Interrupts:
         reason: str | None = None,
         wait: float | None = None,
         owner: str | None = None,
+        request_id: UUID | str | None = None,
     ) -> StreamInterrupt:
         """Stop exactly this stream, of whichever worker, even before it begins.
 
@@ -158,7 +180,7 @@ class Interrupts:
         within `early_stop_sec`. So a stop that is acknowledged happens, whatever it races with.
 
         Args:
-            actor, reason: see `interrupt_streaming_agents`.
+            actor, reason, request_id: see `interrupt_streaming_agents`.
             wait: return only when the signal is settled, or after so many seconds.
             owner: see `SessionManager.start_session`.
 
@@ -176,6 +198,8 @@ class Interrupts:
             self._requester(actor, reason),
             timedelta(seconds=self._tuning.early_stop_sec),
             check_owner(owner),
+            uuid4() if request_id is None else as_uuid(request_id, "request_id"),
+            once=request_id is not None,
         )
         return await self._stop_stream(asked, wait)
 
@@ -203,6 +227,7 @@ class Interrupts:
         reason: str | None = None,
         dry_run: bool = False,
         progress: Callable[[BulkInterrupt], None] | None = None,
+        request_id: UUID | str | None = None,
     ) -> BulkInterrupt:
         """Stop the streams of all sessions, or those that match; the sessions live on.
 
@@ -218,6 +243,13 @@ class Interrupts:
             actor, reason: see `interrupt_streaming_agents`.
             dry_run: count what matches now, and stop nothing.
             progress: called after each batch with what has been done so far.
+            request_id: see `interrupt_streaming_agents`. One that was left halfway, as by a crash,
+                is gone through from the beginning by a repetition half a minute later; so what
+                has begun to stream meanwhile is stopped, too.
+
+        Raises:
+            RequestReusedError: this name was given to another request. Nothing was written.
+            RequestUnderWayError: the request is being carried out. Nothing was written.
 
         Returns:
             How many streams were told to stop, and under which `request_id`.
@@ -230,25 +262,45 @@ class Interrupts:
             older_than,
             check_owner(owner),
         )
-        return await self._stop_matching(
-            matching, self._requester(actor, reason), dry_run, progress or (lambda done: None)
+        asked = BulkStop(
+            matching,
+            self._requester(actor, reason),
+            dry_run,
+            None if request_id is None else as_uuid(request_id, "request_id"),
         )
+        return await self._stop_matching(asked, progress or (lambda done: None))
 
     async def _stop_matching(
+        self, asked: BulkStop, progress: Callable[[BulkInterrupt], None]
+    ) -> BulkInterrupt:
+        matching, requester, named = asked.matching, asked.requester, asked.request_id
+        if asked.dry_run:
+            matched = await self.repository.count_streams(matching)
+            return BulkInterrupt(uuid4(), matched.sessions, matched.streams)
+        if named is None:
+            return await self._interrupt_matching(matching, requester, uuid4(), progress)
+        fingerprint = fingerprint_of(
+            "stop all", matching.columns, requester.actor, requester.reason
+        )
+        if await self.repository.begin_request(named, fingerprint):
+            await self._interrupt_matching(matching, requester, named, progress, once=True)
+        did = await self.repository.count_interrupted(named, owner=matching.owner)
+        return BulkInterrupt(named, did.sessions, did.streams)
+
+    async def _interrupt_matching(
         self,
         matching: StreamFilter,
         requester: Requester,
-        dry_run: bool,
+        request_id: UUID,
         progress: Callable[[BulkInterrupt], None],
+        *,
+        once: bool = False,
     ) -> BulkInterrupt:
-        done = BulkInterrupt(uuid4())
-        if dry_run:
-            matched = await self.repository.count_streams(matching)
-            return replace(done, sessions=matched.sessions, streams=matched.streams)
-        position: str | None = None
+        """Batch by batch; with `once` each tells that the request goes on."""
+        done, position = BulkInterrupt(request_id), None
         while True:
             batch = await self.repository.interrupt_matching(
-                matching, requester, done.request_id, limit=_BULK_BATCH, after=position
+                matching, requester, request_id, limit=_BULK_BATCH, after=position
             )
             self._worker.dispatcher.begin(batch.signals)
             done = replace(
@@ -258,6 +310,8 @@ class Interrupts:
             )
             progress(done)
             position = batch.position
+            if once:
+                await self.repository.advance_request(request_id, is_over=position is None)
             if position is None:
                 return done
 

@@ -167,18 +167,28 @@ class SessionManager(Interrupts):
         *,
         owner: str | None = None,
         timeout_minutes: float | None = None,
+        actor: str | None = None,
+        request_id: UUID | str | None = None,
     ) -> Session:
         """Create a fresh session; a live one of that id is replaced, its streams stopped.
 
         Args:
             owner, timeout_minutes: see `start_session`.
+            actor: see `interrupt_streaming_agents`; it stands in `session_replaced`.
+            request_id: a name for the request, such as `uuid.uuid4()`, so that it can be repeated:
+                what was done under it is not done again, and the session that it began returned.
 
         Raises:
             SessionOwnedError: it lives, and is another owner's.
+            RequestReusedError: this name was given to another request. Nothing was written.
+            RequestUnderWayError: the request is being carried out. Nothing was written.
         """
-        session, request = await self.repository.replace_session(
-            self._start(session_id, owner, timeout_minutes)
+        asked = replace(
+            self._start(session_id, owner, timeout_minutes),
+            requester=self._requester(actor, None),
+            request_id=None if request_id is None else as_uuid(request_id, "request_id"),
         )
+        session, request = await self.repository.replace_session(asked)
         await self._worker.dispatcher.deliver(request.signals)
         return session
 

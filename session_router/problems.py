@@ -17,6 +17,8 @@ from session_router.errors import (
     InvalidValueError,
     OverloadedError,
     RefusedError,
+    RequestReusedError,
+    RequestUnderWayError,
     SchemaError,
     SessionBusyError,
     SessionOwnedError,
@@ -39,11 +41,13 @@ class ProblemKind:
         name: the last part of its `type`.
         status: the HTTP status.
         title: the kind in a few words.
+        passes: whether the same request may succeed in a moment, which `Retry-After` then says.
     """
 
     name: str
     status: int
     title: str
+    passes: bool = False
 
     @property
     def type(self) -> str:
@@ -75,22 +79,36 @@ SIGNAL_NOT_FOUND: Final = ProblemKind("signal-not-found", 404, "The worker has n
 SESSION_BUSY: Final = ProblemKind("session-busy", 409, "Other streams are in the way")
 STREAM_EXISTS: Final = ProblemKind("stream-exists", 409, "A stream of this name began before")
 STREAM_STOPPED: Final = ProblemKind("stream-stopped", 409, "The stream was stopped already")
+REQUEST_UNDER_WAY: Final = ProblemKind(
+    "request-under-way", 409, "The request is being carried out", passes=True
+)
+KEY_REUSED: Final = ProblemKind(
+    "idempotency-key-reused", 422, "The Idempotency-Key was another request's"
+)
 HEADER_TOO_LARGE: Final = ProblemKind("header-too-large", 431, "The header is too large")
 REFUSED: Final = ProblemKind("refused", 422, "The database does not take these values")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
-DATABASE_UNAVAILABLE: Final = ProblemKind("database-unavailable", 503, "The database is away")
-OVERLOADED: Final = ProblemKind("overloaded", 503, "Too many requests wait for the database")
-CONTENTION: Final = ProblemKind("contention", 503, "Another change was in the way")
-WORKER_GONE: Final = ProblemKind("worker-gone", 503, "The worker takes no more streams")
-WORKER_NOT_FOUND: Final = ProblemKind("worker-gone", 410, "The worker is there no more")
-WRONG_SCHEMA: Final = ProblemKind("wrong-schema", 503, "The database has other tables")
-TOO_MANY_CONNECTIONS: Final = ProblemKind(
-    "too-many-connections", 503, "Too many connections are open"
+DATABASE_UNAVAILABLE: Final = ProblemKind(
+    "database-unavailable", 503, "The database is away", passes=True
 )
-SHUTTING_DOWN: Final = ProblemKind("shutting-down", 503, "The service is shutting down")
+OVERLOADED: Final = ProblemKind(
+    "overloaded", 503, "Too many requests wait for the database", passes=True
+)
+CONTENTION: Final = ProblemKind("contention", 503, "Another change was in the way", passes=True)
+WORKER_GONE: Final = ProblemKind(
+    "worker-gone", 503, "The worker takes no more streams", passes=True
+)
+WORKER_NOT_FOUND: Final = ProblemKind("worker-gone", 410, "The worker is there no more")
+WRONG_SCHEMA: Final = ProblemKind("wrong-schema", 503, "The database has other tables", passes=True)
+TOO_MANY_CONNECTIONS: Final = ProblemKind(
+    "too-many-connections", 503, "Too many connections are open", passes=True
+)
+SHUTTING_DOWN: Final = ProblemKind(
+    "shutting-down", 503, "The service is shutting down", passes=True
+)
 DEADLINE_EXCEEDED: Final = ProblemKind("deadline-exceeded", 504, "The database was too slow")
 
-_RETRY_AFTER_SEC: Final = {503: "1"}
+_RETRY_AFTER_SEC: Final = "1"
 
 INTERNAL_DETAIL: Final = (
     "the service failed on this request; whether the change happened is unknown. "
@@ -124,6 +142,8 @@ _ANSWERS: Final[Mapping[type[SessionRouterError], tuple[ProblemKind, str | None]
     SessionOwnedError: (SESSION_OWNED, None),
     StreamExistsError: (STREAM_EXISTS, None),
     StreamStoppedError: (STREAM_STOPPED, None),
+    RequestReusedError: (KEY_REUSED, None),
+    RequestUnderWayError: (REQUEST_UNDER_WAY, None),
     ContentionError: (CONTENTION, _CONTENTION_DETAIL),
     RefusedError: (REFUSED, _REFUSED_DETAIL),
     SchemaError: (WRONG_SCHEMA, _SCHEMA_DETAIL),
@@ -198,11 +218,11 @@ def problem_response(
         errors=errors,
         streams=streams,
     )
-    retry = _RETRY_AFTER_SEC.get(kind.status)
+    retry = {"Retry-After": _RETRY_AFTER_SEC} if kind.passes else {}
     return JSONResponse(
         document.model_dump(mode="json", exclude_none=True),
         kind.status,
-        headers={**({"Retry-After": retry} if retry else {}), **(headers or {})},
+        headers={**retry, **(headers or {})},
         media_type=MEDIA_TYPE,
     )
 

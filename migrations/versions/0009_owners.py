@@ -1,8 +1,8 @@
-"""Owners and timeouts of sessions, and workers that are entered over HTTP.
+"""Owners and timeouts of sessions, workers that are entered over HTTP, and repeated requests.
 
-Columns that may be empty, each added in a moment; indexes are built while everybody goes on. Code
-of the release before calls the functions that it called: what it starts has no owner, and no
-timeout of its own; its sweep passes over those that have one.
+Columns that may be empty, each added in a moment, and a table; indexes are built while everybody
+goes on. Code of the release before calls the functions that it called: what it starts has no owner,
+and no timeout of its own; its sweep passes over those that have one.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from session_router.database.migration.online import (
     drop_column,
     drop_index,
 )
-from session_router.database.types import expiry
+from session_router.database.types import UtcDateTime, UuidText, expiry
 
 revision = "0009"
 down_revision = "0008"
@@ -43,6 +43,15 @@ def upgrade() -> None:
         given = sa.text(where)
         create_index(name, table, indexed, postgresql_where=given, sqlite_where=given)
     drop_index(IDLE_BEFORE, SESSIONS)
+    op.create_table(
+        "idempotent_requests",
+        sa.Column("request_id", UuidText(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("requested_at", UtcDateTime(), nullable=False),
+        sa.Column("busy_until", UtcDateTime()),
+        sa.PrimaryKeyConstraint("request_id", name="idempotent_requests_pkey"),
+        schema=op.get_context().version_table_schema,
+    )
     put_in_place(reports_0009.reports(*here()))
     if not is_sqlite():
         schema = str(op.get_context().version_table_schema)
@@ -52,7 +61,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Owners are lost, and timeouts; the workers' own holds for all."""
+    """Owners are lost, and timeouts; the workers' own holds for all. Requests may be done again."""
     create_index(IDLE_BEFORE, SESSIONS, ["last_updated", "session_id"])
     for name, table, _, _ in indexes():
         drop_index(name, table)
@@ -67,6 +76,9 @@ def downgrade() -> None:
         put_in_place([owners_0009.sweep_before(schema)])
     for table, column in reversed(columns()):
         drop_column(table, column.name)
+    op.drop_table(
+        "idempotent_requests", schema=op.get_context().version_table_schema, if_exists=True
+    )
 
 
 def columns() -> list[tuple[str, sa.Column[object]]]:

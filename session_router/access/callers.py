@@ -12,6 +12,7 @@ from session_router.access.keys import ApiKey, Scope, parts_of
 from session_router.access.store import Keys
 from session_router.errors import DeadlineExceededError
 from session_router.settings import DEFAULT_DEADLINE_SEC
+from session_router.text import check_free_text, clip
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ class Caller:
     Attributes:
         name: the key's name; None where no key is asked for.
         owner: whose sessions it is for; None: everybody's.
-        key_id: the key's id, likewise.
+        key_id: which key it is; None likewise.
     """
 
     name: str | None
@@ -37,10 +38,14 @@ class Caller:
     key_id: str | None = None
 
     def actor(self, given: str | None) -> str | None:
-        """Who asks, for the trail: the key's name, to which the caller may add."""
-        if self.name is None:
-            return given
-        return self.name if given is None else f"{self.name}: {given}"
+        """Who asks, for the trail: the key's name, to which the caller may add.
+
+        Raises:
+            InvalidValueError: what it adds is longer than an actor may be, or cannot be stored.
+        """
+        if self.name is None or given is None:
+            return given or self.name
+        return clip(f"{self.name}: {check_free_text(given, 'actor')}")
 
 
 ANYBODY: Final = Caller(None, frozenset(Scope))
@@ -91,7 +96,15 @@ class Callers:
         return not self._is_closed
 
     async def caller_of(self, token: str) -> Caller | None:
-        """Who a token belongs to; None where it is none, or is refused. Raises likewise."""
+        """Who a token belongs to; None where it is none, or is refused. Raises likewise.
+
+        How long that takes tells nothing of a secret. Whatever is wrong with a token of the right
+        form, a key is looked up by its id, one digest made, and two digests of one length
+        compared in constant time; only then is it asked whether there is such a key, and whether
+        its time is over. What a lookup that was spared tells is that an id is in use: ids are no
+        secret, and stand in lists and in the trail of keys. A token of another form is refused
+        at once, which tells what its sender sees.
+        """
         parts = parts_of(token)
         if parts is None:
             return None
@@ -99,7 +112,6 @@ class Callers:
         known = self._known.get(key_id)
         if known is None or not known.is_fresh():
             known = await self._look_up(key_id, known)
-        # A key that is not there is compared all the same: how long it takes tells nothing.
         key = known.key or _nobodys(key_id, known.moment)
         is_good = key.opens(secret, known.now())
         if not is_good or known.key is None:

@@ -30,7 +30,7 @@ from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
 from session_router.repository.changes import Stop
 from session_router.repository.records import Requester
-from session_router.repository.sql import endings, rows
+from session_router.repository.sql import endings, requests, rows
 
 _BATCH: Final = 1_000
 _IS_OWNED_START: Final = text("event = 'session_started' AND detail IS NOT NULL")
@@ -185,6 +185,8 @@ async def _erase(trail: Trail, asked: _Asked, key: ErasureKey) -> Receipt | None
         ended = await endings.end(conn, t, stop)
         asked = replace(asked, lives=await _lives_of(conn, t, asked))
         await conn.execute(delete(t.early_stops).where(t.early_stops.c.session_id == session_id))
+        is_erased = asked.of_lives(t, t.session_events.c.session_uid)
+        await requests.forget(conn, t, session_id, is_erased)
         # Whoever settles a signal holds its row: once we have it, their events are there to see.
         signals = await _erase_signals(conn, t, asked, key)
         events = await _erase_events(conn, t, asked, key)

@@ -1,12 +1,10 @@
 """RemoteManager: the use cases over HTTP, and `connect`, which makes one."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
-from session_router.agent_id import AgentId
 from session_router.client.repository import HttpRepository
 from session_router.manager import SessionManager
-from session_router.repository.changes import StopStream, StreamFilter
-from session_router.repository.records import Requester
+from session_router.repository.changes import BulkStop, Stop, StopStream
 from session_router.repository.results import BulkInterrupt, StopRequest, StreamInterrupt
 from session_router.runtime import AgentRuntime
 from session_router.settings import DEFAULT_DEADLINE_SEC, Tuning
@@ -62,18 +60,16 @@ class RemoteManager(SessionManager):
         await super().shutdown()
         await self.repository.close()
 
-    async def _stop_streams(
-        self,
-        session_id: str,
-        agents: Collection[AgentId] | None,
-        requester: Requester,
-        owner: str | None,
-        wait: float | None,
-    ) -> StopRequest | None:
+    async def _stop_streams(self, asked: Stop, wait: float | None) -> StopRequest | None:
         if wait is None:
-            return await super()._stop_streams(session_id, agents, requester, owner, wait)
+            return await super()._stop_streams(asked, wait)
         return await self.repository.interrupt_streams(
-            session_id, agents, requester, owner=owner, wait=wait
+            asked.session_id,
+            asked.agents,
+            asked.requester,
+            owner=asked.owner,
+            request_id=asked.request_id if asked.once else None,
+            wait=wait,
         )
 
     async def _stop_stream(self, asked: StopStream, wait: float | None) -> StreamInterrupt:
@@ -82,14 +78,10 @@ class RemoteManager(SessionManager):
         return await self.repository.interrupt_stream(asked, wait=wait)
 
     async def _stop_matching(
-        self,
-        matching: StreamFilter,
-        requester: Requester,
-        dry_run: bool,
-        progress: Callable[[BulkInterrupt], None],
+        self, asked: BulkStop, progress: Callable[[BulkInterrupt], None]
     ) -> BulkInterrupt:
         """The service goes through the sessions; its progress is not told, but for the end."""
-        done = await self.repository.interrupt_all(matching, requester, dry_run=dry_run)
-        if not dry_run:
+        done = await self.repository.interrupt_all(asked)
+        if not asked.dry_run:
             progress(done)
         return done

@@ -48,6 +48,15 @@ class OwnersOnly(SessionRepository):
     async def interrupt_matching(self, *_: Any, **__: Any) -> InterruptBatch:
         _refuse("interrupt_matching")
 
+    async def begin_request(self, request_id: UUID, fingerprint: str) -> bool:
+        _refuse("begin_request")
+
+    async def advance_request(self, request_id: UUID, *, is_over: bool) -> None:
+        _refuse("advance_request")
+
+    async def count_interrupted(self, request_id: UUID, *, owner: str | None = None) -> MatchCount:
+        _refuse("count_interrupted")
+
     async def signal_outcomes(self, session_id: str, request_id: UUID) -> dict[UUID, SignalOutcome]:
         _refuse("signal_outcomes")
 

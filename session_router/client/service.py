@@ -94,6 +94,7 @@ class Service:
         repeatable: bool = False,
         own: bool = False,
         wait_sec: float = 0.0,
+        request_id: UUID | None = None,
     ) -> httpx.Response | None:
         """Send a request until it is answered, or the deadline is over.
 
@@ -104,6 +105,7 @@ class Service:
             repeatable: whether it makes no difference that the request happens twice.
             own: whether the worker lives by it, so that it has connections apart.
             wait_sec: how long the service was asked to wait, which comes on top of the deadline.
+            request_id: the name that the caller gave it, under which it is done once.
 
         Returns:
             The answer; None where the problem is `missing`.
@@ -115,7 +117,9 @@ class Service:
             KeyRefusedError: the service does not take this key.
         """
         client = self._pools.get().of(own=own)
-        request = client.build_request(method, path, json=body, params=query)
+        headers = {} if request_id is None else {"Idempotency-Key": f'"{request_id}"'}
+        request = client.build_request(method, path, json=body, params=query, headers=headers)
+        repeatable = repeatable or request_id is not None
         limit, clock = self.deadline_sec + wait_sec, asyncio.get_running_loop().time
         until, failures = clock() + limit, 0
         while True:

@@ -15,7 +15,7 @@ from session_router.client.reads import SESSION, STREAMS, Reads
 from session_router.client.service import path_of
 from session_router.events import SignalOutcome
 from session_router.per_loop import PerLoop
-from session_router.repository.changes import Start, StopStream, StreamFilter, Touch
+from session_router.repository.changes import BulkStop, Start, StopStream, Touch
 from session_router.repository.records import Requester, Signal, StreamRow
 from session_router.repository.results import (
     BulkInterrupt,
@@ -61,7 +61,10 @@ class Stops(Reads):
     async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
         own = self._mirror.streaming(asked.session_id)
         body = {"session_id": asked.session_id, **_terms(asked)}
-        session = read(SESSION, await self._service.must("POST", "/sessions", body=body))
+        answer = await self._service.must(
+            "POST", "/sessions", body=body, request_id=asked.request_id
+        )
+        session = read(SESSION, answer)
         return session, StopRequest(_UNTOLD, signals=await self._arrived(own))
 
     async def delete_session(self, session_id: str) -> None:
@@ -89,6 +92,7 @@ class Stops(Reads):
         requester: Requester,
         *,
         owner: str | None = None,
+        request_id: UUID | None = None,
         wait: float | None = None,
     ) -> StopRequest | None:
         """Stop a session's streams; with `wait` the outcomes are told.
@@ -106,6 +110,7 @@ class Stops(Reads):
             body=body,
             missing="session-not-found",
             wait_sec=wait or 0.0,
+            request_id=request_id,
         )
         if answer is None:
             return None
@@ -122,24 +127,31 @@ class Stops(Reads):
         check_unsaid(asked.owner)
         path = path_of("sessions", asked.session_id, "streams", asked.stream_id, "interrupt")
         body = {**_asking(asked.requester), **_waiting(wait)}
-        answer = await self._service.must("POST", path, body=body, wait_sec=wait or 0.0)
+        answer = await self._service.must(
+            "POST",
+            path,
+            body=body,
+            wait_sec=wait or 0.0,
+            request_id=asked.request_id if asked.once else None,
+        )
         did = read(_STREAM, answer)
         if wait is None and did.found is Found.LIVE:
             did.signals.extend(await self._arrived({asked.stream_id}))
         return did
 
-    async def interrupt_all(
-        self, matching: StreamFilter, requester: Requester, *, dry_run: bool
-    ) -> BulkInterrupt:
+    async def interrupt_all(self, asked: BulkStop) -> BulkInterrupt:
         """Stop the streams of all sessions that are meant, or count them only."""
+        matching = asked.matching
         given: dict[str, Any] = {
             "owner": matching.owner,
             "agent_type": matching.agent_type,
             "worker_id": matching.worker_id and str(matching.worker_id),
             "older_than": matching.older_than and matching.older_than.total_seconds(),
         }
-        body = {**_asking(requester), **_given(given), "dry_run": dry_run}
-        answer = await self._service.must("POST", "/interrupts", body=body, wait_sec=_BULK_SEC)
+        body = {**_asking(asked.requester), **_given(given), "dry_run": asked.dry_run}
+        answer = await self._service.must(
+            "POST", "/interrupts", body=body, wait_sec=_BULK_SEC, request_id=asked.request_id
+        )
         return read(_BULK, answer)
 
     async def _arrived(self, stopped: Collection[UUID]) -> list[Signal]:

@@ -30,6 +30,7 @@ _OF_APP: Final = {
     "workers": "INSERT, UPDATE, DELETE",
     "interrupt_signals": "INSERT, UPDATE, DELETE",
     "early_stops": "INSERT, UPDATE, DELETE",
+    "idempotent_requests": "INSERT, UPDATE",
     "session_events": _APPEND,
 }
 # To erase is to end the session first, as the service does.
@@ -38,6 +39,7 @@ _OF_RETENTION: Final = {
     "agent_streams": "UPDATE, DELETE",
     "interrupt_signals": "INSERT, UPDATE",
     "early_stops": "UPDATE, DELETE",
+    "idempotent_requests": "DELETE",
     "session_events": _APPEND,
 }
 

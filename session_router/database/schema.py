@@ -51,6 +51,7 @@ class Tables:
     workers: Table
     interrupt_signals: Table
     early_stops: Table
+    idempotent_requests: Table
     session_events: Table
     audit_seals: Table
     pruned_stories: Table
@@ -85,6 +86,7 @@ def _build(schema: str | None) -> Tables:
         workers=_workers(metadata),
         interrupt_signals=_interrupt_signals(metadata),
         early_stops=_early_stops(metadata),
+        idempotent_requests=_idempotent_requests(metadata),
         session_events=session_events(metadata),
         audit_seals=audit_seals(metadata),
         pruned_stories=pruned_stories(metadata),
@@ -200,6 +202,19 @@ def _early_stops(metadata: MetaData) -> Table:
         Column("reason", Text),
         # The sweep clears the oldest, which nobody came for.
         Index(None, "requested_at"),
+    )
+
+
+def _idempotent_requests(metadata: MetaData) -> Table:
+    """The requests whose callers named them, and may repeat them."""
+    return Table(
+        "idempotent_requests",
+        metadata,
+        uuid_column("request_id", primary_key=True),
+        Column("fingerprint", Text, nullable=False),
+        time_column("requested_at"),
+        # Of one that takes many transactions: until when it is taken to be under way; none: done.
+        time_column("busy_until", nullable=True),
     )
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from session_router.agent_id import AgentId
+from session_router.agent_id import AgentId, check_agent_type
 from session_router.http.raw_path import decode_segment
 from session_router.manager import SessionManager
 from session_router.problems import (
@@ -17,11 +17,15 @@ from session_router.problems import (
 )
 from session_router.repository.changes import WhenBusy
 from session_router.session import check_owner, check_session_id, check_timeout
+from session_router.settings import TIMEOUT_LIMIT_MINUTES
 from session_router.text import FREE_TEXT_LIMIT, NAME_LIMIT
 
 # For the description only: the values' own checks refuse with a message that says what to do.
 _NAME: Final[dict[str, Any]] = {"minLength": 1, "maxLength": NAME_LIMIT}
+_TYPE: Final = _NAME | {"pattern": r"^[A-Za-z0-9_.\-]+$"}
 _LONGEST_WAIT_SEC: Final = 300
+_SHORTEST_AGE_SEC: Final = 0.001
+_LONGEST_AGE_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60
 _FREE_TEXT: Final[dict[str, Any]] = {"maxLength": FREE_TEXT_LIMIT}
 
 
@@ -43,7 +47,7 @@ SessionId = Annotated[
 ]
 _AgentType = Annotated[
     str,
-    Path(description="The agent's type.", json_schema_extra=_NAME),
+    Path(description="The agent's type.", json_schema_extra=_TYPE),
     BeforeValidator(decode_segment),
 ]
 _AgentKey = Annotated[
@@ -54,6 +58,12 @@ _AgentKey = Annotated[
     BeforeValidator(decode_segment),
 ]
 
+SessionIdInQuery = Annotated[
+    str | None, Query(json_schema_extra=_NAME), BeforeValidator(check_session_id)
+]
+AgentType = Annotated[str, BeforeValidator(check_agent_type), Field(json_schema_extra=_TYPE)]
+Age = Annotated[float, Field(ge=_SHORTEST_AGE_SEC, le=_LONGEST_AGE_SEC)]
+"""Seconds ago."""
 Limit = Annotated[int, Query(ge=1, le=1_000, description="How many items at the most.")]
 Actor = Annotated[
     str | None,
@@ -126,6 +136,7 @@ class Registration(BaseModel):
     )
     alone: bool = Field(
         False,
+        strict=True,
         description="Whether any stream of the session is in the way, not only the agent's own.",
     )
     worker_id: UUID | None = Field(
@@ -154,6 +165,7 @@ class Asked(StopRequested):
 
     wait: float | None = Field(
         None,
+        strict=True,
         gt=0,
         le=_LONGEST_WAIT_SEC,
         description="Answer when all signals are settled, or after so many seconds; 202 says that "
@@ -171,11 +183,11 @@ class InterruptAll(StopRequested):
     """Which streams of all sessions to stop, and who asks for it."""
 
     owner: Annotated[str | None, BeforeValidator(check_owner)] = Field(
-        None, description="Only streams in sessions of this owner."
+        None, description="Only streams in sessions of this owner.", json_schema_extra=_NAME
     )
-    agent_type: str | None = Field(None, description="Only streams of agents of this type.")
+    agent_type: AgentType | None = Field(None, description="Only streams of agents of this type.")
     worker_id: UUID | None = Field(None, description="Only streams in this worker.")
-    older_than: float | None = Field(
-        None, gt=0, description="Only streams that began so many seconds ago, or before."
+    older_than: Age | None = Field(
+        None, strict=True, description="Only streams that began so many seconds ago, or before."
     )
-    dry_run: bool = Field(False, description="Count what matches, and stop nothing.")
+    dry_run: bool = Field(False, strict=True, description="Count what matches, and stop nothing.")

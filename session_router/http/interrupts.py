@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from session_router.agent_id import AgentId
 from session_router.events import SignalOutcome
 from session_router.http.callers import Operator, Reader, owner_for
+from session_router.http.idempotency import MAY_BE_REPEATED, RequestId
 from session_router.http.inputs import TAKES_JSON, InterruptAll, Manager
 from session_router.problems import REQUEST_NOT_FOUND, ProblemError, documented
 
@@ -49,8 +50,10 @@ class ReceiptCounts(BaseModel):
     )
 
 
-@router.post("", status_code=202, responses=TAKES_JSON)
-async def interrupt_all(manager: Manager, caller: Operator, body: InterruptAll) -> InterruptedAll:
+@router.post("", status_code=202, responses=TAKES_JSON | MAY_BE_REPEATED)
+async def interrupt_all(
+    manager: Manager, caller: Operator, request_id: RequestId, body: InterruptAll
+) -> InterruptedAll:
     """Stop the streams of all sessions, or those that match; the sessions live on.
 
     Answers when all are told to stop. A stream that is registered after its session's turn is
@@ -64,6 +67,7 @@ async def interrupt_all(manager: Manager, caller: Operator, body: InterruptAll) 
         actor=caller.actor(body.actor),
         reason=body.reason,
         dry_run=body.dry_run,
+        request_id=request_id,
     )
     return InterruptedAll(
         request_id=done.request_id,

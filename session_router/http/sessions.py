@@ -5,15 +5,18 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
 from session_router.events import SessionEvent, SignalOutcome
 from session_router.http.callers import OR_IS_AGENT, Operator, Reader, Toucher, owner_for
+from session_router.http.idempotency import MAY_BE_REPEATED, REPETITIONS, RequestId
 from session_router.http.inputs import (
     STILL_OPEN,
     TAKES_JSON,
     Actor,
+    Age,
+    AgentType,
     Interrupt,
     Limit,
     Manager,
@@ -22,6 +25,7 @@ from session_router.http.inputs import (
     Owner,
     Reason,
     SessionId,
+    SessionIdInQuery,
 )
 from session_router.http.raw_path import path_of
 from session_router.http.streams import Stream, shown
@@ -32,7 +36,7 @@ from session_router.problems import (
     session_not_found,
 )
 from session_router.repository.changes import SessionFilter
-from session_router.session import Session, check_session_id
+from session_router.session import Session
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 
@@ -76,18 +80,10 @@ async def list_sessions(
     manager: Manager,
     caller: Reader,
     limit: Limit = 100,
-    after: Annotated[
-        str | None,
-        Query(description="The `next` of the page before."),
-        BeforeValidator(check_session_id),
-    ] = None,
-    prefix: Annotated[
-        str | None,
-        Query(description="Only ids that begin so."),
-        BeforeValidator(check_session_id),
-    ] = None,
+    after: Annotated[SessionIdInQuery, Query(description="The `next` of the page before.")] = None,
+    prefix: Annotated[SessionIdInQuery, Query(description="Only ids that begin so.")] = None,
     agent_type: Annotated[
-        str | None, Query(description="Only where an agent of this type streams.")
+        AgentType | None, Query(description="Only where an agent of this type streams.")
     ] = None,
     worker: Annotated[
         UUID | None, Query(description="Only where an agent streams in this worker.")
@@ -96,7 +92,7 @@ async def list_sessions(
         bool | None, Query(description="Only where an agent streams, or where none does.")
     ] = None,
     idle_for: Annotated[
-        float | None, Query(gt=0, description="Only those untouched for so many seconds.")
+        Age | None, Query(description="Only those untouched for so many seconds.")
     ] = None,
     owner: Owner = None,
 ) -> SessionPage:
@@ -114,20 +110,24 @@ async def list_sessions(
     return SessionPage(items=found[:limit], next=found[limit - 1].session_id if has_more else None)
 
 
-@router.post("", status_code=201, responses=_OWNED | TAKES_JSON)
+@router.post("", status_code=201, responses=documented(SESSION_OWNED, *REPETITIONS) | TAKES_JSON)
 async def start_new_session(
     manager: Manager,
     caller: Operator,
     request: Request,
     response: Response,
+    request_id: RequestId,
     body: NewSession | None = None,
 ) -> Session:
     """Begin a fresh session. A live one of that id is replaced, its streams stopped."""
     asked = body or NewSession()
     session = await manager.start_new_session(
-        asked.session_id or str(uuid4()),
+        # One that is made is the same whenever the request is repeated.
+        asked.session_id or str(request_id or uuid4()),
         owner=owner_for(caller, asked.owner),
         timeout_minutes=asked.timeout_minutes,
+        actor=caller.actor(None),
+        request_id=request_id,
     )
     response.headers["Location"] = path_of(request, "sessions", session.session_id)
     return session
@@ -181,7 +181,10 @@ async def touch_session(manager: Manager, caller: Toucher, session_id: SessionId
 
 @router.post(
     "/{session_id:segment}/interrupt",
-    responses=_LIVES | TAKES_JSON | {202: {"model": Interrupted, "description": STILL_OPEN}},
+    responses=_LIVES
+    | TAKES_JSON
+    | MAY_BE_REPEATED
+    | {202: {"model": Interrupted, "description": STILL_OPEN}},
     response_model_exclude_unset=True,
 )
 async def interrupt_session(
@@ -190,6 +193,7 @@ async def interrupt_session(
     http_request: Request,
     response: Response,
     session_id: SessionId,
+    request_id: RequestId,
     body: Interrupt | None = None,
 ) -> Interrupted:
     """Stop what streams in a session now; the session lives on.
@@ -204,6 +208,7 @@ async def interrupt_session(
         reason=asked.reason,
         wait=asked.wait,
         owner=caller.owner,
+        request_id=request_id,
     )
     if request is None:
         raise session_not_found(session_id)

@@ -11,6 +11,7 @@ from session_router.agent_id import AgentId
 from session_router.errors import SessionOwnedError
 from session_router.events import SignalOutcome
 from session_router.http.callers import Operator, Reader
+from session_router.http.idempotency import MAY_BE_REPEATED, RequestId
 from session_router.http.inputs import STILL_OPEN, TAKES_JSON, Asked, Manager, SessionId
 from session_router.problems import (
     SESSION_NOT_FOUND,
@@ -81,6 +82,7 @@ async def show_stream(
     "/{stream_id}/interrupt",
     responses=documented(SESSION_NOT_FOUND)
     | TAKES_JSON
+    | MAY_BE_REPEATED
     | {202: {"model": StreamInterrupted, "description": STILL_OPEN}},
 )
 async def interrupt_stream(
@@ -89,6 +91,7 @@ async def interrupt_stream(
     response: Response,
     session_id: SessionId,
     stream_id: StreamId,
+    request_id: RequestId,
     body: Asked | None = None,
 ) -> StreamInterrupted:
     """Stop exactly this stream, in whichever worker, even before it begins."""
@@ -101,6 +104,7 @@ async def interrupt_stream(
             reason=asked.reason,
             wait=asked.wait,
             owner=caller.owner,
+            request_id=request_id,
         )
     except SessionOwnedError:
         raise session_not_found(session_id) from None

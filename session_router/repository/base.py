@@ -197,8 +197,18 @@ class SessionRepository(ABC):
         requester: Requester,
         *,
         owner: str | None = None,
+        request_id: UUID | None = None,
     ) -> StopRequest | None:
-        """Stop a session's streams (or the named agents'); None as for `end_session`."""
+        """Stop a session's streams (or the named agents'); None as for `end_session`.
+
+        Args:
+            request_id: the name that the caller gave the request. What was done under it is not
+                done again, but told again; so it is with changes that have such a name.
+
+        Raises:
+            RequestReusedError: it was given to another request before.
+            RequestUnderWayError: the request is being carried out.
+        """
 
     @abstractmethod
     async def count_streams(self, matching: StreamFilter) -> MatchCount:
@@ -224,11 +234,37 @@ class SessionRepository(ABC):
         """
 
     @abstractmethod
+    async def begin_request(self, request_id: UUID, fingerprint: str) -> bool:
+        """Begin a request of many changes that a caller named, or go on with one that was left.
+
+        Args:
+            fingerprint: tells it from others of the same name.
+
+        Returns:
+            Whether it is to be carried out; False: it was.
+
+        Raises:
+            RequestReusedError, RequestUnderWayError: as `interrupt_streams`.
+        """
+
+    @abstractmethod
+    async def advance_request(self, request_id: UUID, *, is_over: bool) -> None:
+        """Say that a request that was begun goes on, for half a minute at least, or is done."""
+
+    @abstractmethod
+    async def count_interrupted(self, request_id: UUID, *, owner: str | None = None) -> MatchCount:
+        """Count the streams that a request has told to stop, by the trail.
+
+        Args:
+            owner: only those in this owner's sessions; None: in anybody's.
+        """
+
+    @abstractmethod
     async def receipts(self, request_id: UUID, *, owner: str | None = None) -> Receipts | None:
         """Read what became of a request, of whichever kind; None when the trail has none such.
 
         Args:
-            owner: only what it did in this owner's sessions; None: in anybody's.
+            owner: as for `count_interrupted`.
         """
 
     @abstractmethod

@@ -1,10 +1,12 @@
 """The changes that callers ask for all the time, each a value: it is made once, and handed down."""
 
+import hashlib
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID, uuid4
 
 from session_router.agent_id import AgentId
@@ -37,6 +39,7 @@ class Start:
         resolution: as in `Touch`; where a session is created it says nothing.
         owner: of the session that begins; a live one of another owner is refused.
         timeout_minutes: of the session that begins; a live one keeps its own.
+        request_id: the name that the caller gave the request, see `Stop.once`; None: none.
     """
 
     session_id: str
@@ -44,6 +47,7 @@ class Start:
     resolution: timedelta = _ALWAYS
     owner: str | None = None
     timeout_minutes: float | None = None
+    request_id: UUID | None = None
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -53,6 +57,16 @@ class Start:
             "owner": self.owner,
             "timeout_minutes": self.timeout_minutes,
         }
+
+    @property
+    def once(self) -> bool:
+        """As in `Stop`."""
+        return self.request_id is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells this request from others of the same name, whichever worker carries it out."""
+        return fingerprint_of("start", self.columns, self.requester.actor)
 
 
 class WhenBusy(StrEnum):
@@ -121,6 +135,13 @@ class StreamFilter:
     older_than: timedelta | None = None
     owner: str | None = None
 
+    @property
+    def columns(self) -> list[str | float | None]:
+        """All of it, as JSON has it."""
+        worker_id = None if self.worker_id is None else str(self.worker_id)
+        age = None if self.older_than is None else self.older_than.total_seconds()
+        return [self.agent_type, worker_id, age, self.owner]
+
     def matches(self, stream: StreamRow, now: datetime) -> bool:
         """Whether the stream is meant, in a session that is."""
         return (
@@ -162,6 +183,8 @@ class Stop:
         agents: only these agents' streams; None: all.
         matching: only these streams, and where there are none, nothing is written; None: all.
         request_id: names the request in signals and events.
+        once: whether the caller chose that name: what was done under it is not done again, but
+            told again.
     """
 
     session_id: str
@@ -170,6 +193,29 @@ class Stop:
     matching: StreamFilter | None = None
     request_id: UUID = field(default_factory=uuid4)
     owner: str | None = None
+    once: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        session_id: str,
+        agents: Collection[AgentId] | None,
+        requester: Requester,
+        request_id: UUID | None,
+        owner: str | None = None,
+    ) -> Self:
+        """An interrupt, under the name that the caller gave it, if it has one."""
+        once, name = request_id is not None, request_id or uuid4()
+        return cls(session_id, requester, agents, request_id=name, owner=owner, once=once)
+
+    @property
+    def fingerprint(self) -> str:
+        """As in `Start`."""
+        agents = None if self.agents is None else sorted(map(str, self.agents))
+        asker = self.requester
+        return fingerprint_of(
+            "stop", self.session_id, self.owner, agents, asker.actor, asker.reason
+        )
 
     def is_for(self, stream: StreamRow, now: datetime) -> bool:
         """Whether it stops this stream of its session."""
@@ -233,11 +279,28 @@ OWN_TIMEOUTS: Final = SweepPosition(None, "", has_own=True)
 
 
 @dataclass(frozen=True, slots=True)
+class BulkStop:
+    """Stop the streams of many sessions.
+
+    Attributes:
+        matching: which.
+        dry_run: only count them.
+        request_id: the name that the caller gave the request, see `Stop.once`; None: none.
+    """
+
+    matching: StreamFilter
+    requester: Requester
+    dry_run: bool = False
+    request_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StopStream:
     """Stop exactly one stream, also where it is registered only later.
 
     Attributes:
         early_stop: how long the stop of a stream holds that was not registered yet.
+        request_id, once: as in `Stop`.
     """
 
     session_id: str
@@ -245,6 +308,16 @@ class StopStream:
     requester: Requester
     early_stop: timedelta
     owner: str | None = None
+    request_id: UUID = field(default_factory=uuid4)
+    once: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """As in `Start`."""
+        asker, stream_id = self.requester, str(self.stream_id)
+        return fingerprint_of(
+            "stop stream", self.session_id, self.owner, stream_id, asker.actor, asker.reason
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,3 +349,8 @@ def refuse(asked: Change) -> None:
     """
     if isinstance(asked, Start | Register | StopStream):
         raise SessionOwnedError.of(asked.session_id)
+
+
+def fingerprint_of(*asked: object) -> str:
+    """A digest of what is asked for, of texts, numbers and the like."""
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -27,7 +27,7 @@ from session_router.repository.changes import (
     Touch,
     WhenBusy,
 )
-from session_router.repository.memory_state import MemoryState
+from session_router.repository.memory_requests import MemoryRequests
 from session_router.repository.records import (
     NO_WORKER,
     EarlyStop,
@@ -57,7 +57,7 @@ from session_router.session import Session, check_session_id, checked, to_store
 _BY_HAND: Final = Requester()
 
 
-class InMemorySessionRepository(MemoryState, SessionRepository):
+class InMemorySessionRepository(MemoryRequests, SessionRepository):
     """Sessions, streams, signals and the newest 10,000 events in this process's memory.
 
     No method gives way to another task halfway, which makes each an atomic change.
@@ -148,10 +148,14 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         return self._touch(asked) or self._snapshot(self._create(asked, self._now()))
 
     async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
-        now, request = self._now(), StopRequest(uuid4())
+        now, request = self._now(), StopRequest(asked.request_id or uuid4())
+        if self._was_done(asked):
+            return self._begun_before(asked), request
         row = self._session_for(asked)
         if row is not None:
-            request = self._remove(row, now, EventName.SESSION_REPLACED, asked.requester)
+            ending = EventName.SESSION_REPLACED
+            request = self._remove(row, now, ending, asked.requester, request.request_id)
+        self._keep(asked)
         return self._snapshot(self._create(asked, now)), request
 
     async def end_session(
@@ -242,10 +246,16 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
         requester: Requester,
         *,
         owner: str | None = None,
+        request_id: UUID | None = None,
     ) -> StopRequest | None:
-        asked = Stop(session_id, requester, agents, owner=owner)
+        asked = Stop.of(session_id, agents, requester, request_id, owner)
+        if self._was_done(asked):
+            return StopRequest(asked.request_id, self._stopped_by(asked.request_id, owner))
         row = self._session_for(asked)
-        return None if row is None else self._interrupt(row, asked)
+        if row is None:
+            return None
+        self._keep(asked)
+        return self._interrupt(row, asked)
 
     async def count_streams(self, matching: StreamFilter) -> MatchCount:
         now = self._now()
@@ -281,6 +291,16 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
             position=turn[-1] if len(turn) == limit else None,
         )
 
+    async def begin_request(self, request_id: UUID, fingerprint: str) -> bool:
+        return self._begin_request(request_id, fingerprint)
+
+    async def advance_request(self, request_id: UUID, *, is_over: bool) -> None:
+        self._advance_request(request_id, is_over)
+
+    async def count_interrupted(self, request_id: UUID, *, owner: str | None = None) -> MatchCount:
+        stopped = self._stopped_by(request_id, owner)
+        return MatchCount(len({stream.session_id for stream in stopped}), len(stopped))
+
     async def receipts(self, request_id: UUID, *, owner: str | None = None) -> Receipts | None:
         events = [event for event in self._events_of(owner) if event.request_id == request_id]
         lives = self._lives_of(owner)
@@ -308,8 +328,11 @@ class InMemorySessionRepository(MemoryState, SessionRepository):
 
     async def interrupt_stream(self, asked: StopStream) -> StreamInterrupt:
         session_id, stream_id, requester = asked.session_id, asked.stream_id, asked.requester
-        now, request_id = self._now(), uuid4()
+        now, request_id = self._now(), asked.request_id
+        if self._was_done(asked):
+            return self._found_before(asked)
         session = self._session_for(asked)
+        self._keep(asked)
         streams = [s for s in self._in_order(session_id) if s.stream_id == stream_id]
         beginning = self._beginning_of(stream_id)
         if beginning is None and not streams:

@@ -51,6 +51,8 @@ class MemoryState:
         self._workers: dict[UUID, WorkerRow] = {}
         self._signals: dict[UUID, Signal] = {}
         self._early_stops: dict[UUID, EarlyStop] = {}
+        self._requests: dict[UUID, str] = {}
+        self._busy_until: dict[UUID, datetime] = {}
         self._events: deque[SessionEvent] = deque(maxlen=_EVENTS_KEPT)
         self._event_ids = count(1)
 
@@ -80,13 +82,19 @@ class MemoryState:
     def _create(self, asked: Start, now: datetime) -> SessionRow:
         row = SessionRow(**asked.columns, session_uid=uuid4(), start_time=now, last_updated=now)
         self._sessions[asked.session_id] = row
-        self._record([trail.session_started(row, now, asked.requester.worker_id)])
+        worker_id = asked.requester.worker_id
+        self._record([trail.session_started(row, now, worker_id, asked.request_id)])
         return row
 
     def _remove(
-        self, row: SessionRow, now: datetime, event: EventName, requester: Requester
+        self,
+        row: SessionRow,
+        now: datetime,
+        event: EventName,
+        requester: Requester,
+        request_id: UUID | None = None,
     ) -> StopRequest:
-        request_id = uuid4()
+        request_id = request_id or uuid4()
         streams = self._in_order(row.session_id)
         written = trail.endings([row], streams, now, event, requester, request_id)
         signals = self._take_out(streams, written)

@@ -12,6 +12,9 @@ NO_WORKER: Final = UUID(int=0)
 """The owner of streams that `save_session` added: nobody can stop them, nobody reaps them."""
 
 
+REQUEST_LEASE: Final = timedelta(seconds=30)
+"""A request of many transactions is taken to be under way for so long after each of them."""
+
 DETAIL_OF_CLEARED: Final = {
     SignalOutcome.FAILED: "the worker stopped before the signal was delivered",
     SignalOutcome.LOST: "the worker died before the signal was settled",

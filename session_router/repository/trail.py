@@ -96,7 +96,9 @@ def endings(
     return [*events, *ended], signals
 
 
-def session_started(session: SessionRow, now: datetime, worker_id: UUID | None) -> EventRow:
+def session_started(
+    session: SessionRow, now: datetime, worker_id: UUID | None, request_id: UUID | None = None
+) -> EventRow:
     """The first event of a life; its detail is the owner."""
     return EventRow(
         now,
@@ -104,6 +106,7 @@ def session_started(session: SessionRow, now: datetime, worker_id: UUID | None) 
         session.session_uid,
         EventName.SESSION_STARTED,
         worker_id=worker_id,
+        request_id=request_id,
         detail=session.owner,
     )
 

@@ -30,7 +30,10 @@ from tests.support.by_hand import execute
 from tests.support.laws import violations
 from tests.support.trail import events
 
-TABLES = ("sessions", "agent_streams", "interrupt_signals", "session_events")
+TABLES = (
+    *("sessions", "agent_streams", "interrupt_signals", "session_events"),
+    "idempotent_requests",
+)
 
 
 async def everything(url: str) -> str:
@@ -131,6 +134,21 @@ async def test_a_worker_that_dies_afterwards_is_cleared_as_ever(
 
     assert await violations(repository) == []
     assert (await verify(trail, None)).violations == []
+
+
+async def test_the_requests_of_what_is_erased_are_forgotten(
+    repository: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, database_url: str
+) -> None:
+    async with SessionManager(repository) as manager:
+        for session_id in ("alice", "bob"):
+            await manager.start_new_session(session_id, request_id=uuid4())
+            await manager.request_interrupt(session_id, request_id=uuid4())
+        await erased(trail, "alice", key)
+        left = await execute(
+            database_url, "SELECT request_id FROM session_router.idempotent_requests"
+        )
+        told = {str(e.request_id) for e in await events(repository, session_id="bob")}
+        assert {str(UUID(str(row[0]))) for row in left} == told
 
 
 async def test_others_are_left_as_they_are(

@@ -54,6 +54,20 @@ async def test_stories_that_are_over_go_whole(
     assert await migrate.check(Target(database_url)) == []
 
 
+async def test_the_names_of_requests_are_kept_for_as_long_as_the_trail(
+    repository: SQLAlchemySessionRepository, trail: Trail
+) -> None:
+    async with SessionManager(repository) as manager:
+        name = uuid4()
+        first = await manager.start_new_session("s", request_id=name)
+        await manager.end_session("s")
+        await prune(trail, NEVER, None)
+        assert await manager.start_new_session("s", request_id=name) == first
+        await prune(trail, now(), None)
+        again = await manager.start_new_session("s", request_id=name)
+        assert again.start_time > first.start_time
+
+
 async def test_a_story_that_is_not_old_enough_stays(
     stories: SQLAlchemySessionRepository, trail: Trail
 ) -> None:

@@ -22,13 +22,14 @@ from session_router.repository.changes import (
     Register,
     SessionFilter,
     Start,
+    Stop,
     StreamFilter,
     Sweep,
     SweepPosition,
     Touch,
 )
 from session_router.repository.records import Requester
-from session_router.repository.sql import bulk, interrupts, workers
+from session_router.repository.sql import bulk, interrupts, repetitions, requests, workers
 from session_router.repository.sql import names as stream_names
 from session_router.repository.sql import signals as outbox
 from session_router.repository.sql import streams as streams_of_sessions
@@ -62,6 +63,7 @@ _FILL = """
     SELECT 's' || n, {uuid}, 'interrupt_requested', {uuid} FROM {numbers};
     INSERT INTO {p}workers
     SELECT {uuid}, 'box-1', 4711, {time}, {time}, NULL FROM {numbers};
+    INSERT INTO {p}idempotent_requests SELECT {uuid}, 'f', {time}, NULL FROM {numbers};
     INSERT INTO {p}early_stops
     SELECT {uuid}, 's' || n, {uuid}, {time}, NULL, NULL FROM {numbers};
     ANALYZE
@@ -190,6 +192,23 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
         ),
         "which signals of a request failed": (
             bulk.failures_of(t, uuid4()),
+            "session_events_requests_idx",
+        ),
+        "what is kept of a request": (requests.kept(t, uuid4()), "idempotent_requests_pkey"),
+        "which streams a request stopped": (
+            repetitions.stopped_by(t, Stop("s1", Requester())),
+            "session_events_session_id_event_id_idx",
+        ),
+        "which streams a request stopped, from its event on": (
+            repetitions.stopped_by(t, Stop("s1", Requester())),
+            "session_events_requests_idx",
+        ),
+        "which life a request began": (
+            repetitions.started_by(t, Start("s1", Requester(), request_id=uuid4())),
+            "session_events_session_id_event_id_idx",
+        ),
+        "in how many sessions a request stopped streams": (
+            bulk.requested(t, uuid4(), events.session_id),
             "session_events_requests_idx",
         ),
         "the sessions in which streams match": (

@@ -15,8 +15,10 @@ from session_router import (
     Session,
     SessionManager,
     SQLAlchemySessionRepository,
+    problems,
 )
 from session_router.http import create_app
+from session_router.problems import ProblemKind
 from session_router.settings import Tuning
 from tests.http.conftest import client_of
 from tests.support.sql import connected, run_script
@@ -286,6 +288,16 @@ async def test_a_deadline_says_whether_the_outcome_is_unknown(postgres_url: str)
     assert "nothing was written" in assert_problem(held, 503, "contention")["detail"]
     assert held.headers["retry-after"] == "1"
     assert "unknown" in assert_problem(late, 504, "deadline-exceeded")["detail"]
+
+
+def test_what_may_be_asked_again_says_when() -> None:
+    """503 is passing by its meaning; of all others each says of itself whether it is."""
+    kinds = [kind for kind in vars(problems).values() if isinstance(kind, ProblemKind)]
+    passing = {kind.name for kind in kinds if kind.passes}
+    assert passing == {kind.name for kind in kinds if kind.status == 503} | {"request-under-way"}
+    for kind in kinds:
+        answer = problems.problem_response(kind, "detail")
+        assert answer.headers.get("retry-after") == ("1" if kind.passes else None)
 
 
 async def test_openapi_documents_the_paths_and_the_problems(memory: httpx.AsyncClient) -> None:

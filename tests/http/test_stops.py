@@ -154,6 +154,9 @@ async def test_an_interrupt_says_where_its_receipts_are(client: httpx.AsyncClien
     [
         ("/interrupts", {"agents": ["writer/a"]}),
         ("/interrupts", {"older_than": 0}),
+        ("/interrupts", {"older_than": 5e-324}),
+        ("/interrupts", {"older_than": 1e308}),
+        ("/interrupts", {"dry_run": 0}),
         ("/interrupts", {"worker_id": "nobody"}),
         ("/sessions/chat/streams/nobody/interrupt", {}),
         (f"/sessions/chat/streams/{UUID(int=7)}/interrupt", {"wait": -1}),
@@ -184,5 +187,10 @@ async def test_a_list_is_narrowed_down(client: httpx.AsyncClient) -> None:
     assert await ids(idle_for="3600") == []
     first = await client.get("/sessions", params={"prefix": "chat", "limit": "1"})
     assert first.json()["next"] == "chat-1"
-    for wrong in ({"worker": "x"}, {"idle_for": "0"}, {"streaming": "perhaps"}):
+    for wrong in (
+        {"worker": "x"},
+        {"idle_for": "0"},
+        {"idle_for": "1e308"},
+        {"streaming": "perhaps"},
+    ):
         assert (await client.get("/sessions", params=wrong)).status_code == 422

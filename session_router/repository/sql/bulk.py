@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, litera
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
-from session_router.events import SignalOutcome
+from session_router.events import EventName, SignalOutcome
 from session_router.repository.changes import StreamFilter
 from session_router.repository.results import (
     UNDELIVERED_TOLD,
@@ -31,6 +31,17 @@ async def count(conn: AsyncConnection, t: Tables, matching: StreamFilter) -> Mat
     ).where(*_are_meant(t, matching, await rows.now(conn)))
     row = (await conn.execute(statement)).one()
     return MatchCount(row.sessions, row.streams)
+
+
+async def interrupted(
+    conn: AsyncConnection, t: Tables, request_id: UUID, owner: str | None
+) -> MatchCount:
+    """How many streams a request has told to stop, and in how many sessions; as in `receipts`."""
+    session_id = t.session_events.c.session_id
+    in_sessions = requested(t, request_id, func.count(session_id.distinct()), owner=owner)
+    found = await receipts(conn, t, request_id, owner)
+    told = 0 if found is None else found.delivered + found.failed + found.lost + found.open
+    return MatchCount((await conn.execute(in_sessions)).scalar_one(), told)
 
 
 async def sessions_with(
@@ -91,6 +102,18 @@ def counts_of(t: Tables, request_id: UUID, owner: str | None = None) -> Compound
         signals.request_id == request_id, *lives_of(t, signals.session_uid, owner)
     )
     return settled.union_all(still_open)
+
+
+def requested(
+    t: Tables, request_id: UUID, *columns: ColumnElement[Any], owner: str | None = None
+) -> Select[Any]:
+    """Of the events that tell that an interrupt was asked for, one a session."""
+    events = t.session_events.c
+    return select(*columns).where(
+        _are_told_of(t, request_id),
+        events.event == EventName.INTERRUPT_REQUESTED,
+        *lives_of(t, events.session_uid, owner),
+    )
 
 
 def failures_of(t: Tables, request_id: UUID, owner: str | None = None) -> Select[Any]:

@@ -15,7 +15,7 @@ from session_router.repository import trail
 from session_router.repository.changes import Start, Stop, Sweep
 from session_router.repository.records import Requester, SessionRow, Signal, StreamRow
 from session_router.repository.results import StopRequest, SweepBatch
-from session_router.repository.sql import rows, sessions, streams
+from session_router.repository.sql import repetitions, requests, rows, sessions, streams
 from session_router.session import Session
 
 
@@ -30,10 +30,14 @@ async def end(conn: AsyncConnection, t: Tables, asked: Stop) -> StopRequest | No
 
 async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Session, StopRequest]:
     """Finish a live session and begin its next life in the same row, which stays locked."""
+    return await requests.once(conn, t, asked, _replace, repetitions.replacement)
+
+
+async def _replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Session, StopRequest]:
     session, is_new = await sessions.lock_or_create(conn, t, asked)
+    stop = Stop(asked.session_id, asked.requester, request_id=asked.request_id or uuid4())
     if is_new:
-        return await sessions.snapshot(conn, t, session), StopRequest(uuid4())
-    stop = Stop(asked.session_id, asked.requester)
+        return await sessions.snapshot(conn, t, session), StopRequest(stop.request_id)
     request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, stop)
     statement = (
         update(t.sessions)
@@ -42,7 +46,8 @@ async def replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Sessi
         .returning(t.sessions)
     )
     fresh = rows.session_row((await conn.execute(statement)).one())
-    started = trail.session_started(fresh, fresh.start_time, asked.requester.worker_id)
+    worker_id = asked.requester.worker_id
+    started = trail.session_started(fresh, fresh.start_time, worker_id, asked.request_id)
     await rows.record(conn, t, [started])
     return await sessions.snapshot(conn, t, fresh), request
 

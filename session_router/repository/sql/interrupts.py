@@ -1,7 +1,7 @@
 """Interrupts: of a session's streams, and of one stream, before it begins, too."""
 
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,11 +13,15 @@ from session_router.repository import trail
 from session_router.repository.changes import Stop, StopStream
 from session_router.repository.records import EarlyStop, Signal, columns_of
 from session_router.repository.results import Found, StopRequest, StreamInterrupt
-from session_router.repository.sql import names, rows, sessions, streams
+from session_router.repository.sql import names, repetitions, requests, rows, sessions, streams
 
 
 async def interrupt(conn: AsyncConnection, t: Tables, asked: Stop) -> StopRequest | None:
     """Take a session's streams, or those that are meant, out, with a signal for each."""
+    return await requests.once(conn, t, asked, _interrupt, repetitions.stop)
+
+
+async def _interrupt(conn: AsyncConnection, t: Tables, asked: Stop) -> StopRequest | None:
     session = await sessions.lock_for(conn, t, asked)
     if session is None:
         return None
@@ -32,12 +36,16 @@ async def interrupt(conn: AsyncConnection, t: Tables, asked: Stop) -> StopReques
 
 async def interrupt_stream(conn: AsyncConnection, t: Tables, asked: StopStream) -> StreamInterrupt:
     """Take this stream out, or keep the stop for its registration."""
+    return await requests.once(conn, t, asked, _interrupt_stream, repetitions.stream_stop)
+
+
+async def _interrupt_stream(conn: AsyncConnection, t: Tables, asked: StopStream) -> StreamInterrupt:
     session_id, stream_id, requester = asked.session_id, asked.stream_id, asked.requester
     await names.hold(conn, stream_id)
     session = await sessions.lock_for(conn, t, asked)
     is_meant = t.agent_streams.c.stream_id == stream_id
     locked, now = await rows.lock_streams_at(conn, t, [session_id], is_meant)
-    request_id = uuid4()
+    request_id = asked.request_id
     beginning = None if locked else await names.beginning_of(conn, t, stream_id)
     if not locked and beginning is None:
         stop = EarlyStop.of(stream_id, session_id, request_id, now, requester)

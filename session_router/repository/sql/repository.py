@@ -47,6 +47,7 @@ from session_router.repository.results import (
 from session_router.repository.sql import (
     bulk,
     interrupts,
+    requests,
     saving,
     sessions,
     signals,
@@ -256,9 +257,10 @@ class SQLAlchemySessionRepository(SessionRepository):
         requester: Requester,
         *,
         owner: str | None = None,
+        request_id: UUID | None = None,
     ) -> StopRequest | None:
-        asked = Stop(session_id, requester, agents, owner=owner)
-        return await self._batched.interrupt.submit(asked)
+        stop = Stop.of(session_id, agents, requester, request_id, owner)
+        return await self._batched.interrupt.submit(stop)
 
     async def count_streams(self, matching: StreamFilter) -> MatchCount:
         return await self._transactions.read(lambda conn: bulk.count(conn, self._tables, matching))
@@ -285,6 +287,21 @@ class SQLAlchemySessionRepository(SessionRepository):
             streams=sum(len(request.streams) for request in requests),
             signals=[signal for request in requests for signal in request.signals],
             position=ids[-1] if len(ids) == limit else None,
+        )
+
+    async def begin_request(self, request_id: UUID, fingerprint: str) -> bool:
+        return await self._transactions.write(
+            lambda conn: requests.begin(conn, self._tables, request_id, fingerprint)
+        )
+
+    async def advance_request(self, request_id: UUID, *, is_over: bool) -> None:
+        await self._transactions.write(
+            lambda conn: requests.advance(conn, self._tables, request_id, is_over=is_over)
+        )
+
+    async def count_interrupted(self, request_id: UUID, *, owner: str | None = None) -> MatchCount:
+        return await self._transactions.read(
+            lambda conn: bulk.interrupted(conn, self._tables, request_id, owner)
         )
 
     async def receipts(self, request_id: UUID, *, owner: str | None = None) -> Receipts | None:

@@ -174,7 +174,8 @@ async def create(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow |
     if row is None:
         return None
     session = rows.session_row(row)
-    event = trail.session_started(session, session.start_time, asked.requester.worker_id)
+    worker_id = asked.requester.worker_id
+    event = trail.session_started(session, session.start_time, worker_id, asked.request_id)
     await rows.record(conn, t, [event])
     return session
 

@@ -17,6 +17,8 @@ from typing import Any, Final, Generic, TypeVar
 from session_router.errors import (
     OverloadedError,
     RefusedError,
+    RequestReusedError,
+    RequestUnderWayError,
     SessionBusyError,
     SessionOwnedError,
     SessionRouterError,
@@ -243,6 +245,8 @@ _ABOUT_ONE_ITEM: Final = (
     SessionBusyError,
     SessionOwnedError,
     StreamExistsError,
+    RequestReusedError,
+    RequestUnderWayError,
 )
 """What may be one item's fault, and leaves nothing written."""
 

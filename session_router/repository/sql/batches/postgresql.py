@@ -131,8 +131,12 @@ class PostgresqlBatches:
         return [found.request_of(one) for one in asked]
 
     async def replace(self, asked: Sequence[Start]) -> list[tuple[Session, StopRequest] | Retry]:
-        stops = [Stop(one.session_id, one.requester, owner=one.owner) for one in asked]
-        timeouts = {one.session_id: one.timeout_minutes for one in reversed(asked)}
+        stops = [
+            Stop(one.session_id, one.requester, owner=one.owner, once=one.once) for one in asked
+        ]
+        timeouts = {
+            stop.request_id: one.timeout_minutes for stop, one in zip(stops, asked, strict=True)
+        }
         found = await self._stop(stops, EventName.SESSION_REPLACED, timeouts)
         return [
             found.next_life_of(stop, one.timeout_minutes)
@@ -162,16 +166,18 @@ class PostgresqlBatches:
         self,
         asked: Sequence[Stop],
         terminal: EventName | None,
-        timeouts: Mapping[str, float | None] | None = None,
+        timeouts: Mapping[UUID, float | None] | None = None,
     ) -> Stopped:
         action = SignalAction.CANCEL if terminal is None else SignalAction.CANCEL_AND_REMOVE
         found = Stopped(asked, action)
         stops = list(found.asked.values())
+        if not stops:
+            return found
         requesters = [stop.requester for stop in stops]
         rows = await self._call(
             "stop_streams_of",
             found.owner,
-            None if timeouts is None else [timeouts[session_id] for session_id in found.asked],
+            None if timeouts is None else [timeouts[stop.request_id] for stop in stops],
             list(found.asked),
             [stop.request_id for stop in stops],
             [requester.worker_id for requester in requesters],

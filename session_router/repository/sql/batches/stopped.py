@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Stopped:
     """The stops of one batch: one a session, all of one filter and owner. Others are retried.
 
+    So are those that may be repetitions: each is decided in a transaction of its own.
+
     Attributes:
         matching: the filter.
         owner: on whose behalf.
@@ -30,7 +32,8 @@ class Stopped:
         self.matching, self.owner = asked[0].matching, asked[0].owner
         self.asked: dict[str, Stop] = {}
         for stop in asked:
-            if (stop.matching, stop.owner) == (self.matching, self.owner):
+            is_alike = (stop.matching, stop.owner) == (self.matching, self.owner)
+            if is_alike and not stop.once:
                 self.asked.setdefault(stop.session_id, stop)
         self._action = action
         self._rows: dict[str, list[asyncpg.Record]] = defaultdict(list)
