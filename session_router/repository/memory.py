@@ -347,9 +347,7 @@ class InMemorySessionRepository(MemoryRequests, SessionRepository):
             signals = self._take_out(streams, written)
         if streams:
             return StreamInterrupt(Found.LIVE, request_id, streams[0].agent_id, signals)
-        if beginning is None or beginning.session_id != session_id:
-            return StreamInterrupt(Found.OVER, request_id)
-        return StreamInterrupt(Found.OVER, request_id, beginning.agent_id)
+        return StreamInterrupt(Found.OVER, request_id, self._agent_of(beginning, asked))
 
     async def clear_early_stops(self, older_than: timedelta, *, limit: int) -> int:
         cutoff = self._now() - older_than

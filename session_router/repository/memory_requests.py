@@ -78,10 +78,7 @@ class MemoryRequests(MemoryState):
         beginning = self._beginning_of(asked.stream_id)
         if beginning is None and not requested:
             return StreamInterrupt(Found.AHEAD, request_id)
-        is_here = beginning is not None and beginning.session_id == asked.session_id
-        return StreamInterrupt(
-            Found.OVER, request_id, beginning.agent_id if beginning and is_here else None
-        )
+        return StreamInterrupt(Found.OVER, request_id, self._agent_of(beginning, asked))
 
     def _begun_before(self, asked: Start) -> Session:
         started = [

@@ -17,6 +17,7 @@ from session_router.repository.changes import (
     SessionFilter,
     Start,
     Stop,
+    StopStream,
     StreamFilter,
     Sweep,
     Touch,
@@ -210,6 +211,13 @@ class MemoryState:
             if event.stream_id == stream_id and event.event is EventName.STREAM_STARTED:
                 return event
         return None
+
+    def _agent_of(self, beginning: SessionEvent | None, asked: StopStream) -> AgentId | None:
+        """Whose stream it is, where it began in that session, and in a life of the owner's."""
+        if beginning is None or beginning.session_id != asked.session_id:
+            return None
+        lives = self._lives_of(asked.owner)
+        return beginning.agent_id if lives is None or beginning.session_uid in lives else None
 
     def _early_stop_of(self, asked: Register) -> EarlyStop | None:
         stop = self._early_stops.get(asked.stream_id)

@@ -3,10 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
-from session_router import AgentId, InvalidValueError, Session, SessionManager, SessionRepository
+from session_router import (
+    AgentId,
+    InvalidValueError,
+    RequestReusedError,
+    Session,
+    SessionManager,
+    SessionRepository,
+)
 from session_router.repository.records import Requester
 from tests.contract.conftest import Managers
 from tests.support.trail import events
@@ -30,6 +38,25 @@ async def test_a_session_keeps_the_timeout_that_it_starts_with(
     assert found.timeout_minutes == 0.5
     assert (await manager.start_new_session("s", timeout_minutes=7)).timeout_minutes == 7
     assert (await manager.start_new_session("s")).timeout_minutes is None
+
+
+async def test_of_two_that_begin_anew_at_once_each_has_the_timeout_that_it_asked_for(
+    manager: SessionManager, repository: SessionRepository
+) -> None:
+    """In one batch with one that goes alone, and is refused there."""
+    used = uuid4()
+    await manager.start_new_session("s", request_id=used)
+    refused, begun = await asyncio.gather(
+        manager.start_new_session("s", timeout_minutes=7, request_id=used),
+        manager.start_new_session("s", timeout_minutes=8),
+        return_exceptions=True,
+    )
+    assert isinstance(refused, RequestReusedError)
+    assert isinstance(begun, Session)
+    assert begun.timeout_minutes == 8
+    found = await repository.find_session("s")
+    assert found is not None
+    assert found.timeout_minutes == 8
 
 
 async def test_each_expires_at_its_own_time(

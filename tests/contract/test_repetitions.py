@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,9 +14,11 @@ from session_router import (
     RequestReusedError,
     RequestUnderWayError,
     SessionManager,
+    SessionOwnedError,
     SessionRepository,
     StreamStoppedError,
 )
+from session_router.repository.results import Found
 from tests.contract.conftest import Managers
 from tests.support.trail import events, story
 
@@ -176,7 +179,12 @@ ASKED: dict[str, Ask] = {
     "start": lambda m, name: m.start_new_session("s", request_id=name),
     "another start": lambda m, name: m.start_new_session("t", request_id=name),
     "a start by another": lambda m, name: m.start_new_session("s", actor="b", request_id=name),
+    "a start for an owner": lambda m, name: m.start_new_session("s", owner="a", request_id=name),
+    "a start for a time": lambda m, name: m.start_new_session(
+        "s", timeout_minutes=7, request_id=name
+    ),
     "interrupt": lambda m, name: m.request_interrupt("s", request_id=name),
+    "for an owner": lambda m, name: m.request_interrupt("s", owner="a", request_id=name),
     "of another session": lambda m, name: m.request_interrupt("t", request_id=name),
     "of an agent": lambda m, name: m.request_interrupt("s", [A], request_id=name),
     "of none": lambda m, name: m.request_interrupt("s", [], request_id=name),
@@ -184,7 +192,11 @@ ASKED: dict[str, Ask] = {
     "by somebody": lambda m, name: m.request_interrupt("s", actor="r", request_id=name),
     "of a stream": lambda m, name: m.interrupt_stream("s", STREAM, request_id=name),
     "of another stream": lambda m, name: m.interrupt_stream("s", uuid4(), request_id=name),
+    "of a stream for an owner": lambda m, name: m.interrupt_stream(
+        "s", STREAM, owner="a", request_id=name
+    ),
     "of all": lambda m, name: m.interrupt_all(request_id=name),
+    "of all of an owner": lambda m, name: m.interrupt_all(owner="a", request_id=name),
     "of all of a type": lambda m, name: m.interrupt_all(agent_type="w", request_id=name),
     "of all of a worker": lambda m, name: m.interrupt_all(worker_id=uuid4(), request_id=name),
     "of all old": lambda m, name: m.interrupt_all(older_than=timedelta(seconds=1), request_id=name),
@@ -205,6 +217,76 @@ async def test_a_name_is_not_taken_for_another_request(
             with pytest.raises(RequestReusedError, match=f"request {name} was made before"):
                 await ask(manager, name)
     assert await changes(repository) == before
+
+
+async def test_what_another_owner_may_not_do_is_not_done_under_a_name(
+    manager: SessionManager, repository: SessionRepository
+) -> None:
+    start, stop, one = uuid4(), uuid4(), uuid4()
+    stream_id = await manager.register_agent("s", A, owner="acme")
+    before = await story(repository)
+    for _ in range(2):
+        with pytest.raises(SessionOwnedError):
+            await manager.start_new_session("s", owner="other", request_id=start)
+        with pytest.raises(SessionOwnedError):
+            await manager.interrupt_stream("s", stream_id, owner="other", request_id=one)
+        assert await manager.request_interrupt("s", owner="other", request_id=stop) is None
+    assert await story(repository) == before
+    await manager.end_session("s")
+    # Since nothing was done, it may be asked for again.
+    begun = await manager.start_new_session("s", owner="other", request_id=start)
+    assert begun.owner == "other"
+    await manager.register_agent("s", B, owner="other")
+    stopped = await manager.interrupt_streaming_agents("s", owner="other", request_id=stop)
+    assert stopped == [B]
+    for _ in range(2):
+        over = await manager.interrupt_stream("s", stream_id, owner="other", request_id=one)
+        assert (over.found, over.agent_id) == (Found.OVER, None)
+    for_anybody = await manager.interrupt_stream("s", stream_id, request_id=uuid4())
+    assert (for_anybody.found, for_anybody.agent_id) == (Found.OVER, A)
+
+
+async def test_a_repetition_tells_nothing_of_the_next_owners_session(
+    manager: SessionManager, repository: SessionRepository
+) -> None:
+    asked: list[Callable[..., Awaitable[Any]]] = [
+        partial(manager.start_new_session, "s", owner="acme", timeout_minutes=7),
+        partial(manager.request_interrupt, "s", owner="acme"),
+        partial(manager.interrupt_all, owner="acme"),
+    ]
+    names = [uuid4() for _ in asked]
+    first = []
+    for ask, name in zip(asked, names, strict=True):
+        first.append(await ask(request_id=name))
+        await manager.register_agent("s", A, owner="acme")
+    await manager.end_session("s", owner="acme")
+    await manager.register_agent("s", B, owner="other")
+    before = await changes(repository)
+    again = [await ask(request_id=name) for ask, name in zip(asked, names, strict=True)]
+    assert again[0] == first[0]
+    assert (again[0].owner, again[0].timeout_minutes) == ("acme", 7)
+    assert (again[1].agents, again[2]) == ([A], first[2])
+    assert await changes(repository) == before
+
+
+async def test_a_name_that_another_owners_request_had_tells_nothing_of_it(
+    manager: SessionManager, repository: SessionRepository
+) -> None:
+    """Nobody is kept from giving a name that a request without one was given by us."""
+    await manager.register_agent("s", A, owner="acme")
+    theirs = await manager.request_interrupt("s", owner="acme")
+    assert theirs is not None
+    await manager.end_session("s", owner="acme")
+    await manager.register_agent("s", B, owner="other")
+    for _ in range(2):
+        stop = await manager.request_interrupt("s", owner="other", request_id=theirs.request_id)
+        assert stop is not None
+        assert stop.agents == [B]
+    await manager.register_agent("t", A, owner="acme")
+    theirs_of_all = await manager.interrupt_all(owner="acme")
+    for _ in range(2):
+        done = await manager.interrupt_all(owner="other", request_id=theirs_of_all.request_id)
+        assert (done.sessions, done.streams) == (0, 0)
 
 
 async def test_of_many_of_one_name_at_once_one_is_carried_out(

@@ -116,6 +116,28 @@ async def test_a_key_names_no_other_owner(client: httpx.AsyncClient, acme: Heade
     assert (await client.put("/sessions/s", json={"owner": "acme"}, headers=acme)).is_success
 
 
+async def test_what_one_owner_repeats_is_not_told_to_another(
+    client: httpx.AsyncClient, acme: Header, other: Header
+) -> None:
+    fresh = {"session_id": "s"}
+    for key in ('"the same"', "6a1b0a8e-5b4d-4c6c-9a50-02a4dc0c2a11"):
+        named = {"Idempotency-Key": key}
+        first = await client.post("/sessions", json=fresh, headers=acme | named)
+        assert (await client.post("/sessions", json=fresh, headers=acme | named)).json() == (
+            first.json()
+        )
+        refused = await client.post("/sessions", json=fresh, headers=other | named)
+        # A name that is no UUID is another one of each key; a UUID is one for all.
+        problem = "session-owned" if key == '"the same"' else "idempotency-key-reused"
+        assert refused.json()["type"] == f"urn:session-router:problem:{problem}"
+        assert "acme" not in refused.text
+        await client.delete("/sessions/s", headers=acme)
+        theirs = await client.post("/sessions", json=fresh, headers=other)
+        again = await client.post("/sessions", json=fresh, headers=acme | named)
+        assert (theirs.json()["owner"], again.json()) == ("other", first.json())
+        await client.delete("/sessions/s", headers=other)
+
+
 @pytest.mark.parametrize("owner", ["", "x" * 256, "nul\0"])
 async def test_an_owner_that_cannot_be_one_is_refused(
     client: httpx.AsyncClient, repository: SQLAlchemySessionRepository, owner: str

@@ -6,7 +6,6 @@ from uuid import UUID
 from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
 from session_router.repository import trail
@@ -46,7 +45,7 @@ async def _interrupt_stream(conn: AsyncConnection, t: Tables, asked: StopStream)
     is_meant = t.agent_streams.c.stream_id == stream_id
     locked, now = await rows.lock_streams_at(conn, t, [session_id], is_meant)
     request_id = asked.request_id
-    beginning = None if locked else await names.beginning_of(conn, t, stream_id)
+    beginning = None if locked else await names.beginning_of(conn, t, stream_id, asked.owner)
     if not locked and beginning is None:
         stop = EarlyStop.of(stream_id, session_id, request_id, now, requester)
         return await _keep(conn, t, stop, asked.early_stop)
@@ -58,10 +57,7 @@ async def _interrupt_stream(conn: AsyncConnection, t: Tables, asked: StopStream)
         await streams.take_out(conn, t, locked, events, signals)
     if locked:
         return StreamInterrupt(Found.LIVE, request_id, locked[0].agent_id, signals)
-    agent_id = None
-    if beginning is not None and beginning.session_id == session_id:
-        agent_id = AgentId.stored(beginning.agent_type, beginning.agent_key)
-    return StreamInterrupt(Found.OVER, request_id, agent_id)
+    return StreamInterrupt(Found.OVER, request_id, names.agent_of(beginning, session_id))
 
 
 async def clear_early_stops(

@@ -11,10 +11,12 @@ writer.
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, text
+from sqlalchemy import Row, Select, and_, func, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
+from session_router.repository.sql.events import lives_of
 
 LOCK_CLASS: Final = 0x5E55_1011
 """The first key of the advisory locks on names; the second is one of `STRIPES`."""
@@ -35,19 +37,28 @@ async def hold(conn: AsyncConnection, stream_id: UUID) -> None:
 
 
 async def beginning_of(
-    conn: AsyncConnection, t: Tables, stream_id: UUID
-) -> "Row[Any, Any, Any] | None":
+    conn: AsyncConnection, t: Tables, stream_id: UUID, owner: str | None = None
+) -> "Row[Any, Any, Any, Any] | None":
     """The event with which a stream of this name began, in whichever session."""
-    found: Row[Any, Any, Any] | None = (await conn.execute(beginning(t, stream_id))).one_or_none()
+    statement = beginning(t, stream_id, owner)
+    found: Row[Any, Any, Any, Any] | None = (await conn.execute(statement)).one_or_none()
     return found
 
 
-def beginning(t: Tables, stream_id: UUID) -> Select[Any]:
+def beginning(t: Tables, stream_id: UUID, owner: str | None = None) -> Select[Any]:
     events = t.session_events.c
+    is_owners = and_(true(), *lives_of(t, events.session_uid, owner)).label("is_owners")
     # The event is named in the statement's text, by which the index of beginnings is found.
-    return select(events.session_id, events.agent_type, events.agent_key).where(
+    return select(events.session_id, events.agent_type, events.agent_key, is_owners).where(
         text("event = 'stream_started'"), events.stream_id == stream_id
     )
+
+
+def agent_of(beginning: "Row[Any, Any, Any, Any] | None", session_id: str) -> AgentId | None:
+    """Whose stream it is, where it began in this session, and in a life of the owner's."""
+    if beginning is None or beginning.session_id != session_id or not beginning.is_owners:
+        return None
+    return AgentId.stored(beginning.agent_type, beginning.agent_key)
 
 
 def stripe_of(stream_id: UUID) -> int:

@@ -5,7 +5,6 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.agent_id import AgentId
 from session_router.database.schema import Tables
 from session_router.events import EventName
 from session_router.repository.changes import Start, Stop, StopStream
@@ -36,12 +35,10 @@ async def stream_stop(conn: AsyncConnection, t: Tables, asked: StopStream) -> St
         return StreamInterrupt(Found.AHEAD, asked.request_id)
     if stopped:
         return StreamInterrupt(Found.LIVE, asked.request_id, stopped[0].agent_id)
-    beginning = await names.beginning_of(conn, t, asked.stream_id)
+    beginning = await names.beginning_of(conn, t, asked.stream_id, asked.owner)
     if requested is None and beginning is None:
         return StreamInterrupt(Found.AHEAD, asked.request_id)
-    agent_id = None
-    if beginning is not None and beginning.session_id == asked.session_id:
-        agent_id = AgentId.stored(beginning.agent_type, beginning.agent_key)
+    agent_id = names.agent_of(beginning, asked.session_id)
     return StreamInterrupt(Found.OVER, asked.request_id, agent_id)
 
 
