@@ -43,6 +43,12 @@ class _Process:
     started_at: float = 0.0
     pause: float = _FIRST_PAUSE_SEC
 
+    def put_off(self) -> float:
+        """Have it started after a pause, twice as long as the one before; how many seconds."""
+        pause, self.pause = self.pause, min(self.pause * 2, _LONGEST_PAUSE_SEC)
+        self.due = time.monotonic() + pause
+        return pause
+
 
 @dataclass
 class Processes:
@@ -93,10 +99,17 @@ class Processes:
     def _start(self, process: _Process) -> None:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
-        with _held_back():
-            process.pid = os.fork()
-            if process.pid == 0:
-                _forget_signals()
+        try:
+            with _held_back():
+                process.pid = os.fork()
+                if process.pid == 0:
+                    _forget_signals()
+        except OSError as error:  # the machine has no room for it just now
+            ours.close()
+            theirs.close()
+            logs.process_failed(error)
+            process.put_off()
+            return
         if process.pid == 0:
             # Whoever holds the other end of a line would hide the end of this program.
             for other in (*(each.line for each in self._all), ours):
@@ -124,8 +137,9 @@ class Processes:
         return max(min(pauses), 0) if pauses and self._order is None else None
 
     def _obey(self, numbers: bytes) -> None:
-        for number in numbers:
-            order = signal.Signals(number)
+        for order in map(signal.Signals, numbers):
+            if order not in _ORDERS:
+                continue
             if self._order is not None:
                 self._end_at_once(order)
             self._order = order
@@ -162,12 +176,9 @@ class Processes:
             if code:
                 self._failed.append(code)
             return
-        now = time.monotonic()
-        if now - process.started_at >= _STEADY_SEC:
+        if time.monotonic() - process.started_at >= _STEADY_SEC:
             process.pause = _FIRST_PAUSE_SEC
-        process.due = now + process.pause
-        logs.process_ended(process.pid, code, process.pause)
-        process.pause = min(process.pause * 2, _LONGEST_PAUSE_SEC)
+        logs.process_ended(process.pid, code, process.put_off())
 
 
 def _send(line: socket.socket, order: bytes) -> None:
