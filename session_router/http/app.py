@@ -82,11 +82,12 @@ def create_app(
     app.state.is_draining = is_draining
     app.state.callers = callers
     app.state.remote_workers = RemoteWorkers(manager)
-    app.include_router(sessions.router, responses=problems.documented(*_ANYWHERE))
+    # Heartbeats are the most frequent requests by far, and the first that matches is taken.
     of_workers = problems.documented(*_ANYWHERE, problems.WORKER_NOT_FOUND)
+    app.include_router(workers.router, responses=of_workers)
+    app.include_router(sessions.router, responses=problems.documented(*_ANYWHERE))
     of_agents = problems.documented(*_ANYWHERE, problems.WORKER_GONE, problems.WORKER_NOT_FOUND)
     app.include_router(agents.router, responses=of_agents)
-    app.include_router(workers.router, responses=of_workers)
     app.include_router(streams.router, responses=problems.documented(*_ANYWHERE))
     app.include_router(interrupts.router, responses=problems.documented(*_ANYWHERE))
     app.include_router(health.router)

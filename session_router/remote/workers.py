@@ -47,6 +47,7 @@ class RemoteWorkers:
         worker_id = uuid4()
         check_name(host, "host", InvalidValueError)
         await self._repository.add_worker(worker_id, host, pid, key_id)
+        self._know(worker_id, key_id)
         logs.worker_started(worker_id)
         return worker_id
 
@@ -56,9 +57,7 @@ class RemoteWorkers:
             worker = await self._repository.find_worker(worker_id)
             if worker is None:
                 raise WorkerNotFoundError.of(worker_id)
-            self._owners[worker_id] = worker.key_id
-            while len(self._owners) > _OWNERS_KNOWN:
-                self._owners.popitem(last=False)
+            self._know(worker_id, worker.key_id)
         return self._owners[worker_id]
 
     async def beat(self, worker_id: UUID) -> None:
@@ -94,6 +93,11 @@ class RemoteWorkers:
     def close(self) -> None:
         """End all connections, and those that come yet: the service shuts down."""
         self._hub.close()
+
+    def _know(self, worker_id: UUID, key_id: str | None) -> None:
+        self._owners[worker_id] = key_id
+        while len(self._owners) > _OWNERS_KNOWN:
+            self._owners.popitem(last=False)
 
     async def check(self, worker_id: UUID) -> None:
         """Raise where a worker is gone."""

@@ -16,6 +16,7 @@ from session_router.database.pool import Pool, apart_from_pool
 from session_router.database.schema import Tables
 from session_router.database.transactions import Transactions
 from session_router.errors import InvalidDatabaseUrlError
+from session_router.repository.sql.batches.heartbeats import heartbeats
 from session_router.repository.sql.batches.operations import BatchedOperations
 from session_router.repository.sql.batches.postgresql import PostgresqlBatches
 from session_router.repository.sql.batches.sqlite import SqliteBatches
@@ -38,6 +39,7 @@ class Access:
         transactions: for all that is not done in batches.
         batched: touch, start, register and finish, in batches, and the sweep.
         events: the trail, to read.
+        heartbeats: renews leases, in batches.
         reserved: for what keeps a worker alive and stoppable.
         listening: an engine to listen with, for the doorbell; None where nothing rings.
     """
@@ -53,13 +55,13 @@ class Access:
         self._reserved: ReservedConnection | None = None
         self._calls: AsyncpgCalls | None = None
         self.listening = _listening_engine(listen_url) if listen_url else None
+        limit_sec = min(deadline_sec, _RESERVED_DEADLINE_SEC)
         if engine.dialect.name == "postgresql":
             pool = Pool(engine)
             apart = apart_from_pool(engine)
             self.listening = self.listening or apart
             self.transactions = Transactions(PostgresqlConnections(pool), deadline_sec)
             self._reserved = ReservedConnection(apart, pool)
-            limit_sec = min(deadline_sec, _RESERVED_DEADLINE_SEC)
             self.reserved = Transactions(self._reserved, limit_sec)
             self._calls = AsyncpgCalls(pool, deadline_sec)
             batches = PostgresqlBatches(self._calls, str(tables.sessions.schema))
@@ -75,6 +77,7 @@ class Access:
             self.batched = BatchedOperations(
                 on_sqlite, self.transactions, tables, deadline_sec, lanes=1
             )
+        self.heartbeats = heartbeats(self.reserved, self.transactions, tables, limit_sec)
         self.events = Events(self.transactions, tables)
 
     async def close(self) -> None:
@@ -82,6 +85,7 @@ class Access:
         await self.batched.close()
         if self._calls is not None:
             await self._calls.close()
+        await self.heartbeats.close()
         await self.reserved.close()
         await self.transactions.close()
         if self.listening is not None:

@@ -303,7 +303,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         )
 
     async def beat(self, worker_id: UUID) -> datetime | None:
-        return await self._reserved.single(lambda conn: workers.beat(conn, self._tables, worker_id))
+        return await self._access.get().heartbeats.submit(worker_id)
 
     async def heartbeats(self) -> dict[UUID, datetime]:
         # On the reserved connection, since each worker asks this all the time.
