@@ -145,7 +145,8 @@ function codeOf(error: unknown): unknown {
   return undefined;
 }
 
-/** What an error says of itself, for the trail. */
+/** What an error says of itself, for the trail: its beginning, where it says much. */
 export function explain(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const told = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return told.slice(0, 1_000);
 }

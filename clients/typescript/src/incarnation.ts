@@ -74,8 +74,7 @@ export class Incarnation implements Home {
 
   /** Resolves after the first try; it is tried until it is done, or nobody's business any more. */
   unregister(asked: Registration, { outcome, detail }: Ending): Promise<void> {
-    const clipped = detail?.slice(0, 1_000);
-    const query = { stream_id: asked.streamId, worker_id: this.workerId, outcome, detail: clipped };
+    const query = { stream_id: asked.streamId, worker_id: this.workerId, outcome, detail };
     return new Promise((firstTried) => {
       const done = this.#until(async () => {
         const call = { path: pathOf(asked), query, repeatable: true };
@@ -96,9 +95,7 @@ export class Incarnation implements Home {
 
   /** The lease ran out: what streams here is stopped, and nothing of it can be written any more. */
   lose(): void {
-    if (this.isOver) return;
-    this.#stop();
-    this.#keep(this.streams.stopAll(), "stopping streams");
+    if (!this.isOver) this.#stop();
   }
 
   /**
@@ -188,6 +185,7 @@ export class Incarnation implements Home {
   #stop(): void {
     clearTimeout(this.#heartbeat);
     this.#over.abort();
+    this.#keep(this.streams.stopAll(), "stopping streams");
   }
 
   /** Own what runs in the background: it is waited for at the end, and its error is told. */

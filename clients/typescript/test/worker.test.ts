@@ -163,6 +163,19 @@ describe("a worker's streams", () => {
     assert.equal(other.workerId, undefined);
     await assert.rejects(all(other.stream("closed", "writer/ann", hanging)), ClosedError);
   });
+
+  it("end with their worker also while they are being registered", async () => {
+    for (let ms = 0; ms < 40; ms += 4) {
+      const other = await router.worker();
+      const stream = other.stream("closing", "writer/ann", hanging);
+      const loop = all(stream).catch((error: unknown) => error);
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      await other.close();
+      const seen = await loop;
+      assert.ok(seen instanceof ClosedError || stream.outcome === "interrupted", String(seen));
+      assert.deepEqual((await router.showSession("closing"))?.agents_streaming ?? [], []);
+    }
+  });
 });
 
 function collectGarbage(): void {
