@@ -28,6 +28,7 @@ export type {
   Interrupted,
   InterruptAllOptions,
   InterruptedAll,
+  NewLife,
   ReceiptCounts,
   Session,
   SessionEvent,

@@ -29,10 +29,20 @@ export interface StopAsked extends Asked {
   wait?: number;
 }
 
+/** What a session has from its start. */
+export interface NewLife {
+  /** Whose it is; left out, the key's owner, if the key has one. */
+  owner?: string;
+  /** How long it lives without a touch; left out, as long as all do. */
+  timeoutMinutes?: number;
+}
+
 /** Which sessions to list. */
 export interface SessionFilter {
   /** Only ids that begin so. */
   prefix?: string;
+  /** Only this owner's. */
+  owner?: string;
   /** Only where an agent of this type streams. */
   agentType?: string;
   /** Only where an agent streams in this worker. */
@@ -49,6 +59,8 @@ export interface SessionFilter {
 
 /** Which streams of all sessions to stop. */
 export interface InterruptAllOptions extends Asked {
+  /** Only streams in this owner's sessions. */
+  owner?: string;
   agentType?: string;
   workerId?: string;
   /** Only streams that began so many seconds ago, or before. */
@@ -71,14 +83,15 @@ export class SessionRouter {
     this.#http = new Http(options);
   }
 
-  /** Get or create a session, and touch it. */
-  startSession(sessionId: string): Promise<Session> {
-    return this.#http.json({ method: "PUT", path: ["sessions", sessionId], repeatable: true });
+  /** Get or create a session, and touch it; a live one keeps its owner and its timeout. */
+  startSession(sessionId: string, life: NewLife = {}): Promise<Session> {
+    const path = ["sessions", sessionId];
+    return this.#http.json({ method: "PUT", path, body: bodyOf(life), repeatable: true });
   }
 
   /** Begin a fresh session; a live one of that id is replaced. Left out, an id is made. */
-  startNewSession(sessionId?: string): Promise<Session> {
-    const body = { session_id: sessionId };
+  startNewSession(sessionId?: string, life: NewLife = {}): Promise<Session> {
+    const body = { session_id: sessionId, ...bodyOf(life) };
     return this.#http.json({ method: "POST", path: ["sessions"], body });
   }
 
@@ -143,8 +156,8 @@ export class SessionRouter {
 
   /** Stop the streams of all sessions, or those that match. */
   interruptAll(asked: InterruptAllOptions = {}): Promise<InterruptedAll> {
-    const { agentType, workerId, olderThan, dryRun, actor, reason } = asked;
-    const which = { agent_type: agentType, worker_id: workerId, older_than: olderThan };
+    const { owner, agentType, workerId, olderThan, dryRun, actor, reason } = asked;
+    const which = { owner, agent_type: agentType, worker_id: workerId, older_than: olderThan };
     const body = { ...which, dry_run: dryRun, actor, reason };
     return this.#http.json({ method: "POST", path: ["interrupts"], body });
   }
@@ -195,4 +208,8 @@ async function orNull<T>(answer: Promise<T>): Promise<T | null> {
     if (error instanceof NotFoundError && NOT_THERE.has(error.kind)) return null;
     throw error;
   }
+}
+
+function bodyOf(life: NewLife): object {
+  return { owner: life.owner, timeout_minutes: life.timeoutMinutes };
 }

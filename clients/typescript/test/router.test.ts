@@ -56,6 +56,21 @@ describe("the client", () => {
     assert.ok(second.start_time > first.start_time);
   });
 
+  it("gives a session an owner and a timeout of its own, for that life", async () => {
+    const begun = await router.startSession("owned", { owner: "acme", timeoutMinutes: 5 });
+    assert.deepEqual([begun.owner, begun.timeout_minutes], ["acme", 5]);
+    const refused = await refusal(router.startSession("owned", { owner: "other" }));
+    assert.ok(refused instanceof ProblemError);
+    assert.match(refused.message, /another owner's/);
+    const found = [];
+    for await (const page of router.listSessions({ owner: "acme" })) found.push(...page.items);
+    assert.deepEqual(
+      found.map((session) => session.session_id),
+      ["owned"],
+    );
+    assert.equal((await router.startNewSession("owned", { owner: "acme" })).timeout_minutes, null);
+  });
+
   it("lists sessions a page at a time, narrowed down", async () => {
     for (let number = 0; number < 5; number += 1) await router.startSession(`list-${number}`);
     const pages: string[][] = [];
