@@ -80,6 +80,7 @@ class Callers:
         self._keys = keys
         self._deadline_sec = deadline_sec
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._unknown: OrderedDict[str, _Known] = OrderedDict()
         self._open_until = 0.0
         self._is_closed = False
 
@@ -109,7 +110,7 @@ class Callers:
         if parts is None:
             return None
         key_id, secret = parts
-        known = self._known.get(key_id)
+        known = self._known.get(key_id) or self._unknown.get(key_id)
         if known is None or not known.is_fresh():
             known = await self._look_up(key_id, known)
         key = known.key or _nobodys(key_id, known.moment)
@@ -141,11 +142,19 @@ class Callers:
                 stale.fresh_until = 0.0
             raise
         known = _Known(key, moment, looked_up_at, looked_up_at + _FRESH_SEC)
-        self._known[key_id] = known
-        self._known.move_to_end(key_id)
-        while len(self._known) > _KNOWN_LIMIT:
-            self._known.popitem(last=False)
+        self._remember(key_id, known)
         return known
+
+    def _remember(self, key_id: str, known: _Known) -> None:
+        """Ids that nobody has apart: a flood of them pushes out none that somebody has."""
+        kept, other = self._known, self._unknown
+        if known.key is None:
+            kept, other = other, kept
+        other.pop(key_id, None)
+        kept[key_id] = known
+        kept.move_to_end(key_id)
+        while len(kept) > _KNOWN_LIMIT:
+            kept.popitem(last=False)
 
     async def _in_time(self, answer: Coroutine[Any, Any, T]) -> T:
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from session_router import SessionManager, SQLAlchemySessionRepository
 from session_router.access import ApiKey, Keys, NewKey
+from session_router.access import callers as callers_module
 from session_router.access.callers import Callers
 from session_router.http import create_app
 from session_router.http.origins import Hosts
@@ -165,3 +166,19 @@ async def test_whatever_is_wrong_with_a_token_the_same_is_done(
         await callers.caller_of(token)
         assert keys.lookups == 1
     assert done == dict.fromkeys(made, (1, [(64, 64)]))
+
+
+async def test_a_flood_of_ids_that_nobody_has_pushes_out_no_key(
+    keys: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers_module, "_KNOWN_LIMIT", 10)
+    monkeypatch.setattr(callers_module, "_FRESH_SEC", 3_600)
+    good = NewKey.of("gateway", ["read"])
+    await keys.add(good, None, None)
+    callers = Callers(keys)
+    assert await callers.caller_of(good.token) is not None
+    for _ in range(30):
+        assert await callers.caller_of(NewKey.of("nobody", ["read"]).token) is None
+    keys.lookups = 0
+    assert await callers.caller_of(good.token) is not None
+    assert keys.lookups == 0
