@@ -82,7 +82,7 @@ def page(openapi: Mapping[str, Any]) -> str:
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
-    parts = []
+    parts = [f"<p>Needs a key with the scope {scope}.</p>" for scope in _scopes(operation)]
     if parameters := operation.get("parameters"):
         parts.append(_list("Parameters", map(_parameter, parameters)))
     if body := operation.get("requestBody"):
@@ -95,6 +95,11 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
         f"<code>{escape(path)}</code><span>{_text(operation['description'])}</span></summary>"
         f"<div>{''.join(parts)}</div></details>"
     )
+
+
+def _scopes(operation: Mapping[str, Any]) -> list[str]:
+    asked = [each.get("key", ()) for each in operation.get("security", ())]
+    return [f"<code>{escape(scope)}</code>" for scopes in asked for scope in scopes]
 
 
 def _parameter(parameter: Mapping[str, Any]) -> tuple[str, str]:

@@ -47,6 +47,7 @@ async def test_the_page_is_whole_in_itself(memory: httpx.AsyncClient) -> None:
     [style] = re.findall("<style>(.*?)</style>", answer.text, re.DOTALL)
     assert "url(" not in style
     assert "@import" not in style
+    assert "//" not in answer.text
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = answer.headers["content-security-policy"]
     assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
@@ -62,6 +63,8 @@ async def test_the_page_tells_each_operation_parameter_answer_and_field(
             assert f"{method.upper()} {path}" in shown.text
             assert operation["description"].replace("`", "") in shown.text
             assert operation["operationId"] in shown.ids
+            for needed in operation.get("security", []):
+                assert f"Needs a key with the scope {needed['key'][0]}." in shown.text
             for parameter in operation.get("parameters", []):
                 assert parameter["description"].replace("`", "") in shown.text
     for name, schema in openapi["components"]["schemas"].items():
