@@ -82,7 +82,9 @@ def page(openapi: Mapping[str, Any]) -> str:
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
-    parts = [f"<p>Needs a key with the scope {scope}.</p>" for scope in _scopes(operation)]
+    parts = []
+    if scopes := _scopes(operation):
+        parts.append(f"<p>Needs a key with the scope {' or '.join(scopes)}.</p>")
     if parameters := operation.get("parameters"):
         parts.append(_list("Parameters", map(_parameter, parameters)))
     if body := operation.get("requestBody"):

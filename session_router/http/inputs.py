@@ -93,7 +93,7 @@ Manager = Annotated[SessionManager, Depends(_manager)]
 
 Owner = Annotated[
     str | None,
-    Query(description="Only sessions of this owner."),
+    Query(description="Only sessions of this owner.", json_schema_extra=_NAME),
     BeforeValidator(check_owner),
 ]
 
@@ -109,7 +109,10 @@ class NewLife(BaseModel):
         json_schema_extra=_NAME,
     )
     timeout_minutes: Annotated[float | None, BeforeValidator(check_timeout)] = Field(
-        None, description="How long it lives without a touch; left out, as long as all do.", gt=0
+        None,
+        description="How long it lives without a touch; left out, as long as all do.",
+        gt=0,
+        le=TIMEOUT_LIMIT_MINUTES,
     )
 
 

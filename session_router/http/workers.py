@@ -69,7 +69,7 @@ class NewWorker(BaseModel):
         description="Its host; left out, the address that it calls from.",
         json_schema_extra={"minLength": 1, "maxLength": NAME_LIMIT},
     )
-    pid: int = Field(0, ge=0, le=_LARGEST_PID, description="Its process there.")
+    pid: int = Field(0, strict=True, ge=0, le=_LARGEST_PID, description="Its process there.")
 
 
 class WorkerEntered(BaseModel):
