@@ -59,14 +59,15 @@ async def with_storable(write: Callable[[str | None], Awaitable[T]], detail: str
     Raises:
         RefusedError: it was not the detail.
     """
-    *preferred, last = dict.fromkeys((detail, detail and _in_ascii(detail), None))
+    *preferred, last = dict.fromkeys((detail, detail and in_ascii(detail), None))
     for told in preferred:
         with suppress(RefusedError):
             return await write(told)
     return await write(last)
 
 
-def _in_ascii(value: str) -> str:
+def in_ascii(value: str) -> str:
+    """A free text as every database can store it."""
     return value.encode("ascii", "backslashreplace").decode("ascii")[:FREE_TEXT_LIMIT]
 
 

@@ -13,7 +13,8 @@ def workers(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """List the workers, with their streams and the age of their heartbeats.
 
     A worker whose heartbeat is older than SESSION_ROUTER_LEASE_SEC is dead; another one takes it
-    out soon. With --json one JSON document a line.
+    out soon. One that came over HTTP has the key that entered it. With --json one JSON document a
+    line.
     """
     settings = settings_of(database_url)
     found = asyncio.run(_workers(settings))
@@ -24,7 +25,7 @@ def workers(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         output.note("no worker is there")
     else:
         output.show_rows(
-            ("worker", "host", "pid", "started (UTC)", "heartbeat", "lease", "streams"),
+            ("worker", "host", "pid", "started (UTC)", "heartbeat", "lease", "streams", "key"),
             (_cells(worker, settings.lease_sec) for worker in found),
             flexible=("worker", "host"),
         )
@@ -45,10 +46,11 @@ def _cells(worker: WorkerRow, lease_sec: float) -> tuple[str, ...]:
         f"{output.duration(worker.heartbeat_age)} ago",
         "alive" if is_alive else "run out",
         str(worker.streams),
+        worker.key_id or "",
     )
 
 
-def _json_of(worker: WorkerRow) -> dict[str, str | int | float]:
+def _json_of(worker: WorkerRow) -> dict[str, str | int | float | None]:
     return {
         "worker_id": str(worker.worker_id),
         "host": worker.host,
@@ -56,4 +58,5 @@ def _json_of(worker: WorkerRow) -> dict[str, str | int | float]:
         "started_at": worker.started_at.isoformat().replace("+00:00", "Z"),
         "heartbeat_age_sec": round(worker.heartbeat_age.total_seconds(), 3),
         "streams": worker.streams,
+        "key_id": worker.key_id,
     }

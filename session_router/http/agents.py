@@ -53,6 +53,7 @@ class Registered(BaseModel):
 @router.put(
     "",
     responses=documented(SESSION_BUSY, SESSION_OWNED, STREAM_EXISTS, STREAM_STOPPED) | TAKES_JSON,
+    response_model_exclude_unset=True,
 )
 async def register_agent(
     manager: Manager,

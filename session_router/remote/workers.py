@@ -8,13 +8,18 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from session_router import logs
-from session_router.errors import InvalidValueError, WorkerNotFoundError
+from session_router.errors import (
+    ContentionError,
+    InvalidValueError,
+    RefusedError,
+    WorkerNotFoundError,
+)
 from session_router.manager import SessionManager
 from session_router.remote.connection import Connection
 from session_router.remote.hub import Hub
 from session_router.repository.changes import Finish
 from session_router.repository.records import Settlement
-from session_router.text import check_name, with_storable
+from session_router.text import check_name, in_ascii, with_storable
 
 _OWNERS_KNOWN: Final = 10_000
 
@@ -75,7 +80,13 @@ class RemoteWorkers:
         Raises:
             SignalNotFoundError: one of them is another worker's.
         """
-        return await self._repository.settle_signals(settlements, worker_id=worker_id)
+        try:
+            return await self._repository.settle_signals(settlements, worker_id=worker_id)
+        except ContentionError:
+            raise
+        except RefusedError:  # as of a text that the database's encoding does not have
+            plain = [replace(s, detail=s.detail and in_ascii(s.detail)) for s in settlements]
+            return await self._repository.settle_signals(plain, worker_id=worker_id)
 
     async def finish(self, asked: Finish) -> None:
         """End a stream of a worker; one that has ended is no error."""

@@ -259,7 +259,19 @@ async def test_the_workers_are_listed_with_their_streams(
 
     [row] = (await program.call("workers")).rows
     assert row[0] == str(worker.worker_id)
-    assert row[5:] == ["alive", "1"]
+    assert row[5:] == ["alive", "1", ""]
+
+
+async def test_a_worker_that_came_over_http_is_listed_with_the_key_that_entered_it(
+    program: Program, repository: SessionRepository
+) -> None:
+    await repository.add_worker(uuid4(), "box-1", 4711, "3636ac3601c1")
+
+    [said] = (await program.call("workers", "--json")).json_lines
+    assert (said["host"], said["key_id"]) == ("box-1", "3636ac3601c1")
+
+    [row] = (await program.call("workers")).rows
+    assert (row[1], row[-1]) == ("box-1", "3636ac3601c1")
 
 
 async def test_an_interrupt_that_nobody_carries_out_is_told_of_as_open(

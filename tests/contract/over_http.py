@@ -39,7 +39,11 @@ _NOT_OVER_HTTP: Final = {
         "test_interrupts::test_the_trail_says_who_asked_and_why_and_joins_the_request_up",
         "test_sessions::test_an_ended_session_is_gone_and_its_trail_stays",
     ),
+    "who begins a session anew over HTTP, its key tells": (
+        "test_repetitions::test_a_repeated_start_does_not_replace_what_it_began",
+    ),
     "an interrupt of many sessions is one request, which tells its end only": (
+        "test_repetitions::test_an_interrupt_of_all_that_was_left_halfway_is_gone_on_with",
         "test_interrupt_all::test_it_goes_from_batch_to_batch_and_tells_how_far_it_is",
     ),
     "signals that have not come when a client leaves are settled by the service": (

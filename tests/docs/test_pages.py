@@ -144,7 +144,7 @@ def test_every_request_is_named_and_exists() -> None:
 
     served = {(m.upper(), path) for path, methods in described.items() for m in methods}
     short = {"session_id": "id", "agent_type": "type", "agent_key": "key"}
-    short |= {name: name for name in ("stream_id", "request_id")}
+    short |= {name: name for name in ("stream_id", "request_id", "worker_id")}
     assert set(named) == {
         (method, re.sub(r"\w+(?=})", lambda name: short[name[0]], path)) for method, path in served
     }

@@ -1,11 +1,15 @@
 """What is said of a stream or a signal, and cannot be said or stored, holds nothing up."""
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
 from session_router import AgentId, SessionManager, SessionRepository, SQLAlchemySessionRepository
+from session_router.http import create_app
 from session_router.settings import Tuning
+from tests.http.conftest import client_of
+from tests.http.remote import enter, register
 from tests.support.databases import PostgresDatabases
 from tests.support.errors import MuteError
 from tests.support.laws import violations
@@ -64,6 +68,36 @@ async def test_a_signal_whose_detail_cannot_be_stored_holds_up_no_other(
         "writer/c": ("failed", "cancel raised OSError: é"),
     }
     assert [runtime.cancels(key) for key in "abc"] == [1, 1, 1]
+
+
+async def test_what_a_remote_worker_says_is_stored_as_far_as_that_is_possible(
+    in_latin1: SessionRepository,
+) -> None:
+    async with (
+        SessionManager(in_latin1) as manager,
+        client_of(create_app(manager)) as client,
+    ):
+        worker_id = await enter(client)
+        said = {"a": f"é {SMILE}", "b": "é"}
+        for key in said:
+            await register(client, worker_id, f"writer/{key}")
+        await client.post("/sessions/chat/interrupt")
+        items = [
+            {"signal_id": str(s.signal_id), "outcome": "failed", "detail": said[s.agent_id.key]}
+            for s in await in_latin1.unsettled_signals(UUID(worker_id))
+        ]
+        answer = await client.post(f"/workers/{worker_id}/settlements", json={"items": items})
+        assert answer.json() == {"settled": 2}
+        stream_id = await register(client, worker_id)
+        params = {"stream_id": stream_id, "worker_id": worker_id, "detail": SMILE}
+        ended = await client.delete("/sessions/chat/agents/writer/a", params=params)
+        assert ended.status_code == 204
+    assert await settlements(in_latin1) == {
+        "writer/a": ("failed", "\\xe9 \\U0001f642"),
+        "writer/b": ("failed", "\\xe9"),
+    }
+    finished = await events(in_latin1, "stream_finished")
+    assert finished[-1].detail == "\\U0001f642"
 
 
 async def test_an_error_without_text_ends_its_stream(repository: SessionRepository) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router import Session
 from session_router.events import EventName, StreamOutcome
-from session_router.repository.changes import Finish, Register, Stop, Touch
+from session_router.repository.changes import OWN_TIMEOUTS, Finish, Register, Stop, Touch
 from session_router.repository.results import SweepBatch
 from session_router.repository.sql import interrupts, sessions, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
@@ -92,7 +92,7 @@ async def test_a_sweep_that_waited_for_an_unmark_finds_the_stream_finished(race:
             conn, race.tables, Finish("s", WRITER, StreamOutcome.COMPLETED, stream_id, None, None)
         )
         sweeping = await race.blocked(sweep(race))
-    assert await within(sweeping) == SweepBatch(1, 0, [], None)
+    assert await within(sweeping) == SweepBatch(1, 0, [], OWN_TIMEOUTS)
     assert await ends(race) == [StreamOutcome.COMPLETED]
 
 

@@ -70,7 +70,7 @@ async def test_reports_within_bounds_go_by_their_indexes(conn: AsyncConnection) 
         ("agents of a day", bounded("agents", "day", schema), OCCURRED),
         ("hours of a day", bounded("activity", "hour", schema), OCCURRED),
         ("streams at once", at_once, FINISHED),
-        ("backlog", backlog, "sessions_last_updated_session_id_idx"),
+        ("backlog", backlog, "sessions_idle_idx"),
     ]
     wrong = {}
     for what, statement, index in wanted:

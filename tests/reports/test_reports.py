@@ -162,7 +162,7 @@ async def test_no_text_in_csv_is_a_formula_and_numbers_are_numbers(
     assert header.startswith("session_id,session_uid,started_at,")
     assert cells[0] == '"\'=1+1"'
     assert float(cells[5]) >= 0
-    assert line.endswith(""","'-a;=1","say ""hi"", C:\\x\"""")
+    assert line.removesuffix(",").endswith(""","'-a;=1","say ""hi"", C:\\x\"""")
     [row] = await report(program, "sessions")
     assert (row["session_id"], row["actor"]) == ("=1+1", "-a;=1")
 
