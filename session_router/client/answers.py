@@ -21,6 +21,7 @@ from session_router.errors import (
     RequestUnderWayError,
     SchemaError,
     SessionBusyError,
+    SessionOwnedError,
     SessionRouterError,
     StreamExistsError,
     StreamStoppedError,
@@ -74,6 +75,8 @@ class Problem:
         """
         if self.name == "session-busy":
             return SessionBusyError.of(session_id, self.streams)
+        if self.name == "session-owned":
+            return SessionOwnedError.of(session_id)
         if stream_id is not None and self.name in _OF_STREAMS:
             return _OF_STREAMS[self.name](stream_id)
         if self.status == 503 and self.name not in _ERRORS:
@@ -111,7 +114,7 @@ _ERRORS: Final[dict[str, type[SessionRouterError]]] = {
     "wrong-schema": SchemaError,
     "deadline-exceeded": DeadlineExceededError,
 }
-KNOWN: Final = {"session-busy", *_NOTHING_WRITTEN, *_OF_STREAMS, *_ERRORS}
+KNOWN: Final = {"session-busy", "session-owned", *_NOTHING_WRITTEN, *_OF_STREAMS, *_ERRORS}
 """The problems that are told apart: these have errors of their own."""
 
 

@@ -56,13 +56,20 @@ class Stops(Reads):
     async def start_session(self, asked: Start) -> Session:
         path = path_of("sessions", asked.session_id)
         body = _terms(asked)
-        return read(SESSION, await self._service.must("PUT", path, body=body, repeatable=True))
+        answer = await self._service.must(
+            "PUT", path, body=body, session_id=asked.session_id, repeatable=True
+        )
+        return read(SESSION, answer)
 
     async def replace_session(self, asked: Start) -> tuple[Session, StopRequest]:
         own = self._mirror.streaming(asked.session_id)
         body = {"session_id": asked.session_id, **_terms(asked)}
         answer = await self._service.must(
-            "POST", "/sessions", body=body, request_id=asked.request_id
+            "POST",
+            "/sessions",
+            body=body,
+            session_id=asked.session_id,
+            request_id=asked.request_id,
         )
         session = read(SESSION, answer)
         return session, StopRequest(_UNTOLD, signals=await self._arrived(own))

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 
 from session_router import (
     AgentId,
+    RequestReusedError,
     SessionBusyError,
+    SessionOwnedError,
     SignalOutcome,
     StreamExistsError,
     UnsupportedError,
@@ -117,3 +120,18 @@ def service_worker(service: ServedRepository) -> object:
 
 async def _items(stream: AsyncIterator[str]) -> list[str]:
     return [item async for item in stream]
+
+
+async def test_a_name_is_one_requests_and_an_owner_is_a_keys(service: ServedRepository) -> None:
+    name = uuid4()
+    async with connect(service.url) as manager:
+        began = await manager.start_new_session("s", owner="acme", timeout_minutes=5)
+        assert (began.owner, began.timeout_minutes) == ("acme", 5)
+        with pytest.raises(SessionOwnedError):
+            await manager.start_session("s", owner="other")
+        again = await manager.start_new_session("t", request_id=name)
+        assert await manager.start_new_session("t", request_id=name) == again
+        with pytest.raises(RequestReusedError):
+            await manager.interrupt_all(request_id=name)
+        with pytest.raises(UnsupportedError, match="keys create NAME --owner"):
+            await manager.end_session("s", owner="acme")

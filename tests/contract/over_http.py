@@ -33,6 +33,10 @@ _NOT_OVER_HTTP: Final = {
         "test_owners::test_the_next_life_of_an_id_may_be_another_owners",
         "test_owners::test_lists_and_stops_of_many_are_of_one_owner",
         "test_owners::test_many_owners_at_once_each_get_their_own",
+        "test_repetitions::test_a_name_is_not_taken_for_another_request",
+        "test_repetitions::test_what_another_owner_may_not_do_is_not_done_under_a_name",
+        "test_repetitions::test_a_repetition_tells_nothing_of_the_next_owners_session",
+        "test_repetitions::test_a_name_that_another_owners_request_had_tells_nothing_of_it",
     ),
     "the trail names the service's worker as the one that acted": (
         "test_events::test_session_events_name_the_worker_that_acted",
