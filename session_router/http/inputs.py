@@ -24,6 +24,7 @@ from session_router.text import FREE_TEXT_LIMIT, NAME_LIMIT
 _NAME: Final[dict[str, Any]] = {"minLength": 1, "maxLength": NAME_LIMIT}
 _TYPE: Final = _NAME | {"pattern": r"^[A-Za-z0-9_.\-]+$"}
 _LONGEST_WAIT_SEC: Final = 300
+_SHORTEST_AGE_SEC: Final = 1e-6  # a timedelta has no shorter one
 _LONGEST_AGE_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60
 _FREE_TEXT: Final[dict[str, Any]] = {"maxLength": FREE_TEXT_LIMIT}
 
@@ -61,7 +62,7 @@ SessionIdInQuery = Annotated[
     str | None, Query(json_schema_extra=_NAME), BeforeValidator(check_session_id)
 ]
 AgentType = Annotated[str, BeforeValidator(check_agent_type), Field(json_schema_extra=_TYPE)]
-Age = Annotated[float, Field(gt=0, le=_LONGEST_AGE_SEC)]
+Age = Annotated[float, Field(ge=_SHORTEST_AGE_SEC, le=_LONGEST_AGE_SEC)]
 """Seconds ago."""
 Limit = Annotated[int, Query(ge=1, le=1_000, description="How many items at the most.")]
 Actor = Annotated[
