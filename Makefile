@@ -26,10 +26,12 @@ ENVIRONMENTS := $(sort $(patsubst autogen_team,autogen,$(FRAMEWORKS:google_adk_d
 AGENTS := $(filter-out servers,$(FRAMEWORKS))
 FRAMEWORK_TESTS := $(if $(AGENTS),matrix.py) $(if $(filter ray,$(FRAMEWORKS)),ray_cluster.py) \
 	$(if $(filter servers,$(FRAMEWORKS)),servers.py)
+CLIENT := clients/typescript
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test programs faults upgrades traffic fuzz frameworks bench docs lint format lock clean
+.PHONY: help run agent test client programs faults upgrades traffic fuzz frameworks bench docs lint \
+	format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -38,8 +40,16 @@ help: ## list the targets
 run: $(READY) ## serve with a live demo, on an SQLite file
 	@$(BIN)/session-router serve --demo
 
+agent: $(CLIENT)/node_modules/ready ## stream words from Node, beside the service of `make run`, until they are stopped
+	@cd $(CLIENT) && npm run --silent build
+	@cd examples/node_agent && rm -rf node_modules && npm install --silent
+	@node examples/node_agent/agent.js
+
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
 	@$(BIN)/python -m pytest -n auto -m 'not (programs or faults or upgrades or traffic)'
+
+client: $(READY) $(CLIENT)/node_modules/ready ## check, build and test the client for TypeScript; needs Node 18 or newer
+	@cd $(CLIENT) && SESSION_ROUTER_PYTHON='$(CURDIR)/$(BIN)/python' npm run --silent all
 
 programs: $(READY) ## test the commands, the service and the examples as users call them; long
 	@$(BIN)/python -m pytest -n auto -m programs
@@ -90,6 +100,7 @@ lock: build/uv/bin/uv ## write requirements.lock, and the locks of the framework
 	@$(LOCK) $(LOCK_FLAGS) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.txt
 
 clean: ## remove whatever these targets made, databases excepted
+	@rm -rf $(CLIENT)/node_modules $(CLIENT)/build $(CLIENT)/dist examples/node_agent/node_modules
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find session_router migrations tests benchmarks docs -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -104,6 +115,14 @@ $(BIN)/python:
 	@$(PYTHON) -m venv --clear .venv || { echo \
 		"'$(PYTHON) -m venv' failed; on Debian and Ubuntu it needs the package python3-venv." >&2; \
 		exit 1; }
+
+# What builds and tests the client; the client itself needs nothing.
+$(CLIENT)/node_modules/ready: $(CLIENT)/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || { echo \
+		"the client for TypeScript is built by Node 18 or newer, with npm; install these." >&2; exit 1; }
+	@echo 'Installing the pinned packages into $(@D) (this is done once) ...'
+	@cd $(CLIENT) && npm ci --silent
+	@touch $@
 
 # What the benchmarks compare with, in an environment of its own; they do without it, too.
 build/adk/ready: benchmarks/peers/adk.txt

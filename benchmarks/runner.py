@@ -22,6 +22,7 @@ from benchmarks import (
     page,
     plots,
     reports,
+    service,
     sqlite,
     statements,
     stops,
@@ -46,10 +47,20 @@ SUBJECTS: Final[dict[str, Callable[[Bench], Coroutine[Any, Any, Report]]]] = {
     "statements": statements.measure,
     "sqlite": sqlite.measure,
     "memory": memory.measure,
+    "service": service.measure,
     "reports": reports.measure,
 }
 # What is measured under load is on uvloop, ours and its peers; the rest on asyncio's own loop.
-_ON_UVLOOP: Final = ("throughput", "churn", "sweep", "stops", "items", "sqlite", "memory")
+_ON_UVLOOP: Final = (
+    "throughput",
+    "churn",
+    "sweep",
+    "stops",
+    "items",
+    "sqlite",
+    "memory",
+    "service",
+)
 RESULTS: Final = Path(__file__).parent / "results"
 DOCS: Final = Path(__file__).parents[1] / "docs"
 # A hundred workers hold two or three connections each.

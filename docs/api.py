@@ -14,10 +14,11 @@ PUBLIC: Final = (
     "session_router.settings",
     "session_router.database.migrate",
     "session_router.database.host_alembic",
+    "session_router.client",
     "session_router.fastapi",
     "session_router.runtimes.autogen",
 )
-_INTERNAL: Final = r"!session_router\.fastapi\."
+_INTERNAL: Final = r"!session_router\.(client|fastapi)\."
 """A function has the name of the module that it is in, so pdoc takes the module to be public."""
 
 

@@ -13,6 +13,7 @@ from session_router.errors import (
     InvalidSessionIdError,
     InvalidSettingError,
     InvalidValueError,
+    KeyRefusedError,
     OutputError,
     OverloadedError,
     RefusedError,
@@ -25,6 +26,7 @@ from session_router.errors import (
     SessionRouterError,
     StreamExistsError,
     StreamStoppedError,
+    UnsupportedError,
     WorkerGoneError,
 )
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
@@ -58,6 +60,7 @@ __all__ = [
     "InvalidSessionIdError",
     "InvalidSettingError",
     "InvalidValueError",
+    "KeyRefusedError",
     "LocalAgentRuntime",
     "OutputError",
     "OverloadedError",
@@ -82,6 +85,7 @@ __all__ = [
     "StreamOutcome",
     "StreamStoppedError",
     "Tuning",
+    "UnsupportedError",
     "WhenBusy",
     "WorkerGoneError",
 ]

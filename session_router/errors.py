@@ -40,6 +40,8 @@ class DatabaseError(SessionRouterError):
 class DatabaseUnavailableError(DatabaseError):
     """The database cannot be reached, or the connection was lost on the way.
 
+    Over HTTP the same is said of the service.
+
     Attributes:
         nothing_written: whether it is certain that the operation did not happen.
     """
@@ -248,6 +250,17 @@ class SessionOwnedError(SessionRouterError):
         error = cls(f"session {session_id!a} is another owner's; use another id.")
         error.session_id = session_id
         return error
+
+
+class KeyRefusedError(SessionRouterError):
+    """The service wants a key, does not know this one (any more), or wants one with other scopes.
+
+    Nothing was written. Whoever runs the service makes keys with `session-router keys create`.
+    """
+
+
+class UnsupportedError(SessionRouterError):
+    """What only the database's owner can do was asked of a repository that speaks HTTP."""
 
 
 class EventLoopError(SessionRouterError):

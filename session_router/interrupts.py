@@ -10,7 +10,13 @@ from session_router.agent_id import AgentId, AgentIdLike, check_agent_type
 from session_router.checks import as_uuid
 from session_router.events import SignalOutcome
 from session_router.repository.base import SessionRepository
-from session_router.repository.changes import StopStream, StreamFilter, fingerprint_of
+from session_router.repository.changes import (
+    BulkStop,
+    Stop,
+    StopStream,
+    StreamFilter,
+    fingerprint_of,
+)
 from session_router.repository.records import Requester
 from session_router.repository.results import (
     BulkInterrupt,
@@ -131,12 +137,22 @@ class Interrupts:
         named = None if agents is None else {AgentId.of(agent) for agent in agents}
         if wait is not None:
             check_positive(wait, "wait")
-        request = await self.repository.interrupt_streams(
+        asked = Stop.of(
             check_session_id(session_id),
             named,
             self._requester(actor, reason),
-            owner=check_owner(owner),
-            request_id=None if request_id is None else as_uuid(request_id, "request_id"),
+            None if request_id is None else as_uuid(request_id, "request_id"),
+            check_owner(owner),
+        )
+        return await self._stop_streams(asked, wait)
+
+    async def _stop_streams(self, asked: Stop, wait: float | None) -> StopRequest | None:
+        request = await self.repository.interrupt_streams(
+            asked.session_id,
+            asked.agents,
+            asked.requester,
+            owner=asked.owner,
+            request_id=asked.request_id if asked.once else None,
         )
         if request is None:
             return None
@@ -144,7 +160,7 @@ class Interrupts:
             await self._worker.dispatcher.deliver(request.signals)
             return request
         self._worker.dispatcher.begin(request.signals)
-        outcomes = await receipts(self.repository, session_id, request, wait)
+        outcomes = await receipts(self.repository, asked.session_id, request, wait)
         return replace(request, outcomes=outcomes)
 
     async def interrupt_stream(
@@ -176,18 +192,19 @@ class Interrupts:
         """
         if wait is not None:
             check_positive(wait, "wait")
-        named = as_uuid(stream_id, "stream_id")
-        interrupt = await self.repository.interrupt_stream(
-            StopStream(
-                check_session_id(session_id),
-                named,
-                self._requester(actor, reason),
-                timedelta(seconds=self._tuning.early_stop_sec),
-                check_owner(owner),
-                uuid4() if request_id is None else as_uuid(request_id, "request_id"),
-                once=request_id is not None,
-            )
+        asked = StopStream(
+            check_session_id(session_id),
+            as_uuid(stream_id, "stream_id"),
+            self._requester(actor, reason),
+            timedelta(seconds=self._tuning.early_stop_sec),
+            check_owner(owner),
+            uuid4() if request_id is None else as_uuid(request_id, "request_id"),
+            once=request_id is not None,
         )
+        return await self._stop_stream(asked, wait)
+
+    async def _stop_stream(self, asked: StopStream, wait: float | None) -> StreamInterrupt:
+        interrupt = await self.repository.interrupt_stream(asked)
         if wait is None:
             await self._worker.dispatcher.deliver(interrupt.signals)
             return interrupt
@@ -195,9 +212,9 @@ class Interrupts:
         if interrupt.found is not Found.LIVE:
             return interrupt
         settled = await settlements(
-            self.repository, session_id, interrupt.request_id, [named], wait
+            self.repository, asked.session_id, interrupt.request_id, [asked.stream_id], wait
         )
-        return replace(interrupt, outcome=settled.get(named))
+        return replace(interrupt, outcome=settled.get(asked.stream_id))
 
     async def interrupt_all(
         self,
@@ -245,14 +262,26 @@ class Interrupts:
             older_than,
             check_owner(owner),
         )
-        requester = self._requester(actor, reason)
-        if dry_run:
+        asked = BulkStop(
+            matching,
+            self._requester(actor, reason),
+            dry_run,
+            None if request_id is None else as_uuid(request_id, "request_id"),
+        )
+        return await self._stop_matching(asked, progress or (lambda done: None))
+
+    async def _stop_matching(
+        self, asked: BulkStop, progress: Callable[[BulkInterrupt], None]
+    ) -> BulkInterrupt:
+        matching, requester, named = asked.matching, asked.requester, asked.request_id
+        if asked.dry_run:
             matched = await self.repository.count_streams(matching)
             return BulkInterrupt(uuid4(), matched.sessions, matched.streams)
-        if request_id is None:
+        if named is None:
             return await self._interrupt_matching(matching, requester, uuid4(), progress)
-        named = as_uuid(request_id, "request_id")
-        fingerprint = fingerprint_of("stop all", matching.columns, actor, reason)
+        fingerprint = fingerprint_of(
+            "stop all", matching.columns, requester.actor, requester.reason
+        )
         if await self.repository.begin_request(named, fingerprint):
             await self._interrupt_matching(matching, requester, named, progress, once=True)
         did = await self.repository.count_interrupted(named, owner=matching.owner)
@@ -263,7 +292,7 @@ class Interrupts:
         matching: StreamFilter,
         requester: Requester,
         request_id: UUID,
-        progress: Callable[[BulkInterrupt], None] | None,
+        progress: Callable[[BulkInterrupt], None],
         *,
         once: bool = False,
     ) -> BulkInterrupt:
@@ -279,8 +308,7 @@ class Interrupts:
                 sessions=done.sessions + batch.sessions,
                 streams=done.streams + batch.streams,
             )
-            if progress is not None:
-                progress(done)
+            progress(done)
             position = batch.position
             if once:
                 await self.repository.advance_request(request_id, is_over=position is None)

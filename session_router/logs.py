@@ -181,6 +181,14 @@ def serving_stops(drain_sec: float) -> None:
     _line(logging.INFO, "serving_stops", drain=f"{drain_sec:g}s")
 
 
+def process_ended(pid: int, code: int, restart_in: float) -> None:
+    _line(logging.ERROR, "process_ended", pid=pid, code=code, restart_in=f"{restart_in:.1f}s")
+
+
+def process_failed(error: BaseException) -> None:
+    _line(logging.ERROR, "process_failed", trace=_bug(error), error=explain(error))
+
+
 def connections_full(limit: int) -> None:
     _line(logging.WARNING, "connections_full", limit=limit)
 

@@ -15,6 +15,7 @@ from session_router.interrupts import Interrupts
 from session_router.per_loop import PerLoop
 from session_router.repository.base import SessionRepository
 from session_router.repository.changes import Finish, Register, Start, Touch, WhenBusy
+from session_router.repository.results import Registration
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session, check_owner, check_session_id, check_timeout
 from session_router.settings import (
@@ -249,7 +250,7 @@ class SessionManager(Interrupts):
         when_busy: WhenBusy | str = WhenBusy.TAKE_OVER,
         alone: bool = False,
         owner: str | None = None,
-    ) -> UUID:
+    ) -> Registration:
         """Register a stream of a remote worker, one of its own for each call.
 
         Args:
@@ -257,15 +258,14 @@ class SessionManager(Interrupts):
             stream_id, when_busy, alone, owner: see `register_agent`, which raises the same.
 
         Returns:
-            The `stream_id`.
+            The stream, with its session's own timeout.
 
         Raises:
             WorkerNotFoundError: the worker has no row; nothing was written.
         """
         asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, owner)
         asked = replace(asked, worker_id=worker_id, renew=True)
-        await self._worker.registrar.register_remote(asked)
-        return asked.stream_id
+        return await self._worker.registrar.register_remote(asked)
 
     async def unmark_agent_streaming(
         self,

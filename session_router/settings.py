@@ -107,6 +107,7 @@ class Settings(_Intervals, BaseSettings):
     cleanup_interval_sec: Seconds = 60
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65_535)
+    http_workers: int = Field(1, ge=1, le=256)
     http_allowed_hosts: str | None = None
     drain_sec: float = Field(1.0, ge=0, le=600, allow_inf_nan=False)
     erasure_key: SecretStr | None = Field(None, min_length=KEY_LENGTH)

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,9 @@ def pytest_configure() -> None:
 
 
 LONG: Final = {
-    "faults": ("anywhere/", "cli/test_standby.py", "faults/", "processes/"),
+    "faults": (
+        *("anywhere/", "cli/test_standby.py", "client/test_away.py", "faults/", "processes/"),
+    ),
     "upgrades": (
         *("audit/test_downgrade.py", "database/test_concurrently.py"),
         *("database/test_foreign_settings.py", "database/test_migration_lock.py"),
@@ -33,7 +36,12 @@ LONG: Final = {
     ),
     "programs": (
         *("audit/test_commands.py", "cli/", "database/test_sqlite_files.py"),
-        *("fastapi/test_chat.py", "fastapi/test_example.py", "http/test_serving.py"),
+        *(
+            "client/test_example.py",
+            "fastapi/test_chat.py",
+            "fastapi/test_example.py",
+            "http/test_serving.py",
+        ),
         *("runtimes/test_autogen_grpc.py", "test_examples.py"),
     ),
     "traffic": ("reports/test_traffic.py",),
@@ -109,11 +117,20 @@ def empty_url(
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def repository(request: pytest.FixtureRequest) -> AsyncIterator[SessionRepository]:
     """Each of the repositories, empty."""
-    if request.param == "memory":
+    async with repository_named(request.param, request) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def repository_named(
+    name: str, request: pytest.FixtureRequest
+) -> AsyncIterator[SessionRepository]:
+    """One of the repositories, empty."""
+    if name == "memory":
         yield InMemorySessionRepository()
         return
-    name = "postgres_url" if request.param == "postgresql" else "sqlite_url"
-    made = SQLAlchemySessionRepository.from_url(request.getfixturevalue(name))
+    url = "postgres_url" if name == "postgresql" else "sqlite_url"
+    made = SQLAlchemySessionRepository.from_url(request.getfixturevalue(url))
     yield made
     await made.close()
 

@@ -92,8 +92,7 @@ class Callers:
         if self._is_closed:
             return False
         if time.monotonic() >= self._open_until:
-            self._is_closed = await self._in_time(self._keys.are_there())
-            self._open_until = time.monotonic() + _FRESH_SEC
+            await self._look_for_keys()
         return not self._is_closed
 
     async def caller_of(self, token: str) -> Caller | None:
@@ -118,6 +117,17 @@ class Callers:
         if not is_good or known.key is None:
             return None
         return Caller(key.name, key.scopes, key.owner, key.key_id)
+
+    async def _look_for_keys(self) -> None:
+        """Ask whether there are any; who comes meanwhile makes do with what was known."""
+        if self._open_until:
+            self._open_until = time.monotonic() + _FRESH_SEC
+        try:
+            self._is_closed = await self._in_time(self._keys.are_there())
+        except BaseException:
+            self._open_until = 0.0
+            raise
+        self._open_until = time.monotonic() + _FRESH_SEC
 
     async def _look_up(self, key_id: str, stale: _Known | None) -> _Known:
         """Ask the database; who comes meanwhile makes do with what was known."""

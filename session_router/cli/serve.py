@@ -1,13 +1,12 @@
 """`session-router serve`: the HTTP service, and the demo in it."""
 
-import asyncio
 import logging
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -39,6 +38,14 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="How many processes serve, each a worker of its own, best one a core. Left out: "
+            "SESSION_ROUTER_HTTP_WORKERS, or else 1.",
+            show_default=False,
+        ),
+    ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Run the HTTP service.
@@ -48,18 +55,18 @@ def serve(
     made and upgraded by themselves; any other database has to be as 'session-router db upgrade'
     leaves it. The log goes to stderr.
     """
-    settings = settings_of(database_url, http_host=host, http_port=port)
+    settings = settings_of(database_url, http_host=host, http_port=port, http_workers=workers)
     run_service = _service()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("session_router").setLevel(logging.INFO)
     background = [partial(_perform, settings, database_url)] if demo else []
-    asyncio.run(run_service(settings, background=background))
+    run_service(settings, background=background)
 
 
-def _service() -> Callable[..., Coroutine[Any, Any, None]]:
+def _service() -> Callable[..., None]:
     """The service, which is imported only now: it takes a while, and the extra may be missing."""
     try:
-        from session_router.http import serve as run_service
+        from session_router.http import run as run_service
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("session_router"):
             raise

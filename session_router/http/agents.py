@@ -44,6 +44,10 @@ class Registered(BaseModel):
     session_id: str
     agent_id: AgentId
     stream_id: UUID = Field(description="Names this stream; to be given when it has ended.")
+    timeout_minutes: float | None = Field(
+        None,
+        description="The session's own timeout, told to a remote worker: touch it more often.",
+    )
 
 
 @router.put(
@@ -66,10 +70,15 @@ async def register_agent(
     how = asked.model_dump(exclude={"worker_id"}) | {"owner": caller.owner}
     if asked.worker_id is None:
         stream_id = await manager.register_agent(session_id, agent_id, **how)
-    else:
-        await check_own(workers, asked.worker_id, caller)
-        stream_id = await manager.register_remote(asked.worker_id, session_id, agent_id, **how)
-    return Registered(session_id=session_id, agent_id=agent_id, stream_id=stream_id)
+        return Registered(session_id=session_id, agent_id=agent_id, stream_id=stream_id)
+    await check_own(workers, asked.worker_id, caller)
+    did = await manager.register_remote(asked.worker_id, session_id, agent_id, **how)
+    return Registered(
+        session_id=session_id,
+        agent_id=agent_id,
+        stream_id=did.stream_id,
+        timeout_minutes=did.timeout_minutes,
+    )
 
 
 @router.delete("", status_code=204)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
 
 from session_router import problems
 from session_router.access.callers import Callers
@@ -20,6 +21,7 @@ from session_router.http import (
     workers,
 )
 from session_router.http.bounds import Bounds
+from session_router.http.express import Express
 from session_router.http.guard import Guard
 from session_router.http.origins import ANY_HOST, Hosts, Origins
 from session_router.http.raw_path import RawPath
@@ -48,6 +50,19 @@ _ANYWHERE = (
 
 
 class _App(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        """With the express, unless a host has put layers or dependencies of its own in."""
+        everything, layers = super().build_middleware_stack(), self.user_middleware
+        if self.dependency_overrides or len(layers) > self.state.layers:
+            return everything
+
+        def outside(answer: ASGIApp) -> ASGIApp:
+            for layer, args, options in reversed(layers[:-1]):  # the last is `RawPath`
+                answer = layer(answer, *args, **options)
+            return answer
+
+        return Express(self, outside, everything)
+
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             self.openapi_schema = problems.with_problem_media_type(super().openapi())
@@ -82,11 +97,12 @@ def create_app(
     app.state.is_draining = is_draining
     app.state.callers = callers
     app.state.remote_workers = RemoteWorkers(manager)
-    app.include_router(sessions.router, responses=problems.documented(*_ANYWHERE))
+    # Heartbeats are the most frequent requests by far, and the first that matches is taken.
     of_workers = problems.documented(*_ANYWHERE, problems.WORKER_NOT_FOUND)
+    app.include_router(workers.router, responses=of_workers)
+    app.include_router(sessions.router, responses=problems.documented(*_ANYWHERE))
     of_agents = problems.documented(*_ANYWHERE, problems.WORKER_GONE, problems.WORKER_NOT_FOUND)
     app.include_router(agents.router, responses=of_agents)
-    app.include_router(workers.router, responses=of_workers)
     app.include_router(streams.router, responses=problems.documented(*_ANYWHERE))
     app.include_router(interrupts.router, responses=problems.documented(*_ANYWHERE))
     app.include_router(health.router)
@@ -97,6 +113,7 @@ def create_app(
     app.add_middleware(Bounds)
     app.add_middleware(Guard, is_draining=is_draining)
     app.add_middleware(RequestIds)
+    app.state.layers = len(app.user_middleware)
     return app
 
 

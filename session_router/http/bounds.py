@@ -4,10 +4,10 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from session_router import problems
+from session_router.http.fields import first_field
 
 HEADER_BYTES: Final = 65_536
 """Room for two ids, an actor and a reason of the longest kind, percent-encoded."""
@@ -39,8 +39,7 @@ class Bounds:
             return
         try:
             _check_header(scope)
-            async with asyncio.timeout(self._body_sec):
-                body = await _read(receive)
+            body = await self._body(scope, receive)
         except problems.ProblemError as refusal:
             await _refuse(refusal, receive, send)
         except TimeoutError:
@@ -49,6 +48,22 @@ class Bounds:
         else:
             if body is not None:
                 await self._app(scope, _again(body, receive), send)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        if has_no_body(scope):  # all of it is there
+            return await _read(receive)
+        async with asyncio.timeout(self._body_sec):
+            return await _read(receive)
+
+
+def has_no_body(scope: Scope) -> bool:
+    """Whether the header says that no body comes, as only HTTP/1 can say it by silence."""
+    if not scope["http_version"].startswith("1"):
+        return False
+    return all(
+        name not in (b"content-length", b"transfer-encoding") or value == b"0"
+        for name, value in scope["headers"]
+    )
 
 
 async def _refuse(refusal: problems.ProblemError, receive: Receive, send: Send) -> None:
@@ -67,8 +82,9 @@ async def _refuse(refusal: problems.ProblemError, receive: Receive, send: Send) 
 
 
 def _check_header(scope: Scope) -> None:
-    fields = scope["headers"]
-    size = sum(len(name) + len(value) for name, value in fields)
+    fields, size = scope["headers"], 0
+    for name, value in fields:
+        size += len(name) + len(value)
     size += len(scope.get("raw_path") or b"") + len(scope["query_string"])
     if len(fields) > _HEADER_FIELDS or size > HEADER_BYTES:
         raise problems.ProblemError(
@@ -76,8 +92,8 @@ def _check_header(scope: Scope) -> None:
             f"the header has {len(fields)} fields and {size:,} bytes; send at most "
             f"{_HEADER_FIELDS} and {HEADER_BYTES:,}.",
         )
-    declared = Headers(scope=scope).get("content-length", "")
-    if declared.isdecimal() and int(declared) > _BODY_BYTES:
+    declared = first_field(scope, b"content-length")
+    if declared and declared.isdecimal() and int(declared) > _BODY_BYTES:
         raise _too_large()
 
 

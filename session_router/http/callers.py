@@ -1,9 +1,12 @@
 """What each route asks of its caller: a key with a scope, once there is any key."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Security
+from fastapi.params import Security as SecurityOf
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi.security.utils import get_authorization_scheme_param
 
 from session_router.access import Scope
 from session_router.access.callers import ANYBODY, Caller, Callers
@@ -22,33 +25,59 @@ _Given = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
 
 async def _caller(request: Request, needed: SecurityScopes, given: _Given) -> Caller:
-    """Who calls, with a key that has all of the scopes."""
-    caller = await _known_caller(request, given)
-    if missing := [scope for scope in needed.scopes if scope not in caller.scopes]:
-        raise _forbidden(caller, missing[0])
-    return caller
+    token = None if given is None else given.credentials
+    return await caller_of(request.app.state.callers, token, needed.scopes)
 
 
 async def _toucher(request: Request, needed: SecurityScopes, given: _Given) -> Caller:
     """Who touches a session: an agent does so while items flow."""
-    caller = await _known_caller(request, given)
-    if Scope.AGENT not in caller.scopes and Scope.OPERATE not in caller.scopes:
-        raise _forbidden(caller, needed.scopes[0])
-    return caller
+    token = None if given is None else given.credentials
+    return await caller_of(request.app.state.callers, token, needed.scopes, or_has=Scope.AGENT)
 
 
-async def _known_caller(request: Request, given: HTTPAuthorizationCredentials | None) -> Caller:
-    callers: Callers | None = request.app.state.callers
-    if callers is None or (given is None and await callers.is_open()):
+def also_enough(security: SecurityOf) -> Scope | None:
+    """The scope that does in place of those that a route asks for."""
+    return Scope.AGENT if security.dependency is _toucher else None
+
+
+def token_of(authorization: str | None) -> str | None:
+    """The key in the value of `Authorization`; None where there is none."""
+    scheme, token = get_authorization_scheme_param(authorization)
+    return token if token and scheme.lower() == "bearer" else None
+
+
+async def caller_of(
+    callers: Callers | None,
+    token: str | None,
+    needed: Iterable[str],
+    *,
+    or_has: Scope | None = None,
+) -> Caller:
+    """Who calls with this key, or without one.
+
+    Args:
+        callers: None where who may call is seen to elsewhere.
+        token: the key; None where none was given.
+        needed: the scopes that the request needs.
+        or_has: a scope that does in their place.
+
+    Raises:
+        ProblemError: a key is needed, or is refused, or lacks a scope.
+        DatabaseError, DeadlineExceededError: that cannot be known now.
+    """
+    if callers is None or (token is None and await callers.is_open()):
         return ANYBODY
-    if given is None:
+    if token is None:
         raise _unauthenticated(f"this service asks for a key; {_HOW}", "")
-    caller = await callers.caller_of(given.credentials)
+    caller = await callers.caller_of(token)
     if caller is None:
         raise _unauthenticated(
             f"the key is not known, or has expired, or was revoked; {_HOW}",
             ', error="invalid_token"',
         )
+    missing = [scope for scope in needed if scope not in caller.scopes]
+    if missing and or_has not in caller.scopes:
+        raise _forbidden(caller, missing[0])
     return caller
 
 

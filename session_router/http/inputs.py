@@ -29,7 +29,12 @@ _LONGEST_AGE_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60
 _FREE_TEXT: Final[dict[str, Any]] = {"maxLength": FREE_TEXT_LIMIT}
 
 
-def _session_id(segment: str) -> str:
+def session_id_of(segment: str) -> str:
+    """The session's id that a segment of a path names.
+
+    Raises:
+        InvalidValueError: it is none.
+    """
     return check_session_id(decode_segment(segment))
 
 
@@ -38,7 +43,7 @@ SessionId = Annotated[
     Path(
         description="The session's id, percent-encoded, slashes included.", json_schema_extra=_NAME
     ),
-    BeforeValidator(_session_id),
+    BeforeValidator(session_id_of),
 ]
 _AgentType = Annotated[
     str,

@@ -8,19 +8,21 @@ rebinding) sends that name as `Host`. All other pages are of another origin, whi
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from session_router import problems
 from session_router.errors import InvalidSettingError
+from session_router.http.fields import all_fields
 
 _AUTHORITY: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9._-]+", re.ASCII)
 _NOT_PUBLIC: Final = (".local", ".internal")
+_HOSTS_REMEMBERED: Final = 100
 _READING: Final = ("GET", "HEAD", "OPTIONS")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
@@ -99,7 +101,7 @@ class Origins:
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self._app = app
-        self._hosts = hosts
+        self._accepts = lru_cache(maxsize=_HOSTS_REMEMBERED)(hosts.accepts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
@@ -108,15 +110,14 @@ class Origins:
             await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[problems.ProblemKind, str] | None:
-        headers = Headers(scope=scope)
-        hosts = headers.getlist("host")
+        hosts = all_fields(scope, b"host")
         for host in hosts:
-            if not self._hosts.accepts(host):
+            if not self._accepts(host):
                 return problems.WRONG_HOST, (
                     f"the service does not answer to the host {host[:80]!a}; ask for its address, "
                     "or name the host in SESSION_ROUTER_HTTP_ALLOWED_HOSTS where it runs."
                 )
-        if scope["method"] not in _READING and (site := _other_site(headers, hosts)) is not None:
+        if scope["method"] not in _READING and (site := _other_site(scope, hosts)) is not None:
             return problems.CROSS_SITE, (
                 f"a page of another site ({site[:80]!a}) may not change anything here; send the "
                 "request from a program, or from a page of the same origin."
@@ -124,10 +125,10 @@ class Origins:
         return None
 
 
-def _other_site(headers: Headers, hosts: Collection[str]) -> str | None:
+def _other_site(scope: Scope, hosts: Collection[str]) -> str | None:
     """What a browser says of the page that sent the request, where it is another site's."""
-    origins = headers.getlist("origin")
-    if sites := headers.getlist("sec-fetch-site"):
+    origins = all_fields(scope, b"origin")
+    if sites := all_fields(scope, b"sec-fetch-site"):
         is_ours = all(site in ("same-origin", "none") for site in sites)
         return None if is_ours else ", ".join(origins or sites)
     return next((origin for origin in origins if not _is_origin_of(origin, hosts)), None)

@@ -24,7 +24,7 @@ class RawPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope = {**scope, "path": _raw_path(scope)}
+            scope = {**scope, "path": raw_path_of(scope)}
         await self._app(scope, receive, send)
 
 
@@ -63,7 +63,8 @@ def encode_segment(text: str) -> str:
     return quote(text, safe="").replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
-def _raw_path(scope: Scope) -> str:
+def raw_path_of(scope: Scope) -> str:
+    """The path as it was sent, percent-encoded, below the root path that we are mounted at."""
     root, path = scope.get("root_path", ""), scope["path"]
     sent = scope.get("raw_path")
     # A server that keeps no raw path has lost what encoded slashes there were; all else survives.

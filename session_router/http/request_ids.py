@@ -1,15 +1,15 @@
 """A name for each request, by which its answer, its problem document and the log are matched."""
 
 import re
+from secrets import token_hex
 from typing import Final
-from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from session_router import logs
+from session_router.http.fields import first_field
 
-HEADER: Final = "X-Request-Id"
+_FIELD: Final = b"x-request-id"
 # It is written to logs: no blank, no quote, nothing that another program might act on.
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}", re.ASCII)
 
@@ -24,12 +24,13 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _ACCEPTED.fullmatch(given) else uuid4().hex
+        given = first_field(scope, _FIELD)
+        request_id = given if given and _ACCEPTED.fullmatch(given) else token_hex(16)
+        named_so = (_FIELD, request_id.encode())
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                message = {**message, "headers": [*message.get("headers", ()), named_so]}
             await send(message)
 
         token = logs.request_id.set(request_id)

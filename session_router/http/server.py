@@ -5,8 +5,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 
+import uvloop
 from fastapi import FastAPI
 
 from session_router import logs
@@ -17,14 +20,40 @@ from session_router.database import migrate
 from session_router.errors import SchemaError, ServeError
 from session_router.http.app import create_app
 from session_router.http.origins import Hosts
+from session_router.http.processes import Processes
 from session_router.http.serving import serving
-from session_router.http.sockets import listening_sockets, url_of
-from session_router.http.stopping import Stopping
+from session_router.http.sockets import kept_addresses, listening_beside, listening_sockets, url_of
+from session_router.http.stopping import SERVING, Stopping
 from session_router.manager import SessionManager
 from session_router.repository import SQLAlchemySessionRepository
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
 
 Background = Callable[[SessionManager], Awaitable[None]]
+
+
+def run(settings: Settings, *, background: Sequence[Background] = ()) -> None:
+    """Do as `serve` does, in as many processes as `http_workers` says, each on a uvloop of its own.
+
+    One that ends before it is told to is started anew; `background` runs in one of them. If the
+    program is killed, all of them end.
+
+    Raises:
+        ServeError: as `serve`, or a process did not end as it should have.
+        SessionRouterError: as `serve`.
+    """
+    if settings.http_workers == 1:
+        uvloop.run(serve(settings, background=background))
+        return
+    with kept_addresses(settings.http_host, settings.http_port) as kept:
+        asyncio.run(_prepare(settings, kept))
+
+        def serve_here(number: int, line: socket.socket) -> None:
+            stopping = Stopping(settings.drain_sec, line)
+            with listening_beside(kept) as sockets:
+                served = _Served(settings, sockets, partial(line.sendall, SERVING))
+                uvloop.run(_serve_until_told(served, stopping, () if number else background))
+
+        Processes(settings.http_workers, serve_here, partial(_tell, kept)).run()
 
 
 async def serve(settings: Settings, *, background: Sequence[Background] = ()) -> None:
@@ -45,25 +74,46 @@ async def serve(settings: Settings, *, background: Sequence[Background] = ()) ->
         DatabaseError: the database cannot be reached.
         InvalidValueError: the database URL is wrong, or a host that is allowed is no name.
     """
-    stopping = Stopping(settings.drain_sec)
     with listening_sockets(settings.http_host, settings.http_port) as sockets:
-        hosts = _hosts(settings, sockets)
-        await _prepare_database(settings)
-        with stopping.on_order():
-            async with _repository(settings) as repository:
-                keys = Keys(repository.engine, schema=settings.database_schema)
-                await _refuse_to_be_open(keys, sockets)
-                async with (
-                    manager_of(settings, repository) as manager,
-                    _running(background, manager, settings.cancel_timeout_sec),
-                ):
-                    app = create_app(
-                        manager,
-                        is_draining=stopping.has_begun,
-                        hosts=hosts,
-                        callers=Callers(keys, settings.operation_deadline_sec),
-                    )
-                    await _serve_until_told(app, sockets, stopping, settings)
+        await _prepare(settings, sockets)
+        served = _Served(settings, sockets, partial(_tell, sockets))
+        await _serve_until_told(served, Stopping(settings.drain_sec), background)
+
+
+@dataclass(frozen=True)
+class _Served:
+    """What is served, where, and what is done when it is."""
+
+    settings: Settings
+    sockets: list[socket.socket]
+    on_serving: Callable[[], object]
+
+
+async def _prepare(settings: Settings, sockets: list[socket.socket]) -> None:
+    """See to it that what is to be served can and may be."""
+    _hosts(settings, sockets)
+    await _prepare_database(settings)
+    await _refuse_to_be_open(settings, sockets)
+
+
+async def _serve_until_told(
+    served: _Served, stopping: Stopping, background: Sequence[Background]
+) -> None:
+    settings = served.settings
+    with stopping.on_order():
+        async with (
+            _repository(settings) as repository,
+            manager_of(settings, repository) as manager,
+            _running(background, manager, settings.cancel_timeout_sec),
+        ):
+            keys = Keys(repository.engine, schema=settings.database_schema)
+            app = create_app(
+                manager,
+                is_draining=stopping.has_begun,
+                hosts=_hosts(settings, served.sockets),
+                callers=Callers(keys, settings.operation_deadline_sec),
+            )
+            await _answer(app, served, stopping)
 
 
 def _hosts(settings: Settings, sockets: list[socket.socket]) -> Hosts:
@@ -74,10 +124,15 @@ def _addresses(sockets: list[socket.socket]) -> list[str]:
     return [str(listener.getsockname()[0]) for listener in sockets]
 
 
-async def _refuse_to_be_open(keys: Keys, sockets: list[socket.socket]) -> None:
+async def _refuse_to_be_open(settings: Settings, sockets: list[socket.socket]) -> None:
     """Beyond this machine, no key at all would mean that anybody may stop and end."""
     beyond = [each for each in _addresses(sockets) if not ip_address(each).is_loopback]
-    if beyond and not await keys.are_there():
+    url = settings.database_url.get_secret_value()
+    if not beyond:
+        return
+    async with Keys.opened(url, schema=settings.database_schema) as keys:
+        are_there = await keys.are_there()
+    if not are_there:
         raise ServeError(
             f"{beyond[0]} can be reached from other machines, and no key was made yet, so anybody "
             "could stop agents and end sessions: make one by 'session-router keys create NAME "
@@ -129,15 +184,19 @@ async def _reported(work: Background, manager: SessionManager) -> None:
         logs.background_failed(error)
 
 
-async def _serve_until_told(
-    app: FastAPI, sockets: list[socket.socket], stopping: Stopping, settings: Settings
-) -> None:
-    async with serving(app, sockets, end_within_sec=settings.shutdown_timeout_sec) as served:
+async def _answer(app: FastAPI, served: _Served, stopping: Stopping) -> None:
+    limit_sec = served.settings.shutdown_timeout_sec
+    async with serving(app, served.sockets, end_within_sec=limit_sec) as answering:
         told = asyncio.create_task(stopping.due())
-        sys.stdout.write(f"Serving on {url_of(sockets[0])} (its API: {url_of(sockets[0])}/docs)\n")
-        sys.stdout.flush()
+        served.on_serving()
         try:
-            await asyncio.wait({served, told}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({answering, told}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             told.cancel()
             app.state.remote_workers.close()
+
+
+def _tell(sockets: list[socket.socket]) -> None:
+    url = url_of(sockets[0])
+    sys.stdout.write(f"Serving on {url} (its API: {url}/docs)\n")
+    sys.stdout.flush()

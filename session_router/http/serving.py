@@ -13,7 +13,6 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from session_router.http.bounds import HEADER_BYTES
 from session_router.http.connections import ACCEPTED_AT_ONCE, Connections, limit_of_this_process
 from session_router.http.protocol import HEADER_SEC, Protocol
 from session_router.http.sockets import BACKLOG
@@ -50,7 +49,6 @@ async def serving(
             server_header=False,
             proxy_headers=False,
             backlog=ACCEPTED_AT_ONCE,
-            h11_max_incomplete_event_size=HEADER_BYTES,
             timeout_graceful_shutdown=math.ceil(end_within_sec),
         )
     )

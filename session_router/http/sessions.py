@@ -28,6 +28,7 @@ from session_router.http.inputs import (
     SessionIdInQuery,
 )
 from session_router.http.raw_path import path_of
+from session_router.http.streams import Stream, shown
 from session_router.problems import (
     SESSION_NOT_FOUND,
     SESSION_OWNED,
@@ -67,6 +68,7 @@ class Interrupted(BaseModel):
 
     session_id: str
     interrupted: list[AgentId] = Field(description="The agents that were streaming.")
+    streams: list[Stream] = Field(description="The streams of these agents, in the same order.")
     outcomes: dict[str, SignalOutcome | None] | None = Field(
         None,
         description="With `wait`: what became of each agent's signal; null while that is open.",
@@ -211,7 +213,11 @@ async def interrupt_session(
     if request is None:
         raise session_not_found(session_id)
     response.headers["Location"] = path_of(http_request, "interrupts", str(request.request_id))
-    answer = Interrupted(session_id=session_id, interrupted=request.agents)
+    answer = Interrupted(
+        session_id=session_id,
+        interrupted=request.agents,
+        streams=[shown(row) for row in request.streams],
+    )
     if request.outcomes is not None:
         answer.outcomes = {str(agent): outcome for agent, outcome in request.outcomes.items()}
         if None in request.outcomes.values():

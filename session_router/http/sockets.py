@@ -44,6 +44,51 @@ def listening_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
         yield sockets
 
 
+@contextmanager
+def kept_addresses(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Keep every address of `host` within the block, for processes that listen on them together.
+
+    Each listens by `listening_beside`. The kernel spreads connections over those that listen; to
+    have all of them accept on one socket leaves most of the connections with one process.
+
+    Raises:
+        ServeError: as `listening_sockets`; addresses that others share, too, are not to be had.
+    """
+    with listening_sockets(host, port) as alone:
+        found = [(listener.family, listener.getsockname()) for listener in alone]
+    with ExitStack() as stack:
+        kept: list[socket.socket] = []
+        for family, address in found:
+            keeper = stack.enter_context(socket.socket(family))
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                keeper.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                keeper.bind(address)
+            except OSError as error:  # somebody was quicker
+                raise _refusal(address[0], address[1], error) from error
+            kept.append(keeper)
+        yield kept
+
+
+@contextmanager
+def listening_beside(kept: list[socket.socket]) -> Iterator[list[socket.socket]]:
+    """Listen on kept addresses within the block, beside other processes that do."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                socket.create_server(
+                    keeper.getsockname()[:2],
+                    family=keeper.family,
+                    backlog=BACKLOG,
+                    reuse_port=True,
+                )
+            )
+            for keeper in kept
+        ]
+
+
 def url_of(listener: socket.socket) -> str:
     """The URL of what a socket serves."""
     host, port = listener.getsockname()[:2]

@@ -29,7 +29,7 @@ StreamId = Annotated[UUID, Path(description="The stream's name.")]
 
 
 class Stream(BaseModel):
-    """A live stream."""
+    """A stream, live or just stopped."""
 
     session_id: str
     stream_id: UUID
@@ -64,7 +64,7 @@ class StreamInterrupted(BaseModel):
 async def list_streams(manager: Manager, caller: Reader, session_id: SessionId) -> StreamList:
     """Read who streams in a session; nobody does where it does not live."""
     found = await manager.repository.list_streams(session_id, caller.owner)
-    return StreamList(items=[_shown(row) for row in found])
+    return StreamList(items=[shown(row) for row in found])
 
 
 @router.get("/{stream_id}", responses=documented(STREAM_NOT_FOUND))
@@ -74,7 +74,7 @@ async def show_stream(
     """Read a live stream."""
     for row in await manager.repository.list_streams(session_id, caller.owner):
         if row.stream_id == stream_id:
-            return _shown(row)
+            return shown(row)
     raise stream_not_found(session_id, stream_id)
 
 
@@ -120,5 +120,6 @@ async def interrupt_stream(
     )
 
 
-def _shown(row: StreamRow) -> Stream:
+def shown(row: StreamRow) -> Stream:
+    """A stream as it is told over HTTP."""
     return Stream.model_validate(row, from_attributes=True)

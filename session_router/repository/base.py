@@ -44,7 +44,15 @@ class SessionRepository(ABC):
         DatabaseUnavailableError: it cannot be reached, or the connection was lost.
         SchemaError: its tables are missing or not this code's.
         DeadlineExceededError: no answer in time; whether the change happened is unknown.
+
+    Attributes:
+        is_cleaned_by_workers: whether those who use it sweep and reap; else somebody does it who
+            has the database.
+        heartbeat_interval_sec: how often a worker must renew its lease; None: as it is tuned.
     """
+
+    is_cleaned_by_workers: bool = True
+    heartbeat_interval_sec: float | None = None
 
     # The published interface: for imports and tests. The manager never reads, changes and saves.
 
@@ -272,11 +280,14 @@ class SessionRepository(ABC):
     @abstractmethod
     async def add_worker(
         self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
-    ) -> None:
+    ) -> UUID:
         """Enter a worker, so that it may register streams.
 
         Args:
             key_id: whose key enters it over HTTP.
+
+        Returns:
+            Its id: this one, unless somebody else chooses it.
         """
 
     @abstractmethod

@@ -279,6 +279,22 @@ OWN_TIMEOUTS: Final = SweepPosition(None, "", has_own=True)
 
 
 @dataclass(frozen=True, slots=True)
+class BulkStop:
+    """Stop the streams of many sessions.
+
+    Attributes:
+        matching: which.
+        dry_run: only count them.
+        request_id: the name that the caller gave the request, see `Stop.once`; None: none.
+    """
+
+    matching: StreamFilter
+    requester: Requester
+    dry_run: bool = False
+    request_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StopStream:
     """Stop exactly one stream, also where it is registered only later.
 

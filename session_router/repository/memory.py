@@ -360,9 +360,10 @@ class InMemorySessionRepository(MemoryRequests, SessionRepository):
 
     async def add_worker(
         self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
-    ) -> None:
+    ) -> UUID:
         now = self._now()
         self._workers[worker_id] = WorkerRow(worker_id, host, pid, now, now, timedelta(), 0, key_id)
+        return worker_id
 
     async def beat(self, worker_id: UUID) -> datetime | None:
         if worker_id not in self._workers:

@@ -30,7 +30,7 @@ class Incarnation:
 
     @property
     def worker_id(self) -> UUID:
-        """The present incarnation, entered or yet to be."""
+        """The present incarnation, entered or yet to be; entering, it may be given another id."""
         return self._worker_id
 
     def requester(self, actor: str | None = None, reason: str | None = None) -> Requester:
@@ -51,7 +51,7 @@ class Incarnation:
                 )
             if not self._is_entered:
                 self._was_tried = True  # the row may be there though no answer came
-                await self._repository.add_worker(
+                self._worker_id = await self._repository.add_worker(
                     self._worker_id, socket.gethostname(), os.getpid()
                 )
                 self._is_entered = True

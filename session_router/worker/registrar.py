@@ -82,7 +82,7 @@ class Registrar:
             self._streams.enter(registration.stream_id, given_id, stop)
         return registration
 
-    async def register_remote(self, asked: Register) -> None:
+    async def register_remote(self, asked: Register) -> Registration:
         """Register a stream of a remote worker, which is told to stop by way of its signals.
 
         Raises:
@@ -91,6 +91,7 @@ class Registrar:
         """
         registration = await self._repository.register_stream(asked)
         await self._let_give_way(asked.session_id, registration)
+        return registration
 
     async def _let_give_way(self, session_id: str, registration: Registration) -> None:
         """Have this worker's streams stopped that give way; wait for those that are interrupted.

@@ -82,7 +82,7 @@ class Worker:
             Job(
                 "heartbeat",
                 lease.renew,
-                lambda: tuning.heartbeat_interval_sec,
+                lambda: repository.heartbeat_interval_sec or tuning.heartbeat_interval_sec,
                 longest_retry_sec=tuning.heartbeat_interval_sec,
             ),
             Job(
@@ -100,7 +100,7 @@ class Worker:
             Job("sweep", self.sweeper.run_once, lambda: sweep_interval_sec),
             Job("reap", reaper.run_once, lambda: tuning.lease_sec / 3),
         ]
-        self._jobs = Jobs(lease, serving, cleaning)
+        self._jobs = Jobs(lease, serving, cleaning if repository.is_cleaned_by_workers else [])
         self.registrar = Registrar(
             repository,
             self.incarnation,

@@ -31,6 +31,7 @@ from session_router.repository.changes import (
 from session_router.repository.records import Requester
 from session_router.repository.sql import bulk, interrupts, repetitions, requests, workers
 from session_router.repository.sql import names as stream_names
+from session_router.repository.sql import signals as outbox
 from session_router.repository.sql import streams as streams_of_sessions
 from session_router.repository.sql.endings import idle
 from session_router.repository.sql.events import Page
@@ -60,6 +61,8 @@ _FILL = """
     SELECT 's' || n, {uuid}, 'stream_started', {uuid} FROM {numbers};
     INSERT INTO {p}session_events (session_id, session_uid, event, request_id)
     SELECT 's' || n, {uuid}, 'interrupt_requested', {uuid} FROM {numbers};
+    INSERT INTO {p}workers
+    SELECT {uuid}, 'box-1', 4711, {time}, {time}, NULL FROM {numbers};
     INSERT INTO {p}idempotent_requests SELECT {uuid}, 'f', {time}, NULL FROM {numbers};
     INSERT INTO {p}early_stops
     SELECT {uuid}, 's' || n, {uuid}, {time}, NULL, NULL FROM {numbers};
@@ -159,6 +162,14 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
             .order_by(signals.requested_at)
             .limit(1_000),
             "interrupt_signals_worker_id_requested_at_idx",
+        ),
+        "many workers' signals": (
+            outbox.unsettled_by_worker(t, [uuid4(), uuid4()], 1_000),
+            "interrupt_signals_worker_id_requested_at_idx",
+        ),
+        "the heartbeats of many workers": (
+            workers.renewal_of(t, [uuid4(), uuid4()]),
+            "workers_pkey",
         ),
         "a session's story": (
             select(t.session_events)

@@ -89,7 +89,8 @@ def _module(piece: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("page", "pieces"), [("README.md", 1), ("docs/usage.md", 5), ("docs/stopping.md", 3)]
+    ("page", "pieces"),
+    [("README.md", 1), ("docs/client.md", 1), ("docs/usage.md", 5), ("docs/stopping.md", 3)],
 )
 def test_the_typed_lines_pass_a_strict_type_check(page: str, pieces: int, tmp_path: Path) -> None:
     modules = typed_lines(page)

@@ -16,13 +16,13 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 _SERVE = """
-import asyncio, logging, resource, sys
+import logging, resource, sys
 if files := int(sys.argv[1]):
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-from session_router.http import serve
+from session_router.http import run
 from session_router.settings import Settings
 logging.basicConfig(level=logging.INFO)
-asyncio.run(serve(Settings()))
+run(Settings())
 """
 
 
@@ -36,7 +36,7 @@ class Answer:
 
 
 class Service:
-    """`serve()` on a free port; killed at the latest when the block ends."""
+    """`run()` on a free port; killed at the latest when the block ends."""
 
     def __init__(self, process: subprocess.Popen[str], errors: Path) -> None:
         self._process = process

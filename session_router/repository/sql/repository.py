@@ -321,10 +321,11 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     async def add_worker(
         self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
-    ) -> None:
+    ) -> UUID:
         await self._transactions.write(
             lambda conn: workers.add(conn, self._tables, worker_id, host, pid, key_id)
         )
+        return worker_id
 
     async def beat(self, worker_id: UUID) -> datetime | None:
         return await self._access.get().heartbeats.submit(worker_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +21,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.dml import ReturningUpdate
 
+from session_router.checks import as_utc
+from session_router.database.pool import driver_of
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
 from session_router.events import SignalOutcome, StreamOutcome
@@ -67,6 +72,23 @@ async def beat_all(
     conn: AsyncConnection, t: Tables, worker_ids: Sequence[UUID]
 ) -> dict[UUID, datetime]:
     """Renew the leases of workers whose rows are there, and free; returns what was written."""
+    if conn.dialect.name == "postgresql":
+        # On the driver it costs a third of that: many workers beat all the time.
+        driver = driver_of(await conn.get_raw_connection())
+        told = await driver.fetch(_renewal_on_postgresql(t), worker_ids)
+        return {row["worker_id"]: as_utc(row["heartbeat_at"]) for row in told}
+    found = await conn.execute(renewal_of(t, worker_ids))
+    return dict(rows.readable(found, lambda row: (row.worker_id, row.heartbeat_at)))
+
+
+@cache
+def _renewal_on_postgresql(t: Tables) -> str:
+    """The statement's text, with numbered places."""
+    dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has not typed it
+    return str(renewal_of(t, []).compile(dialect=dialect))
+
+
+def renewal_of(t: Tables, worker_ids: Sequence[UUID]) -> ReturningUpdate[Any]:
     workers = t.workers.c
     free = (
         select(workers.worker_id)
@@ -75,14 +97,12 @@ async def beat_all(
         .with_for_update(key_share=True, skip_locked=True)
         .cte()
     )
-    statement = (
+    return (
         update(t.workers)
         .values(heartbeat_at=clock())
         .where(workers.worker_id.in_(select(free.c.worker_id)))
         .returning(workers.worker_id, workers.heartbeat_at)
     )
-    found = await conn.execute(statement)
-    return dict(rows.readable(found, lambda row: (row.worker_id, row.heartbeat_at)))
 
 
 async def heartbeats(conn: AsyncConnection, t: Tables) -> dict[UUID, datetime]:
