@@ -312,6 +312,11 @@ async def test_openapi_documents_the_paths_and_the_problems(memory: httpx.AsyncC
         "POST /sessions/{session_id}/streams/{stream_id}/interrupt",
         "POST /interrupts",
         "GET /interrupts/{request_id}",
+        "POST /workers",
+        "DELETE /workers/{worker_id}",
+        "POST /workers/{worker_id}/heartbeat",
+        "GET /workers/{worker_id}/signals",
+        "POST /workers/{worker_id}/settlements",
         "GET /healthz",
         "GET /readyz",
     }
