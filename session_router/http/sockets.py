@@ -38,7 +38,7 @@ def listening_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
                 if error.errno not in _NOT_HERE:
                     raise refusal from error
             else:
-                sockets.append(stack.enter_context(listener))
+                sockets.append(stack.enter_context(_undelayed(listener)))
         if refusal and not sockets:
             raise refusal
         yield sockets
@@ -78,11 +78,13 @@ def listening_beside(kept: list[socket.socket]) -> Iterator[list[socket.socket]]
     with ExitStack() as stack:
         yield [
             stack.enter_context(
-                socket.create_server(
-                    keeper.getsockname()[:2],
-                    family=keeper.family,
-                    backlog=BACKLOG,
-                    reuse_port=True,
+                _undelayed(
+                    socket.create_server(
+                        keeper.getsockname()[:2],
+                        family=keeper.family,
+                        backlog=BACKLOG,
+                        reuse_port=True,
+                    )
                 )
             )
             for keeper in kept
@@ -93,6 +95,16 @@ def url_of(listener: socket.socket) -> str:
     """The URL of what a socket serves."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _undelayed(listener: socket.socket) -> socket.socket:
+    """The same, whose connections inherit that what is written is sent at once.
+
+    asyncio does not know that these are TCP: a body behind its header would wait 40 ms for the
+    client's delayed acknowledgement.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:

@@ -21,7 +21,7 @@ from session_router import (
 from session_router.database.migrate import Target, upgrade
 from session_router.errors import ServeError
 from session_router.http import serve
-from session_router.http.sockets import listening_sockets, url_of
+from session_router.http.sockets import kept_addresses, listening_beside, listening_sockets, url_of
 from session_router.settings import Settings
 from tests.http.service import Answer, Service, parse
 from tests.support.databases import PostgresDatabases, run
@@ -218,6 +218,18 @@ async def test_what_runs_besides_has_the_manager_and_ends_before_it(
     async with repository.engine.connect() as conn:
         assert (await conn.exec_driver_sql("SELECT count(*) FROM workers")).scalar_one() == 0
     await repository.close()
+
+
+def test_an_answer_in_two_parts_waits_for_no_acknowledgement_between_them() -> None:
+    with (
+        listening_sockets("127.0.0.1", 0) as [listener],
+        socket.create_connection(listener.getsockname()),
+    ):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    with kept_addresses("127.0.0.1", 0) as kept, listening_beside(kept) as [listener]:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_every_address_of_a_host_has_the_same_port() -> None:
