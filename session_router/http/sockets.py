@@ -39,6 +39,9 @@ def listening_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
                     raise refusal from error
             else:
                 sockets.append(stack.enter_context(listener))
+                # What is accepted inherits it, and asyncio does not know that these are TCP: a body
+                # behind its header would wait 40 ms for the client's delayed acknowledgement.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if refusal and not sockets:
             raise refusal
         yield sockets

@@ -220,6 +220,16 @@ async def test_what_runs_besides_has_the_manager_and_ends_before_it(
     await repository.close()
 
 
+def test_an_answer_in_two_parts_waits_for_no_acknowledgement_between_them() -> None:
+    with (
+        listening_sockets("127.0.0.1", 0) as [listener],
+        socket.create_connection(listener.getsockname()),
+    ):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_every_address_of_a_host_has_the_same_port() -> None:
     with listening_sockets("localhost", 0) as sockets:
         assert len({listener.getsockname()[1] for listener in sockets}) == 1
