@@ -7,7 +7,7 @@ from session_router import SessionManager, SQLAlchemySessionRepository
 
 
 async def main(url: str, number: int) -> None:
-    repository = SQLAlchemySessionRepository.from_url(url)
+    repository = SQLAlchemySessionRepository.from_url(url, deadline_sec=60)
     async with SessionManager(repository) as manager, asyncio.TaskGroup() as group:
         for n in range(number):
             for _ in range(4):

@@ -132,7 +132,9 @@ async def words() -> AsyncIterator[int]:
 
 
 async def main(url: str, seed: int, seconds: float) -> None:
-    repository = SQLAlchemySessionRepository.from_url(url)
+    # Four processes on one file, and whatever else the machine does: nobody's turn is lost, but it
+    # may come late.
+    repository = SQLAlchemySessionRepository.from_url(url, deadline_sec=60)
     runtime = LocalAgentRuntime()
     for agent_id in AGENTS:
         runtime.add(agent_id, Agent())
