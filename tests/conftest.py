@@ -35,7 +35,7 @@ LONG: Final = {
         *("database/test_migrations.py", "database/test_publications.py", "deploy/"),
     ),
     "programs": (
-        *("audit/test_commands.py", "cli/", "database/test_sqlite_files.py"),
+        *("audit/test_commands.py", "cli/", "client/", "database/test_sqlite_files.py"),
         *(
             "client/test_example.py",
             "fastapi/test_chat.py",
@@ -55,8 +55,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         where = item.path.relative_to(tests).as_posix()
         targets = (target for target, places in LONG.items() if where.startswith(places))
-        if (target := next(targets, None)) is not None:
+        target = "programs" if _is_over_http(item) else next(targets, None)
+        if target is not None:
             item.add_marker(target)
+
+
+def _is_over_http(item: pytest.Item) -> bool:
+    """Whether a test of the contract is carried out by way of a service."""
+    call = getattr(item, "callspec", None)
+    return call is not None and call.params.get("repository") == "http"
 
 
 def pytest_xdist_auto_num_workers() -> int:
