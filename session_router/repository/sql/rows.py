@@ -36,6 +36,7 @@ from session_router.repository.records import (
 )
 from session_router.session import Columns
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -53,12 +54,16 @@ def readable_and_others(
     found: CursorResult[Any], record: Callable[[Row[Any]], T]
 ) -> tuple[list[T], int]:
     """The same, with the number of those that were passed over."""
+    # Not by iterating: what cannot be read would end that, and hide the rows behind it.
+    return _each_readable(found.fetchone, record)
+
+
+def _each_readable(fetch: Callable[[], R | None], record: Callable[[R], T]) -> tuple[list[T], int]:
     records: list[T] = []
     passed_over = 0
     while True:
-        # Not by iterating: what cannot be read would end that, and hide the rows behind it.
         try:
-            if (row := found.fetchone()) is None:
+            if (row := fetch()) is None:
                 return records, passed_over
             records.append(record(row))
         except UnreadableRowError as error:
@@ -80,14 +85,9 @@ def signal_row(row: Row[Any]) -> Signal:
 
 
 def signals_of(found: Iterable[Columns]) -> list[Signal]:
-    """The same of what the driver itself has read."""
-    signals: list[Signal] = []
-    for columns in found:
-        try:
-            signals.append(signal_of(columns))
-        except UnreadableRowError as error:
-            logs.row_unreadable(str(error))
-    return signals
+    """The same of what the driver itself has read, without those that cannot be read."""
+    rows = iter(found)
+    return _each_readable(lambda: next(rows, None), signal_of)[0]
 
 
 def signal_of(columns: Columns) -> Signal:
