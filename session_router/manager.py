@@ -25,6 +25,7 @@ from session_router.settings import (
     check_resolution,
 )
 from session_router.stream_ids import new_stream_id
+from session_router.text import check_free_text
 from session_router.worker.live_stream import LiveStream, quarter_of
 from session_router.worker.source import Source
 from session_router.worker.stream import AgentStream
@@ -138,6 +139,7 @@ class SessionManager(Interrupts):
         *,
         owner: str | None = None,
         timeout_minutes: float | None = None,
+        actor: str | None = None,
     ) -> Session:
         """Get or create a session, and touch it.
 
@@ -147,6 +149,7 @@ class SessionManager(Interrupts):
                 starts; and whose a live one is does not matter.
             timeout_minutes: how long it lives without a touch when it starts, above zero; None: as
                 long as `session_timeout_minutes` says. A live session keeps what it has.
+            actor: who asks, for the audit trail; at most 2,000 characters.
 
         Raises:
             SessionOwnedError: it lives, and is another owner's.
@@ -158,7 +161,7 @@ class SessionManager(Interrupts):
             DeadlineExceededError: no answer in time; whether it happened is unknown.
         """
         return await self.repository.start_session(
-            self._start(session_id, owner, timeout_minutes, self._touch_resolution)
+            self._start(session_id, owner, timeout_minutes, actor, self._touch_resolution)
         )
 
     async def start_new_session(
@@ -173,8 +176,7 @@ class SessionManager(Interrupts):
         """Create a fresh session; a live one of that id is replaced, its streams stopped.
 
         Args:
-            owner, timeout_minutes: see `start_session`.
-            actor: see `interrupt_streaming_agents`; it stands in `session_replaced`.
+            owner, timeout_minutes, actor: see `start_session`.
             request_id: a name for the request, such as `uuid.uuid4()`, so that it can be repeated:
                 what was done under it is not done again, and the session that it began returned.
 
@@ -184,8 +186,7 @@ class SessionManager(Interrupts):
             RequestUnderWayError: the request is being carried out. Nothing was written.
         """
         asked = replace(
-            self._start(session_id, owner, timeout_minutes),
-            requester=self._requester(actor, None),
+            self._start(session_id, owner, timeout_minutes, actor),
             request_id=None if request_id is None else as_uuid(request_id, "request_id"),
         )
         session, request = await self.repository.replace_session(asked)
@@ -211,6 +212,7 @@ class SessionManager(Interrupts):
         when_busy: WhenBusy | str = WhenBusy.TAKE_OVER,
         alone: bool = False,
         owner: str | None = None,
+        actor: str | None = None,
     ) -> UUID:
         """Mark an agent as streaming in this worker; creates or touches the session.
 
@@ -226,7 +228,7 @@ class SessionManager(Interrupts):
                 told to stop, and not waited for; `interrupt`: it is interrupted, and waited for
                 until it has stopped, at most `cancel_timeout_sec`; `refuse`: it goes on.
             alone: whether any stream of the session is in the way, not only one of this agent.
-            owner: see `start_session`.
+            owner, actor: see `start_session`.
 
         Returns:
             The `stream_id`, which ends exactly this stream.
@@ -237,7 +239,7 @@ class SessionManager(Interrupts):
             SessionBusyError: `when_busy` is `refuse`, and streams are in the way.
             SessionOwnedError: the session is another owner's.
         """
-        asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, owner)
+        asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, owner, actor)
         return (await self._worker.registrar.register(asked, agent_id)).stream_id
 
     async def register_remote(
@@ -250,12 +252,13 @@ class SessionManager(Interrupts):
         when_busy: WhenBusy | str = WhenBusy.TAKE_OVER,
         alone: bool = False,
         owner: str | None = None,
+        actor: str | None = None,
     ) -> Registration:
         """Register a stream of a remote worker, one of its own for each call.
 
         Args:
             worker_id: the worker.
-            stream_id, when_busy, alone, owner: see `register_agent`, which raises the same.
+            stream_id, when_busy, alone, owner, actor: see `register_agent`, which raises the same.
 
         Returns:
             The stream, with its session's own timeout.
@@ -263,7 +266,7 @@ class SessionManager(Interrupts):
         Raises:
             WorkerNotFoundError: the worker has no row; nothing was written.
         """
-        asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, owner)
+        asked = self._registration(session_id, agent_id, stream_id, when_busy, alone, owner, actor)
         asked = replace(asked, worker_id=worker_id, renew=True)
         return await self._worker.registrar.register_remote(asked)
 
@@ -392,6 +395,7 @@ class SessionManager(Interrupts):
         session_id: str,
         owner: str | None,
         timeout_minutes: float | None,
+        actor: str | None,
         resolution: timedelta = timedelta(0),
     ) -> Start:
         minutes = check_timeout(timeout_minutes)
@@ -403,7 +407,7 @@ class SessionManager(Interrupts):
             )
         return Start(
             check_session_id(session_id),
-            self._worker.incarnation.requester(),
+            self._requester(actor, None),
             resolution,
             check_owner(owner),
             minutes,
@@ -421,6 +425,7 @@ class SessionManager(Interrupts):
         when_busy: WhenBusy | str,
         alone: bool,
         owner: str | None,
+        actor: str | None = None,
     ) -> Register:
         return Register(
             check_session_id(session_id),
@@ -433,6 +438,7 @@ class SessionManager(Interrupts):
             alone=alone,
             early_stop=timedelta(seconds=self._tuning.early_stop_sec),
             owner=check_owner(owner),
+            actor=check_free_text(actor, "actor"),
         )
 
 

@@ -22,6 +22,7 @@ from session_router.database.migration.online import (
     create_index,
     drop_column,
     drop_index,
+    replace_primary_key,
 )
 from session_router.database.types import UtcDateTime, UuidText, expiry
 
@@ -31,7 +32,7 @@ branch_labels = None
 depends_on = None
 oldest_code = "0001"
 
-SESSIONS, EVENTS = "sessions", "session_events"
+SESSIONS, EVENTS, EARLY_STOPS = "sessions", "session_events", "early_stops"
 IDLE_BEFORE = "sessions_last_updated_session_id_idx"
 OWNED = "event = 'session_started' AND detail IS NOT NULL"
 
@@ -43,6 +44,7 @@ def upgrade() -> None:
         given = sa.text(where)
         create_index(name, table, indexed, postgresql_where=given, sqlite_where=given)
     drop_index(IDLE_BEFORE, SESSIONS)
+    replace_primary_key(early_stops("stream_id", "owner"))
     op.create_table(
         "idempotent_requests",
         sa.Column("request_id", UuidText(), nullable=False),
@@ -61,7 +63,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Owners are lost, and timeouts; the workers' own holds for all. Requests may be done again."""
+    """Owners are lost, and timeouts; the workers' own holds for all. Requests may be done again.
+
+    Stops of owners' that came before their streams would be anybody's, and are lost, too.
+    """
+    stops = sa.table(EARLY_STOPS, sa.column("owner"), schema=here()[1])
+    op.execute(sa.delete(stops).where(stops.c.owner != sa.literal_column("''")))
+    replace_primary_key(early_stops("stream_id"))
     create_index(IDLE_BEFORE, SESSIONS, ["last_updated", "session_id"])
     for name, table, _, _ in indexes():
         drop_index(name, table)
@@ -82,12 +90,33 @@ def downgrade() -> None:
 
 
 def columns() -> list[tuple[str, sa.Column[object]]]:
-    key_text = sa.Text() if is_sqlite() else sa.Text(collation="C")
     return [
-        ("workers", sa.Column("key_id", key_text)),
-        (SESSIONS, sa.Column("owner", key_text)),
+        (EARLY_STOPS, sa.Column("owner", key_text(), nullable=False, server_default="")),
+        ("workers", sa.Column("key_id", key_text())),
+        (SESSIONS, sa.Column("owner", key_text())),
         (SESSIONS, sa.Column("timeout_minutes", sa.Double())),
     ]
+
+
+def early_stops(*key: str) -> sa.Table:
+    """The table, with this primary key."""
+    return sa.Table(
+        EARLY_STOPS,
+        sa.MetaData(),
+        sa.Column("stream_id", UuidText(), nullable=False),
+        sa.Column("session_id", key_text(), nullable=False),
+        sa.Column("request_id", UuidText(), nullable=False),
+        sa.Column("requested_at", UtcDateTime(), nullable=False),
+        sa.Column("actor", sa.Text()),
+        sa.Column("reason", sa.Text()),
+        sa.Column("owner", key_text(), nullable=False, server_default=""),
+        sa.PrimaryKeyConstraint(*key, name="early_stops_pkey"),
+        sa.Index("early_stops_requested_at_idx", "requested_at"),
+    )
+
+
+def key_text() -> sa.Text:
+    return sa.Text() if is_sqlite() else sa.Text(collation="C")
 
 
 def indexes() -> list[tuple[str, str, list[str | sa.ColumnElement[Any]], str]]:

@@ -195,6 +195,8 @@ def _early_stops(metadata: MetaData) -> Table:
         "early_stops",
         metadata,
         uuid_column("stream_id", primary_key=True),
+        # Empty: a stop for whomever the session is of. An owner's own hits nobody else's stream.
+        Column("owner", key_text(), primary_key=True, server_default=""),
         Column("session_id", key_text(), nullable=False),
         uuid_column("request_id"),
         time_column("requested_at"),

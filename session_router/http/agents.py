@@ -68,7 +68,8 @@ async def register_agent(
     A name that is given beforehand lets the stream be stopped before it begins.
     """
     asked = body or Registration()
-    how = asked.model_dump(exclude={"worker_id"}) | {"owner": caller.owner}
+    how = asked.model_dump(exclude={"worker_id"})
+    how |= {"owner": caller.owner, "actor": caller.actor(None)}
     if asked.worker_id is None:
         stream_id = await manager.register_agent(session_id, agent_id, **how)
         return Registered(session_id=session_id, agent_id=agent_id, stream_id=stream_id)

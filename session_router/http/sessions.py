@@ -143,6 +143,7 @@ async def start_session(
         session_id,
         owner=owner_for(caller, asked.owner),
         timeout_minutes=asked.timeout_minutes,
+        actor=caller.actor(None),
     )
 
 

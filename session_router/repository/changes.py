@@ -88,6 +88,7 @@ class Register:
         when_busy: what becomes of streams in the way.
         alone: any stream of the session is in the way, and not only one of the same agent.
         early_stop: how long a stop that came before its stream holds.
+        actor: who asks, for the events of what begins.
     """
 
     session_id: str
@@ -100,11 +101,13 @@ class Register:
     alone: bool = False
     early_stop: timedelta = timedelta(seconds=600)
     owner: str | None = None
+    actor: str | None = None
 
     @property
     def start(self) -> Start:
         """The start of its session, which is a part of it."""
-        return Start(self.session_id, Requester(self.worker_id), owner=self.owner)
+        requester = Requester(self.worker_id, self.actor)
+        return Start(self.session_id, requester, owner=self.owner)
 
     def is_repetition_of(self, stream: StreamRow) -> bool:
         """Whether the stream is what this asks for, and there is nothing left to do."""

@@ -196,6 +196,8 @@ class InMemorySessionRepository(MemoryRequests, SessionRepository):
     async def register_stream(self, asked: Register) -> Registration:
         session_id, agent_id, worker_id = asked.session_id, asked.agent_id, asked.worker_id
         self._check_present(worker_id)
+        live = self._session_for(asked)
+        owner = asked.owner if live is None else live.owner
         streaming = self._streams_of(session_id)
         current = streaming.get(agent_id)
         if current and asked.is_repetition_of(current):
@@ -205,17 +207,19 @@ class InMemorySessionRepository(MemoryRequests, SessionRepository):
         if asked.is_named and self._beginning_of(asked.stream_id) is not None:
             raise StreamExistsError.of(asked.stream_id)
         in_the_way = [s for s in self._in_order(session_id) if asked.alone or s is current]
-        stop = self._early_stop_of(asked) if asked.is_named else None
+        stop = self._early_stop_of(asked, owner) if asked.is_named else None
         if stop is None:
             asked.check_free(in_the_way)
         await self.start_session(asked.start)
         stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, self._now())
         session = self._sessions[session_id]
         if stop is not None:
-            self._record(trail.stopped_registration(stream, session, stop))
+            self._record(trail.stopped_registration(stream, session, stop, asked.actor))
             return Registration(asked.stream_id, is_stopped=True)
         request_id, interrupts = uuid4(), asked.when_busy is WhenBusy.INTERRUPT
-        written = trail.registration(stream, session, in_the_way, request_id, interrupts=interrupts)
+        written = trail.registration(
+            stream, session, in_the_way, request_id, actor=asked.actor, interrupts=interrupts
+        )
         signals = self._take_out(in_the_way, written)
         self._put(stream)
         return Registration.of(asked, session, StopRequest(request_id, in_the_way, signals))
@@ -336,10 +340,10 @@ class InMemorySessionRepository(MemoryRequests, SessionRepository):
         streams = [s for s in self._in_order(session_id) if s.stream_id == stream_id]
         beginning = self._beginning_of(stream_id)
         if beginning is None and not streams:
-            stop = EarlyStop.of(stream_id, session_id, request_id, now, requester)
-            kept = self._early_stops.get(stream_id)
+            stop = EarlyStop.of(stream_id, asked.owner, session_id, request_id, now, requester)
+            kept = self._early_stops.get((stream_id, stop.owner))
             if kept is None or kept.requested_at <= now - asked.early_stop:
-                self._early_stops[stream_id] = kept = stop
+                self._early_stops[stream_id, stop.owner] = kept = stop
             return StreamInterrupt(Found.AHEAD, kept.request_id)
         signals: list[Signal] = []
         if session is not None:
@@ -351,9 +355,9 @@ class InMemorySessionRepository(MemoryRequests, SessionRepository):
 
     async def clear_early_stops(self, older_than: timedelta, *, limit: int) -> int:
         cutoff = self._now() - older_than
-        old = [i for i, stop in self._early_stops.items() if stop.requested_at < cutoff][:limit]
-        for stream_id in old:
-            del self._early_stops[stream_id]
+        old = [key for key, stop in self._early_stops.items() if stop.requested_at < cutoff][:limit]
+        for key in old:
+            del self._early_stops[key]
         return len(old)
 
     # Workers and their signals

@@ -7,7 +7,7 @@ from session_router.errors import RequestReusedError, RequestUnderWayError
 from session_router.events import EventName
 from session_router.repository.changes import Start, Stop, StopStream
 from session_router.repository.memory_state import MemoryState
-from session_router.repository.records import NO_WORKER, REQUEST_LEASE, StreamRow
+from session_router.repository.records import ANYBODYS, NO_WORKER, REQUEST_LEASE, StreamRow
 from session_router.repository.results import Found, StreamInterrupt
 from session_router.session import Session, stored
 
@@ -64,7 +64,7 @@ class MemoryRequests(MemoryState):
 
     def _found_before(self, asked: StopStream) -> StreamInterrupt:
         request_id = asked.request_id
-        if (held := self._early_stops.get(asked.stream_id)) is not None:
+        if (held := self._early_stops.get((asked.stream_id, asked.owner or ANYBODYS))) is not None:
             return StreamInterrupt(Found.AHEAD, held.request_id)
         requested = [
             event

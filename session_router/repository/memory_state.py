@@ -32,6 +32,7 @@ from session_router.repository.records import (
     Signal,
     StreamRow,
     WorkerRow,
+    askers_for,
 )
 from session_router.repository.results import (
     Leftovers,
@@ -51,7 +52,7 @@ class MemoryState:
         self._streams: dict[str, dict[AgentId, StreamRow]] = {}
         self._workers: dict[UUID, WorkerRow] = {}
         self._signals: dict[UUID, Signal] = {}
-        self._early_stops: dict[UUID, EarlyStop] = {}
+        self._early_stops: dict[tuple[UUID, str], EarlyStop] = {}
         self._requests: dict[UUID, str] = {}
         self._busy_until: dict[UUID, datetime] = {}
         self._events: deque[SessionEvent] = deque(maxlen=_EVENTS_KEPT)
@@ -83,8 +84,7 @@ class MemoryState:
     def _create(self, asked: Start, now: datetime) -> SessionRow:
         row = SessionRow(**asked.columns, session_uid=uuid4(), start_time=now, last_updated=now)
         self._sessions[asked.session_id] = row
-        worker_id = asked.requester.worker_id
-        self._record([trail.session_started(row, now, worker_id, asked.request_id)])
+        self._record([trail.session_started(row, asked.requester, asked.request_id)])
         return row
 
     def _remove(
@@ -219,12 +219,15 @@ class MemoryState:
         lives = self._lives_of(asked.owner)
         return beginning.agent_id if lives is None or beginning.session_uid in lives else None
 
-    def _early_stop_of(self, asked: Register) -> EarlyStop | None:
-        stop = self._early_stops.get(asked.stream_id)
-        if stop is None or stop.session_id != asked.session_id:
-            return None
-        del self._early_stops[stop.stream_id]
-        return stop if stop.requested_at > self._now() - asked.early_stop else None
+    def _early_stop_of(self, asked: Register, owner: str | None) -> EarlyStop | None:
+        found = []
+        for asker in askers_for(owner):
+            stop = self._early_stops.get((asked.stream_id, asker))
+            if stop is not None and stop.session_id == asked.session_id:
+                found.append(self._early_stops.pop((asked.stream_id, asker)))
+        since = self._now() - asked.early_stop
+        valid = [stop for stop in found if stop.requested_at > since]
+        return min(valid, key=lambda stop: stop.requested_at, default=None)
 
     def _snapshot(self, row: SessionRow) -> Session:
         return stored(records.columns_of(row), set(self._streams_of(row.session_id)))

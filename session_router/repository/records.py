@@ -12,6 +12,9 @@ NO_WORKER: Final = UUID(int=0)
 """The owner of streams that `save_session` added: nobody can stop them, nobody reaps them."""
 
 
+ANYBODYS: Final = ""
+"""In place of an owner, which is never empty, in a key, where NULL cannot be."""
+
 REQUEST_LEASE: Final = timedelta(seconds=30)
 """A request of many transactions is taken to be under way for so long after each of them."""
 
@@ -62,9 +65,14 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class EarlyStop:
-    """One row of `early_stops`: the stop of a stream that was not registered yet."""
+    """One row of `early_stops`: the stop of a stream that was not registered yet.
+
+    Attributes:
+        owner: it is only for a session of this owner; empty: for anybody's.
+    """
 
     stream_id: UUID
+    owner: str
     session_id: str
     request_id: UUID
     requested_at: datetime
@@ -75,13 +83,20 @@ class EarlyStop:
     def of(
         cls,
         stream_id: UUID,
+        owner: str | None,
         session_id: str,
         request_id: UUID,
         now: datetime,
         requester: "Requester",
     ) -> Self:
         """The stop that a caller asks for."""
-        return cls(stream_id, session_id, request_id, now, requester.actor, requester.reason)
+        actor, reason = requester.actor, requester.reason
+        return cls(stream_id, owner or ANYBODYS, session_id, request_id, now, actor, reason)
+
+
+def askers_for(owner: str | None) -> set[str]:
+    """Whose early stops are for a session of this owner's, or of nobody's in particular."""
+    return {ANYBODYS, owner or ANYBODYS}
 
 
 @dataclass(frozen=True, slots=True)

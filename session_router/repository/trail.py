@@ -35,19 +35,23 @@ def registration(
     giving_way: Collection[StreamRow],
     request_id: UUID,
     *,
+    actor: str | None,
     interrupts: bool,
 ) -> Written:
     """A stream begins; those in its way are superseded, or interrupted at its worker's request."""
     now, uids = stream.started_at, {session.session_id: session.session_uid}
     if interrupts and giving_way:
-        written = interrupt(session, giving_way, now, Requester(stream.worker_id), request_id)
+        requester = Requester(stream.worker_id, actor)
+        written = interrupt(session, giving_way, now, requester, request_id)
     else:
         written = stop_streams(giving_way, uids, now, StreamOutcome.SUPERSEDED, request_id)
     events, signals = written
-    return [*events, stream_started(stream, session.session_uid)], signals
+    return [*events, stream_started(stream, session.session_uid, actor)], signals
 
 
-def stopped_registration(stream: StreamRow, session: SessionRow, stop: EarlyStop) -> list[EventRow]:
+def stopped_registration(
+    stream: StreamRow, session: SessionRow, stop: EarlyStop, actor: str | None
+) -> list[EventRow]:
     """A stream begins, and ends in the same moment, since its stop came first."""
     now, uid = stream.started_at, session.session_uid
     requester = Requester(actor=stop.actor, reason=stop.reason)
@@ -58,7 +62,7 @@ def stopped_registration(stream: StreamRow, session: SessionRow, stop: EarlyStop
     )
     signal = _signal(stream, uid, stop.requested_at, SignalAction.CANCEL, stop.request_id)
     settled = signal_settled(signal, now, SignalOutcome.DELIVERED, None)
-    return [stream_started(stream, uid), requested, finished, settled]
+    return [stream_started(stream, uid, actor), requested, finished, settled]
 
 
 def interrupt(
@@ -97,16 +101,17 @@ def endings(
 
 
 def session_started(
-    session: SessionRow, now: datetime, worker_id: UUID | None, request_id: UUID | None = None
+    session: SessionRow, requester: Requester, request_id: UUID | None = None
 ) -> EventRow:
     """The first event of a life; its detail is the owner."""
     return EventRow(
-        now,
+        session.start_time,
         session.session_id,
         session.session_uid,
         EventName.SESSION_STARTED,
-        worker_id=worker_id,
+        worker_id=requester.worker_id,
         request_id=request_id,
+        actor=requester.actor,
         detail=session.owner,
     )
 
@@ -152,7 +157,7 @@ def interrupt_requested(
     )
 
 
-def stream_started(stream: StreamRow, session_uid: UUID) -> EventRow:
+def stream_started(stream: StreamRow, session_uid: UUID, actor: str | None = None) -> EventRow:
     return EventRow(
         stream.started_at,
         stream.session_id,
@@ -162,6 +167,7 @@ def stream_started(stream: StreamRow, session_uid: UUID) -> EventRow:
         agent_key=stream.agent_id.key,
         stream_id=stream.stream_id,
         worker_id=stream.worker_id,
+        actor=actor,
     )
 
 

@@ -1,5 +1,6 @@
 """The audit trail: who did what, how long it took, and how it is read page by page."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -81,6 +82,45 @@ async def test_session_events_name_the_worker_that_acted(
         "interrupt_requested": requester.worker_id,
         "session_ended": ender.worker_id,
     }
+
+
+async def test_what_begins_tells_who_asked_for_it(
+    manager: SessionManager, repository: SessionRepository
+) -> None:
+    names = ["ann", None, "ben", "b\u00e9n \N{SNOWMAN}"]
+    for number, actor in enumerate(names):
+        # In one batch those that start, and those that register.
+        await asyncio.gather(
+            *(manager.start_session(f"s{number}/{n}", actor=actor) for n in range(3)),
+            manager.start_session(f"s{number}/x", actor="other"),
+            manager.register_agent(f"t{number}", A, actor=actor),
+            manager.register_agent(f"t{number}/x", A, actor="other"),
+        )
+        begun = [f"s{number}/{n}" for n in range(3)] + [f"t{number}"]
+        for session_id in begun:
+            for event in await events(repository, session_id=session_id):
+                assert (event.actor, event.event) in {
+                    (actor, "session_started"),
+                    (actor, "stream_started"),
+                }
+    await manager.start_new_session("s0/0", actor="cleo")
+    told = [(event.event, event.actor) for event in await events(repository, session_id="s0/0")]
+    assert told == [
+        ("session_started", "ann"),
+        ("session_replaced", "cleo"),
+        ("session_started", "cleo"),
+    ]
+
+
+async def test_who_begins_a_stream_asks_for_the_stop_of_those_in_its_way(
+    manager: SessionManager, repository: SessionRepository
+) -> None:
+    await manager.register_agent("s", A, actor="ann", when_busy="refuse")
+    await manager.register_agent(
+        "s", AgentId("critic", "c"), alone=True, when_busy="interrupt", actor="ben"
+    )
+    assert (await the(repository, "interrupt_requested")).actor == "ben"
+    assert [e.actor for e in await events(repository, "stream_started")] == ["ann", "ben"]
 
 
 async def test_stream_and_signal_events_name_the_streams_owner(

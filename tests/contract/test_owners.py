@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -12,6 +13,7 @@ from session_router import (
     SessionManager,
     SessionOwnedError,
     SessionRepository,
+    StreamStoppedError,
 )
 from session_router.events import EventName
 from session_router.repository.changes import SessionFilter
@@ -166,6 +168,41 @@ async def test_many_owners_at_once_each_get_their_own(
         is_its = owner in (None, whose[f"s{number % 8}"])
         assert (touched[number] is not None) == is_its
         assert isinstance(registered[number], SessionOwnedError) != is_its
+
+
+async def test_a_stop_before_its_stream_hits_no_other_owners(
+    manager: SessionManager, repository: SessionRepository
+) -> None:
+    """Who knows the name of a stream does not stop it by that, nor hold up its owner's stop."""
+    name, own = uuid4(), uuid4()
+    others = await manager.interrupt_stream("s", name, owner="other", actor="mallory")
+    assert others.found is Found.AHEAD
+    assert await manager.register_agent("s", WRITER, stream_id=name, owner="acme") == name
+    assert (await manager.interrupt_stream("s", name, owner="acme")).found is Found.LIVE
+
+    theirs = await manager.interrupt_stream("t", own, owner="other", actor="mallory")
+    acmes = await manager.interrupt_stream("t", own, owner="acme", actor="ann")
+    again = await manager.interrupt_stream("t", own, owner="acme", actor="ben")
+    assert theirs.request_id != acmes.request_id == again.request_id
+    with pytest.raises(StreamStoppedError):
+        await manager.register_agent("t", WRITER, stream_id=own, owner="acme")
+    [asked] = await events(repository, "interrupt_requested", "t")
+    assert asked.actor == "ann"
+
+
+async def test_a_stop_before_its_stream_on_nobodys_behalf_hits_it_whoever_owns_it(
+    manager: SessionManager,
+) -> None:
+    for owner in ("acme", None):
+        name = uuid4()
+        await manager.interrupt_stream(f"of {owner}", name)
+        with pytest.raises(StreamStoppedError):
+            await manager.register_agent(f"of {owner}", WRITER, stream_id=name, owner=owner)
+    name = uuid4()
+    await manager.start_session("live", owner="acme")
+    await manager.interrupt_stream("live", name, owner="acme")
+    with pytest.raises(StreamStoppedError):  # it is acme's, though who registers does not say so
+        await manager.register_agent("live", WRITER, stream_id=name)
 
 
 @pytest.mark.parametrize("owner", ["", "x" * 256, "nul\0", "\ud800", 7])

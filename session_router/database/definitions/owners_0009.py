@@ -5,7 +5,8 @@ passes over sessions with a timeout of their own, by the same name. What it is t
 here; all else is the frozen text.
 
 `owners`, where it is given, says for each id whose session is meant; NULL: anybody's. A session of
-somebody else's is left alone, and told of as one that is not there.
+somebody else's is left alone, and told of as one that is not there. `actors` says who asks, for the
+events of what begins.
 """
 
 import re
@@ -33,12 +34,22 @@ def _columns(*more: str) -> tuple[str, str]:
     return before, before.replace(")", f", {', '.join(more)})")
 
 
-def _told(select: str, owner: str) -> tuple[str, str]:
-    """The event of a start has the owner for its detail."""
+def _told(select: str, actor: str, owner: str) -> tuple[str, str]:
+    """The event of a start says who asked for it, and has the owner for its detail."""
     before = f"(occurred_at, session_id, session_uid, event, worker_id) {select}"
-    return before, f"{before.replace('worker_id)', 'worker_id, detail)', 1)}, {owner}"
+    return (
+        before,
+        f"{before.replace('worker_id)', 'worker_id, actor, detail)', 1)}, {actor}, {owner}",
+    )
 
 
+_BY_ASKER: Final = (
+    "JOIN unnest(uids, workers) u (session_uid, worker_id)",
+    "JOIN unnest(uids, workers, actors) u (session_uid, worker_id, actor)",
+)
+
+
+_STARTED: Final = "SELECT moment, m.session_id, m.session_uid, 'session_started', u.worker_id"
 _TOUCH: Final[Changes] = (
     ("touch_sessions(ids text[],", "touch_sessions_of(ids text[], owners text[],"),
     ("agents text[], is_busy boolean", _LIFE),
@@ -55,7 +66,7 @@ _START: Final[Changes] = (
         "start_sessions( ids text[], uids uuid[], workers uuid[],",
         (
             "start_sessions_of(ids text[], owners text[], uids uuid[], workers uuid[], "
-            "timeouts float8[],"
+            "actors text[], timeouts float8[],"
         ),
     ),
     ("agents text[], is_busy boolean", _LIFE),
@@ -70,11 +81,12 @@ _START: Final[Changes] = (
         "RETURNING session_id, session_uid ",
         "RETURNING session_id, session_uid, owner, timeout_minutes\n",
     ),
-    _told("SELECT moment, m.session_id, m.session_uid, 'session_started', u.worker_id", "m.owner"),
+    _told(_STARTED, "u.actor", "m.owner"),
+    _BY_ASKER,
     ("'{}'::text[], false", "'{}'::text[], m.owner, m.timeout_minutes, false"),
 )
 _OPEN: Final[Changes] = (
-    ("open_streams(", "open_streams_of(owners text[], "),
+    ("open_streams(", "open_streams_of(owners text[], actors text[], "),
     ("RETURNS TABLE (stream_id uuid)", "RETURNS TABLE (stream_id uuid, timeout_minutes float8)"),
     ("held_uids uuid[];", "held_uids uuid[]; held_timeouts float8[];"),
     ("array_agg(l.place) ", "array_agg(l.place), array_agg(l.timeout_minutes)\n"),
@@ -87,12 +99,12 @@ _OPEN: Final[Changes] = (
     (
         "array_agg(u.session_uid) INTO ids, types, keys, stream_ids, workers, uids ",
         (
-            "array_agg(u.session_uid), array_agg(u.owner)\n"
-            "        INTO ids, types, keys, stream_ids, workers, uids, owners\n"
+            "array_agg(u.session_uid), array_agg(u.owner), array_agg(u.actor)\n"
+            "        INTO ids, types, keys, stream_ids, workers, uids, owners, actors\n"
         ),
     ),
-    ("uids, named, alone, refusing) u (", "uids, named, alone, refusing, owners) u ("),
-    ("named, alone, refusing ) WHERE", "named, alone, refusing, owner) WHERE"),
+    ("uids, named, alone, refusing) u (", "uids, named, alone, refusing, owners, actors) u ("),
+    ("named, alone, refusing ) WHERE", "named, alone, refusing, owner, actor) WHERE"),
     _columns("owner"),
     ("moment, moment FROM unnest", "moment, moment, u.owner FROM unnest"),
     (
@@ -100,7 +112,20 @@ _OPEN: Final[Changes] = (
         "unnest(ids, uids, owners) u (session_id, session_uid, owner)",
     ),
     ("RETURNING session_id, session_uid ", "RETURNING session_id, session_uid, owner\n"),
-    _told("SELECT moment, m.session_id, m.session_uid, 'session_started', u.worker_id", "m.owner"),
+    _told(_STARTED, "u.actor", "m.owner"),
+    _BY_ASKER,
+    (
+        "agent_type, agent_key, stream_id, worker_id) SELECT o.started_at",
+        ("agent_type, agent_key, stream_id, worker_id, actor)\n        SELECT o.started_at"),
+    ),
+    (
+        "o.agent_key, o.stream_id, o.worker_id FROM opened o",
+        (
+            "o.agent_key, o.stream_id, o.worker_id, u.actor\n        FROM opened o\n"
+            "        JOIN unnest(stream_ids, actors) u (stream_id, actor)\n"
+            "            ON u.stream_id = o.stream_id"
+        ),
+    ),
     (
         # Those that are created here come behind those that were held, and have none of their own.
         "SELECT o.stream_id FROM opened o;",
@@ -129,6 +154,7 @@ _STOP: Final[Changes] = (
     _told(
         "SELECT instant, u.session_id, u.session_uid, 'session_started', "
         "acting[array_position(ids, u.session_id)]",
+        "actors[array_position(ids, u.session_id)]",
         "of_owner",
     ),
 )

@@ -69,6 +69,24 @@ def drop_index(name: str, table: str) -> None:
         _drop_index(name, table, schema)
 
 
+def replace_primary_key(table: sa.Table) -> None:
+    """Put the primary key, as `table` has it, in the place of the one that the database has.
+
+    Args:
+        table: as for `replace_check`.
+    """
+    if _is_sqlite():
+        _rebuild(table, ())
+        return
+    name, new = str(table.primary_key.name), f"{table.primary_key.name}_new"
+    columns = [column.name for column in table.primary_key.columns]
+    create_index(new, table.name, columns, unique=True)
+    _exempted(
+        f"ALTER TABLE {_qualified(table.name)} DROP CONSTRAINT {name}, "
+        f"ADD CONSTRAINT {name} PRIMARY KEY USING INDEX {new}"
+    )
+
+
 def replace_check(name: str, table: sa.Table, triggers: Sequence[str] = ()) -> None:
     """Put the CHECK `name`, as `table` has it, in the place of the one that the database has.
 

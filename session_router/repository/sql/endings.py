@@ -41,14 +41,12 @@ async def _replace(conn: AsyncConnection, t: Tables, asked: Start) -> tuple[Sess
     request = await _finish_one(conn, t, session, EventName.SESSION_REPLACED, stop)
     statement = (
         update(t.sessions)
-        .values(sessions.new_life(asked))
+        .values(sessions.new_life(asked, await rows.now(conn)))
         .where(t.sessions.c.session_id == asked.session_id)
         .returning(t.sessions)
     )
     fresh = rows.session_row((await conn.execute(statement)).one())
-    worker_id = asked.requester.worker_id
-    started = trail.session_started(fresh, fresh.start_time, worker_id, asked.request_id)
-    await rows.record(conn, t, [started])
+    await rows.record(conn, t, [trail.session_started(fresh, asked.requester, asked.request_id)])
     return await sessions.snapshot(conn, t, fresh), request
 
 

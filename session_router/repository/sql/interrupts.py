@@ -1,13 +1,12 @@
 """Interrupts: of a session's streams, and of one stream, before it begins, too."""
 
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import Any
 
-from sqlalchemy import Select, delete, insert, select
+from sqlalchemy import Select, and_, delete, insert, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
-from session_router.database.types import one_of
 from session_router.repository import trail
 from session_router.repository.changes import Stop, StopStream
 from session_router.repository.records import EarlyStop, Signal, columns_of
@@ -47,7 +46,7 @@ async def _interrupt_stream(conn: AsyncConnection, t: Tables, asked: StopStream)
     request_id = asked.request_id
     beginning = None if locked else await names.beginning_of(conn, t, stream_id, asked.owner)
     if not locked and beginning is None:
-        stop = EarlyStop.of(stream_id, session_id, request_id, now, requester)
+        stop = EarlyStop.of(stream_id, asked.owner, session_id, request_id, now, requester)
         return await _keep(conn, t, stop, asked.early_stop)
     signals: list[Signal] = []
     if session is not None:
@@ -65,17 +64,16 @@ async def clear_early_stops(
 ) -> int:
     """Delete the oldest stops, those that others hold excepted."""
     cutoff = await rows.now(conn) - older_than
-    old = oldest(t, cutoff, limit).with_for_update(skip_locked=True)
-    found = (await conn.execute(old)).scalars().all()
-    if found:
-        await conn.execute(delete(t.early_stops).where(one_of(t.early_stops.c.stream_id, found)))
-    return len(found)
+    old = oldest(t, cutoff, limit).with_for_update(skip_locked=True).cte("old")
+    key = tuple_(*t.early_stops.primary_key.columns)
+    cleared = delete(t.early_stops).where(key.in_(select(old))).returning(literal(1))
+    return len((await conn.execute(cleared)).all())
 
 
-def oldest(t: Tables, cutoff: datetime, limit: int) -> Select[UUID]:
+def oldest(t: Tables, cutoff: datetime, limit: int) -> Select[Any]:
     stops = t.early_stops.c
     return (
-        select(stops.stream_id)
+        select(*t.early_stops.primary_key.columns)
         .where(stops.requested_at < cutoff)
         .order_by(stops.requested_at)
         .limit(limit)
@@ -85,8 +83,9 @@ def oldest(t: Tables, cutoff: datetime, limit: int) -> Select[UUID]:
 async def _keep(
     conn: AsyncConnection, t: Tables, stop: EarlyStop, early_stop: timedelta
 ) -> StreamInterrupt:
-    """Keep a stop of a stream that has not begun; the first that was asked for holds."""
-    is_this = t.early_stops.c.stream_id == stop.stream_id
+    """Keep a stop of a stream that has not begun; of each owner's the first holds."""
+    stops = t.early_stops.c
+    is_this = and_(stops.stream_id == stop.stream_id, stops.owner == stop.owner)
     kept = (await conn.execute(select(t.early_stops).where(is_this))).one_or_none()
     if kept is not None and kept.requested_at > stop.requested_at - early_stop:
         return StreamInterrupt(Found.AHEAD, kept.request_id)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router.database.schema import Tables
 from session_router.events import EventName
 from session_router.repository.changes import Start, Stop, StopStream
-from session_router.repository.records import StreamRow
+from session_router.repository.records import ANYBODYS, StreamRow
 from session_router.repository.results import Found, StopRequest, StreamInterrupt
 from session_router.repository.sql import bulk, names, rows, sessions
 from session_router.repository.sql.events import lives_of
@@ -25,7 +25,9 @@ async def stream_stop(conn: AsyncConnection, t: Tables, asked: StopStream) -> St
     """What it found. A stop that came ahead is kept, or was told when its stream began."""
     events, stops = t.session_events.c, t.early_stops.c
     is_ahead = select(stops.request_id).where(
-        stops.stream_id == asked.stream_id, stops.session_id == asked.session_id
+        stops.stream_id == asked.stream_id,
+        stops.session_id == asked.session_id,
+        stops.owner == (asked.owner or ANYBODYS),
     )
     if (held := (await conn.execute(is_ahead)).scalar_one_or_none()) is not None:
         return StreamInterrupt(Found.AHEAD, held)

@@ -166,7 +166,7 @@ async def create(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow |
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
     statement = (
         insert(t.sessions)
-        .values(new_life(asked))
+        .values(new_life(asked, await rows.now(conn)))
         .on_conflict_do_nothing(index_elements=[t.sessions.c.session_id])
         .returning(t.sessions)
     )
@@ -174,19 +174,13 @@ async def create(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow |
     if row is None:
         return None
     session = rows.session_row(row)
-    worker_id = asked.requester.worker_id
-    event = trail.session_started(session, session.start_time, worker_id, asked.request_id)
-    await rows.record(conn, t, [event])
+    await rows.record(conn, t, [trail.session_started(session, asked.requester, asked.request_id)])
     return session
 
 
-def new_life(asked: Start) -> dict[str, Any]:
+def new_life(asked: Start, now: datetime) -> dict[str, Any]:
     """The columns of a session that begins now."""
-    return asked.columns | {
-        "session_uid": uuid4(),
-        "start_time": clock(),
-        "last_updated": clock(),
-    }
+    return asked.columns | {"session_uid": uuid4(), "start_time": now, "last_updated": now}
 
 
 async def start(conn: AsyncConnection, t: Tables, asked: Start) -> SessionRow:

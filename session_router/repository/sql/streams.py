@@ -11,7 +11,7 @@ from session_router.errors import StreamExistsError
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import trail
 from session_router.repository.changes import Finish, Register, WhenBusy
-from session_router.repository.records import EarlyStop, EventRow, Signal, StreamRow
+from session_router.repository.records import EarlyStop, EventRow, Signal, StreamRow, askers_for
 from session_router.repository.results import Registration, StopRequest
 from session_router.repository.sql import names, rows, sessions
 from session_router.repository.sql import signals as outbox
@@ -32,16 +32,16 @@ async def register(conn: AsyncConnection, t: Tables, asked: Register) -> Registr
     for stream in in_the_way:
         if asked.is_repetition_of(stream):
             return Registration(stream.stream_id, timeout_minutes=session.timeout_minutes)
-    stop = await _early_stop_of(conn, t, asked) if asked.is_named else None
+    stop = await _early_stop_of(conn, t, asked, session.owner) if asked.is_named else None
     now = await rows.now(conn)
     stream = StreamRow(session_id, agent_id, asked.stream_id, worker_id, now)
     if stop is not None:
-        await rows.record(conn, t, trail.stopped_registration(stream, session, stop))
+        await rows.record(conn, t, trail.stopped_registration(stream, session, stop, asked.actor))
         return Registration(asked.stream_id, is_stopped=True)
     asked.check_free(in_the_way)
     request_id, interrupts = uuid4(), asked.when_busy is WhenBusy.INTERRUPT
     events, signals = trail.registration(
-        stream, session, in_the_way, request_id, interrupts=interrupts
+        stream, session, in_the_way, request_id, actor=asked.actor, interrupts=interrupts
     )
     await take_out(conn, t, in_the_way, events, signals)
     await rows.insert_stream(conn, t, stream)
@@ -168,8 +168,12 @@ async def _in_the_way(conn: AsyncConnection, t: Tables, asked: Register) -> list
     return await rows.lock_streams(conn, t, [asked.session_id], *only)
 
 
-async def _early_stop_of(conn: AsyncConnection, t: Tables, asked: Register) -> EarlyStop | None:
+async def _early_stop_of(
+    conn: AsyncConnection, t: Tables, asked: Register, owner: str | None
+) -> EarlyStop | None:
     """Take the stop that came before the stream, if one did, and the name is new.
+
+    Those of other owners than the session's are left, for the sweep.
 
     Raises:
         StreamExistsError: it is not.
@@ -180,9 +184,12 @@ async def _early_stop_of(conn: AsyncConnection, t: Tables, asked: Register) -> E
     statement = (
         delete(stops)
         .where(stops.c.stream_id == asked.stream_id, stops.c.session_id == asked.session_id)
+        .where(stops.c.owner.in_(askers_for(owner)))
         .returning(stops)
     )
-    row = (await conn.execute(statement)).one_or_none()
-    if row is None or row.requested_at <= await rows.now(conn) - asked.early_stop:
+    found = (await conn.execute(statement)).all()
+    if not found:
         return None
-    return EarlyStop(**row._mapping)
+    since = await rows.now(conn) - asked.early_stop
+    valid = [EarlyStop(**row._mapping) for row in found if row.requested_at > since]
+    return min(valid, key=lambda stop: stop.requested_at, default=None)

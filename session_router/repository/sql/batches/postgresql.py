@@ -66,6 +66,7 @@ class PostgresqlBatches:
             owners_of(first.values()),
             [uuid4() for _ in first],
             [one.requester.worker_id for one in first.values()],
+            [one.requester.actor for one in first.values()],
             [one.timeout_minutes for one in first.values()],
             min(one.resolution for one in asked),
         )
@@ -82,6 +83,7 @@ class PostgresqlBatches:
         found = await self._call(
             "open_streams_of",
             owners_of(together),
+            [one.actor for one in together],
             *_agents(together),
             [one.stream_id for one in together],
             [one.worker_id for one in together],
