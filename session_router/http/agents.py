@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from session_router.agent_id import AgentId
@@ -83,7 +83,7 @@ async def register_agent(
     )
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, response_class=Response)
 async def unmark_agent_streaming(
     manager: Manager,
     workers: Workers,

@@ -4,29 +4,39 @@ FastAPI describes their routes, as it does all others, and answers what is not p
 sees is the same either way.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable, signature
 from re import Pattern
 from typing import Any, Final, get_args
+from uuid import UUID
 
 from fastapi import FastAPI
-from fastapi.params import Security
+from fastapi.params import Depends, Security
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from session_router.access import Scope as AccessScope
-from session_router.http import sessions
+from session_router.access.callers import Caller
+from session_router.http import sessions, workers
 from session_router.http.bounds import has_no_body
 from session_router.http.callers import also_enough, caller_of, token_of
 from session_router.http.fields import first_field
 from session_router.http.inputs import session_id_of
 from session_router.http.raw_path import raw_path_of
 
-_ENDPOINTS: Final = (sessions.touch_session, sessions.start_session, sessions.show_session)
+_ENDPOINTS: Final = (
+    sessions.touch_session,
+    sessions.start_session,
+    sessions.show_session,
+    workers.renew_lease,
+)
+_SESSION: Final = "session_id"
+_WORKER: Final = "worker_id"
+_LENGTH_OF_UUID: Final = 36
 _FOUND: Final = "session_router.express"
 
 Outside = Callable[[ASGIApp], ASGIApp]
@@ -34,38 +44,83 @@ Outside = Callable[[ASGIApp], ASGIApp]
 
 @dataclass(frozen=True)
 class _Route:
-    """A route that takes a manager, a session's id, and who calls.
+    """A route of a session, or of a worker that the caller's key has entered.
 
     Attributes:
         scopes: those that it asks for.
         or_has: the scope that does in their place.
-        wants_caller: whether the endpoint has a parameter for who calls.
+        wants: the endpoint's parameters.
+        answer: None where it answers that it is done.
     """
 
     pattern: Pattern[str]
     endpoint: Callable[..., Coroutine[Any, Any, Any]]
     scopes: Sequence[str]
     or_has: AccessScope | None
-    wants_caller: bool
-    answer: TypeAdapter[Any]
+    wants: frozenset[str]
+    answer: TypeAdapter[Any] | None
 
     @classmethod
     def of(cls, route: APIRoute) -> "_Route":
         parameters = signature(route.endpoint).parameters
         needed = {name for name, each in parameters.items() if each.default is each.empty}
-        assert needed <= {"manager", "caller", "session_id"}, (route.name, needed)
-        asked = [*route.dependencies]
-        if "caller" in needed:
-            asked += get_args(parameters["caller"].annotation)[1:]
-        securities = [each for each in asked if isinstance(each, Security)]
+        assert needed <= {"manager", "caller", "workers", _SESSION, _WORKER}, (route.name, needed)
+        securities = list(_securities_of(route.endpoint))
         return cls(
             route.path_regex,
             route.endpoint,
             [scope for each in securities for scope in each.scopes or ()],
             next((also for each in securities if (also := also_enough(each))), None),
-            "caller" in needed,
-            TypeAdapter(route.response_model),
+            frozenset(needed),
+            None if route.response_model is None else TypeAdapter(route.response_model),
         )
+
+    def id_in(self, path: str) -> str | None:
+        """The id in a path, as it was sent; None where the path is not plainly of this route."""
+        found = self.pattern.match(path)
+        if found is None:
+            return None
+        if _SESSION in self.wants:
+            return found[_SESSION]
+        return found[_WORKER] if _is_uuid(found[_WORKER]) else None
+
+    async def answered(self, state: Any, caller: Caller, segment: str) -> bytes | None:
+        """What the endpoint answers."""
+        given: dict[str, Any] = {"manager": state.manager, "caller": caller}
+        if _SESSION in self.wants:
+            given[_SESSION] = session_id_of(segment)
+        else:
+            given |= {"workers": state.remote_workers, _WORKER: UUID(segment)}
+            await workers.check_own(state.remote_workers, given[_WORKER], caller)
+        answer = await self.endpoint(**{name: given[name] for name in self.wants})
+        return None if self.answer is None else self.answer.dump_json(answer)
+
+
+def _securities_of(endpoint: Callable[..., Any]) -> Iterator[Security]:
+    """What an endpoint asks of its caller, and what it depends on."""
+    for parameter in signature(endpoint).parameters.values():
+        for asked in get_args(parameter.annotation)[1:]:
+            if isinstance(asked, Security):
+                yield asked
+            elif isinstance(asked, Depends) and asked.dependency is not None:
+                yield from _securities_of(asked.dependency)
+
+
+def _is_uuid(segment: str) -> bool:
+    try:
+        return len(segment) == _LENGTH_OF_UUID and str(UUID(segment)) == segment
+    except ValueError:
+        return False
+
+
+def _start_of(content: bytes | None) -> Message:
+    if content is None:
+        return {"type": "http.response.start", "status": 204, "headers": []}
+    fields = [
+        (b"content-length", b"%d" % len(content)),
+        (b"content-type", b"application/json"),
+    ]
+    return {"type": "http.response.start", "status": 200, "headers": fields}
 
 
 class Express:
@@ -82,7 +137,7 @@ class Express:
         self._guarded = outside(self._answer)
         self._otherwise = otherwise
         self._routes: dict[str, list[_Route]] = {}
-        for route in sessions.router.routes:
+        for route in (*sessions.router.routes, *workers.router.routes):
             if isinstance(route, APIRoute) and route.endpoint in _ENDPOINTS:
                 for method in route.methods or ():
                     self._routes.setdefault(method, []).append(_Route.of(route))
@@ -92,8 +147,8 @@ class Express:
             path = raw_path_of(scope)
             below_root = path.removeprefix(scope.get("root_path", ""))
             for route in self._routes.get(scope["method"], ()):
-                if found := route.pattern.match(below_root):
-                    told = {**scope, "path": path, _FOUND: (route, found["session_id"])}
+                if (segment := route.id_in(below_root)) is not None:
+                    told = {**scope, "path": path, _FOUND: (route, segment)}
                     await self._guarded(told, receive, send)
                     return
         await self._otherwise(scope, receive, send)
@@ -106,22 +161,14 @@ class Express:
             response = await self._problem(error, Request(scope))
             await response(scope, receive, send)
         else:
-            fields = [
-                (b"content-length", b"%d" % len(content)),
-                (b"content-type", b"application/json"),
-            ]
-            await send({"type": "http.response.start", "status": 200, "headers": fields})
-            await send({"type": "http.response.body", "body": content})
+            await send(_start_of(content))
+            await send({"type": "http.response.body", "body": content or b""})
 
-    async def _content(self, route: _Route, segment: str, scope: Scope) -> bytes:
+    async def _content(self, route: _Route, segment: str, scope: Scope) -> bytes | None:
         state = self._app.state
         token = token_of(first_field(scope, b"authorization"))
         caller = await caller_of(state.callers, token, route.scopes, or_has=route.or_has)
-        given = {"caller": caller} if route.wants_caller else {}
-        answer = await route.endpoint(
-            manager=state.manager, session_id=session_id_of(segment), **given
-        )
-        return route.answer.dump_json(answer)
+        return await route.answered(state, caller, segment)
 
     async def _problem(self, error: Exception, request: Request) -> Response:
         """As FastAPI answers it."""

@@ -156,7 +156,7 @@ async def show_session(manager: Manager, caller: Reader, session_id: SessionId) 
     return session
 
 
-@router.delete("/{session_id:segment}", status_code=204, responses=_LIVES)
+@router.delete("/{session_id:segment}", status_code=204, response_class=Response, responses=_LIVES)
 async def end_session(
     manager: Manager,
     caller: Operator,

@@ -144,7 +144,7 @@ async def enter_worker(
     )
 
 
-@router.post("/{worker_id}/heartbeat", status_code=204)
+@router.post("/{worker_id}/heartbeat", status_code=204, response_class=Response)
 async def renew_lease(workers: Workers, worker_id: OwnWorker) -> None:
     """Renew a worker's lease."""
     await workers.beat(worker_id)
@@ -187,7 +187,7 @@ async def settle_signals(workers: Workers, worker_id: OwnWorker, body: Settlemen
     return Settled(settled=await workers.settle(worker_id, settlements))
 
 
-@router.delete("/{worker_id}", status_code=204)
+@router.delete("/{worker_id}", status_code=204, response_class=Response)
 async def stop_worker(workers: Workers, worker_id: OwnWorker) -> None:
     """Take a worker out: its streams finish `worker_stopped`, its signals settle `failed`."""
     await workers.leave(worker_id)

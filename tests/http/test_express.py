@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -123,6 +124,43 @@ async def test_keys_are_asked_for_the_same(sqlite_url: str) -> None:
                 is_reader = given.startswith("bearer")
                 expected = (404 if method == "GET" else 403) if is_reader else 401
                 assert answer.status_code == expected
+    await repository.close()
+
+
+async def test_heartbeats_are_answered_the_same(sqlite_url: str) -> None:
+    repository = SQLAlchemySessionRepository.from_url(sqlite_url)
+    keys = Keys(repository.engine)
+    agent, other, reader = (
+        NewKey.of(name, [scope]) for name, scope in (("a", "agent"), ("b", "agent"), ("c", "read"))
+    )
+    for key in (agent, other, reader):
+        await keys.add(key, None, None)
+    async with (
+        SessionManager(repository) as manager,
+        both_ways(lambda: create_app(manager, callers=Callers(keys))) as both,
+    ):
+        headers = {"Authorization": f"Bearer {agent.token}"}
+        worker_id = (await both[0].post("/workers", headers=headers)).json()["worker_id"]
+        for key, status in ((agent, 204), (other, 403), (reader, 403)):
+            headers = {"Authorization": f"Bearer {key.token}"}
+            path = f"/workers/{worker_id}/heartbeat"
+            answer = await assert_same(both, "POST", path, headers=headers)
+            assert answer.status_code == status
+        headers = {"Authorization": f"Bearer {agent.token}"}
+        for worker, status in (
+            (worker_id.upper(), 204),
+            (worker_id.replace("-", ""), 204),
+            ("", 404),
+            ("7", 400),
+            ("%ff", 400),
+            (uuid4(), 410),
+        ):
+            path = f"/workers/{worker}/heartbeat"
+            answer = await assert_same(both, "POST", path, headers=headers)
+            assert answer.status_code == status
+            await assert_same(both, "POST", path, headers=headers, content=b"{}")
+            await assert_same(both, "POST", path)
+            await assert_same(both, "GET", path, headers=headers)
     await repository.close()
 
 
