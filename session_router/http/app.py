@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from session_router import problems
 from session_router.access.callers import Callers
@@ -26,6 +27,7 @@ from session_router.http.guard import Guard
 from session_router.http.origins import ANY_HOST, Hosts, Origins
 from session_router.http.raw_path import RawPath
 from session_router.http.request_ids import RequestIds
+from session_router.http.telemetry import Telemetry
 from session_router.manager import SessionManager
 from session_router.remote import RemoteWorkers
 
@@ -50,6 +52,17 @@ _ANYWHERE = (
 
 
 class _App(FastAPI):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._telemetry_here = Telemetry(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self.root_path or self._telemetry_here.is_on():
+            await super().__call__(scope, receive, send)
+        else:
+            # Past FastAPI's own, which asks the environment anew whether there is telemetry.
+            await Starlette.__call__(self, scope, receive, send)
+
     def build_middleware_stack(self) -> ASGIApp:
         """With the express, unless a host has put layers or dependencies of its own in."""
         everything, layers = super().build_middleware_stack(), self.user_middleware

@@ -18,6 +18,10 @@ _BODY_SEC: Final = 30.0
 _LINGER_SEC: Final = 2.0
 
 
+class _ClientGoneError(Exception):
+    """Before all of its body was there."""
+
+
 class Bounds:
     """ASGI middleware: takes in each request's body before anything is done, or refuses it.
 
@@ -39,31 +43,32 @@ class Bounds:
             return
         try:
             _check_header(scope)
-            body = await self._body(scope, receive)
+            if not has_no_body(scope):
+                receive = await self._taken_in(receive)
         except problems.ProblemError as refusal:
             await _refuse(refusal, receive, send)
         except TimeoutError:
             detail = f"the body did not arrive within {self._body_sec:g} s; nothing was done."
             await _refuse(problems.ProblemError(problems.TOO_SLOW, detail), receive, send)
+        except _ClientGoneError:
+            pass  # and nobody is there to be told anything
         else:
-            if body is not None:
-                await self._app(scope, _again(body, receive), send)
+            await self._app(scope, receive, send)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        if has_no_body(scope):  # all of it is there
-            return await _read(receive)
+    async def _taken_in(self, receive: Receive) -> Receive:
+        """Read the body, and give what tells it again."""
         async with asyncio.timeout(self._body_sec):
-            return await _read(receive)
+            return _again(await _read(receive), receive)
 
 
 def has_no_body(scope: Scope) -> bool:
     """Whether the header says that no body comes, as only HTTP/1 can say it by silence."""
     if not scope["http_version"].startswith("1"):
         return False
-    return all(
-        name not in (b"content-length", b"transfer-encoding") or value == b"0"
-        for name, value in scope["headers"]
-    )
+    for name, value in scope["headers"]:
+        if name in (b"content-length", b"transfer-encoding") and value != b"0":
+            return False
+    return True
 
 
 async def _refuse(refusal: problems.ProblemError, receive: Receive, send: Send) -> None:
@@ -97,13 +102,12 @@ def _check_header(scope: Scope) -> None:
         raise _too_large()
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """The body; None where the client has gone."""
+async def _read(receive: Receive) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return None
+            raise _ClientGoneError
         body += message.get("body", b"")
         if len(body) > _BODY_BYTES:
             raise _too_large()

@@ -1,7 +1,7 @@
 """A name for each request, by which its answer, its problem document and the log are matched."""
 
 import re
-from secrets import token_hex
+from random import getrandbits
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +12,11 @@ from session_router.http.fields import first_field
 _FIELD: Final = b"x-request-id"
 # It is written to logs: no blank, no quote, nothing that another program might act on.
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}", re.ASCII)
+
+
+def _new_id() -> str:
+    """A name that no other request has; it is no secret, and so need not be hard to guess."""
+    return f"{getrandbits(128):032x}"
 
 
 class RequestIds:
@@ -25,7 +30,7 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         given = first_field(scope, _FIELD)
-        request_id = given if given and _ACCEPTED.fullmatch(given) else token_hex(16)
+        request_id = given if given and _ACCEPTED.fullmatch(given) else _new_id()
         named_so = (_FIELD, request_id.encode())
 
         async def named(message: Message) -> None:

@@ -151,8 +151,8 @@ async def test_heartbeats_are_answered_the_same(sqlite_url: str) -> None:
             (worker_id.upper(), 204),
             (worker_id.replace("-", ""), 204),
             ("", 404),
-            ("7", 400),
-            ("%ff", 400),
+            ("7", 422),
+            ("%ff", 422),
             (uuid4(), 410),
         ):
             path = f"/workers/{worker}/heartbeat"

@@ -101,7 +101,7 @@ async def trickle(writer: StreamWriter) -> None:
 
 @pytest.mark.parametrize("before", [b"", WHOLE], ids=["first request", "second request"])
 async def test_a_header_that_trickles_is_not_waited_for(app: ASGIApp, before: bytes) -> None:
-    async with served(app, header_sec=0.3) as address, connected(*address) as (reader, writer):
+    async with served(app, header_sec=1.0) as address, connected(*address) as (reader, writer):
         if before:
             writer.write(before)
             assert (await read_answer(reader)).status == 200
