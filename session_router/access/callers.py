@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from session_router.access.keys import ApiKey, Scope, parts_of
 from session_router.access.store import Keys
@@ -37,6 +37,11 @@ class Caller:
     owner: str | None = None
     key_id: str | None = None
 
+    @classmethod
+    def of(cls, key: ApiKey) -> Self:
+        """Who has this key."""
+        return cls(key.name, key.scopes, key.owner, key.key_id)
+
     def actor(self, given: str | None) -> str | None:
         """Who asks, for the trail: the key's name, to which the caller may add.
 
@@ -54,18 +59,22 @@ ANYBODY: Final = Caller(None, frozenset(Scope))
 
 @dataclass(slots=True)
 class _Known:
-    """What was looked up: a key, at the database's time, which was then by our clock."""
+    """What was looked up.
 
-    key: ApiKey | None
+    Attributes:
+        key: one that nobody's secret opens, where there is none.
+        caller: None where there is none.
+        moment: the database's time then; `looked_up_at` is our clock's.
+    """
+
+    key: ApiKey
+    caller: Caller | None
     moment: datetime
     looked_up_at: float
-    fresh_until: float = 0.0
+    fresh_until: float
 
     def now(self) -> datetime:
         return self.moment + timedelta(seconds=time.monotonic() - self.looked_up_at)
-
-    def is_fresh(self) -> bool:
-        return time.monotonic() < self.fresh_until
 
 
 class Callers:
@@ -111,13 +120,9 @@ class Callers:
             return None
         key_id, secret = parts
         known = self._known.get(key_id) or self._unknown.get(key_id)
-        if known is None or not known.is_fresh():
+        if known is None or time.monotonic() >= known.fresh_until:
             known = await self._look_up(key_id, known)
-        key = known.key or _nobodys(key_id, known.moment)
-        is_good = key.opens(secret, known.now())
-        if not is_good or known.key is None:
-            return None
-        return Caller(key.name, key.scopes, key.owner, key.key_id)
+        return known.caller if known.key.opens(secret, known.now()) else None
 
     async def _look_for_keys(self) -> None:
         """Ask whether there are any; who comes meanwhile makes do with what was known."""
@@ -141,14 +146,16 @@ class Callers:
             if stale is not None:
                 stale.fresh_until = 0.0
             raise
-        known = _Known(key, moment, looked_up_at, looked_up_at + _FRESH_SEC)
+        caller = Caller.of(key) if key is not None else None
+        fresh_until = looked_up_at + _FRESH_SEC
+        known = _Known(key or _nobodys(key_id, moment), caller, moment, looked_up_at, fresh_until)
         self._remember(key_id, known)
         return known
 
     def _remember(self, key_id: str, known: _Known) -> None:
         """Ids that nobody has apart: a flood of them pushes out none that somebody has."""
         kept, other = self._known, self._unknown
-        if known.key is None:
+        if known.caller is None:
             kept, other = other, kept
         other.pop(key_id, None)
         kept[key_id] = known

@@ -55,9 +55,11 @@ class ApiKey:
 
         The comparison takes as long for a wrong secret as for the right one.
         """
-        is_its_secret = hmac.compare_digest(hash_of(secret), self.secret_hash)
-        is_over = any(end is not None and end <= now for end in (self.expires_at, self.revoked_at))
-        return is_its_secret and not is_over
+        if not hmac.compare_digest(hash_of(secret), self.secret_hash):
+            return False
+        is_expired = self.expires_at is not None and self.expires_at <= now
+        is_revoked = self.revoked_at is not None and self.revoked_at <= now
+        return not is_expired and not is_revoked
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,11 @@ async def client(
         yield client
 
 
-async def made(keys: Keys, *scopes: str, expires_in: timedelta | None = None) -> dict[str, str]:
+async def made(
+    keys: Keys, *scopes: str, expires_in: timedelta | None = None, name: str = "gateway"
+) -> dict[str, str]:
     """The header that a new key's owner sends."""
-    key = NewKey.of("gateway", scopes)
+    key = NewKey.of(name, scopes)
     await keys.add(key, expires_in, None)
     return {"Authorization": f"Bearer {key.token}"}
 
@@ -174,9 +176,35 @@ async def test_the_actor_is_the_keys_name_and_what_the_caller_adds(
     await client.post("/sessions/s/interrupt", json={"actor": "ann"}, headers=header)
     await client.post("/sessions/s/interrupt", headers=header)
     await client.delete("/sessions/s", params={"actor": "bob"}, headers=header)
-    acted = [e.actor for e in await events(repository) if e.actor is not None]
-    assert acted == ["gateway: ann", "gateway", "gateway: bob"]
+    acted = [(e.event, e.actor) for e in await events(repository) if e.actor is not None]
+    assert acted == [
+        ("session_started", "gateway"),
+        ("stream_started", "gateway"),
+        ("interrupt_requested", "gateway: ann"),
+        ("interrupt_requested", "gateway"),
+        ("session_ended", "gateway: bob"),
+    ]
     assert await repository.list_streams("s") == []
+
+
+async def test_a_story_tells_the_names_of_all_keys_that_had_a_part_in_it(
+    client: httpx.AsyncClient, keys: Keys, repository: SQLAlchemySessionRepository
+) -> None:
+    agent, chat = await made(keys, "agent", name="node"), await made(keys, "operate", name="chat")
+    worker = (await client.post("/workers", headers=agent)).json()["worker_id"]
+    await client.put(AGENT, json={"worker_id": worker}, headers=agent)
+    await client.post("/sessions/s/interrupt", headers=chat)
+    await client.put("/sessions/t", headers=chat)
+    await client.post("/sessions", json={"session_id": "t"}, headers=chat)
+    told = [(e.session_id, e.event, e.actor) for e in await events(repository) if e.actor]
+    assert told == [
+        ("s", "session_started", "node"),
+        ("s", "stream_started", "node"),
+        ("s", "interrupt_requested", "chat"),
+        ("t", "session_started", "chat"),
+        ("t", "session_replaced", "chat"),
+        ("t", "session_started", "chat"),
+    ]
 
 
 async def test_an_actor_of_the_longest_kind_has_room_beside_the_keys_name(
