@@ -85,8 +85,10 @@ def _line(event: SessionEvent) -> tuple[str, ...]:
 
 def _told(event: SessionEvent) -> tuple[str, ...]:
     """The event in as few columns as it takes, so that a usual terminal holds it on one line."""
-    about = event.agent_id or (event.actor and f"by {event.actor}")
-    story = ": ".join(str(text) for text in (about, event.detail) if text)
+    about = " ".join(
+        text for text in (str(event.agent_id or ""), event.actor and f"by {event.actor}") if text
+    )
+    story = ": ".join(text for text in (about, event.detail) if text)
     time_of_day = output.moment(event.occurred_at).split()[1]
     return (time_of_day, event.event, event.outcome or "", _took(event), story)
 
