@@ -21,6 +21,7 @@ from benchmarks import (
     memory,
     page,
     plots,
+    remote_workers,
     reports,
     service,
     sqlite,
@@ -48,6 +49,7 @@ SUBJECTS: Final[dict[str, Callable[[Bench], Coroutine[Any, Any, Report]]]] = {
     "sqlite": sqlite.measure,
     "memory": memory.measure,
     "service": service.measure,
+    "remote_workers": remote_workers.measure,
     "reports": reports.measure,
 }
 # What is measured under load is on uvloop, ours and its peers; the rest on asyncio's own loop.

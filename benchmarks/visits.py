@@ -31,8 +31,8 @@ class Visitor(asyncio.Protocol):
         if head_ends < 0:
             return
         length = _LENGTH.search(self._received, 0, head_ends)
-        assert length is not None, self._received
-        if len(self._received) >= head_ends + len(_END) + int(length[1]):
+        body = 0 if length is None else int(length[1])  # as with 204, which has none
+        if len(self._received) >= head_ends + len(_END) + body:
             assert self._answer is not None
             self._answer.set_result(self._received)
             self._received = b""
