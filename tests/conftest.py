@@ -40,6 +40,7 @@ LONG: Final = {
             "client/test_example.py",
             "fastapi/test_chat.py",
             "fastapi/test_example.py",
+            "http/test_processes.py",
             "http/test_serving.py",
         ),
         *("runtimes/test_autogen_grpc.py", "test_examples.py"),

@@ -33,6 +33,8 @@ _NOT_OVER_HTTP: Final = {
         "test_owners::test_the_next_life_of_an_id_may_be_another_owners",
         "test_owners::test_lists_and_stops_of_many_are_of_one_owner",
         "test_owners::test_many_owners_at_once_each_get_their_own",
+        "test_owners::test_a_stop_before_its_stream_hits_no_other_owners",
+        "test_owners::test_a_stop_before_its_stream_on_nobodys_behalf_hits_it_whoever_owns_it",
         "test_repetitions::test_a_name_is_not_taken_for_another_request",
         "test_repetitions::test_what_another_owner_may_not_do_is_not_done_under_a_name",
         "test_repetitions::test_a_repetition_tells_nothing_of_the_next_owners_session",
@@ -43,7 +45,9 @@ _NOT_OVER_HTTP: Final = {
         "test_interrupts::test_the_trail_says_who_asked_and_why_and_joins_the_request_up",
         "test_sessions::test_an_ended_session_is_gone_and_its_trail_stays",
     ),
-    "who begins a session anew over HTTP, its key tells": (
+    "who begins something over HTTP, its key tells": (
+        "test_events::test_what_begins_tells_who_asked_for_it",
+        "test_events::test_who_begins_a_stream_asks_for_the_stop_of_those_in_its_way",
         "test_repetitions::test_a_repeated_start_does_not_replace_what_it_began",
     ),
     "an interrupt of many sessions is one request, which tells its end only": (

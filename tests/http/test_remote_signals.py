@@ -275,6 +275,7 @@ async def listening(url: str) -> int:
         await conn.close()
 
 
+@pytest.mark.programs
 async def test_an_interrupt_through_another_process_is_told_by_one_listening_connection(
     postgres_url: str,
 ) -> None:
@@ -317,6 +318,7 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.mark.faults
 async def test_a_connection_outlasts_an_outage_of_the_database(server: PostgresServer) -> None:
     repository = SQLAlchemySessionRepository.from_url(server.url())
     async with service(repository) as client:
@@ -363,6 +365,7 @@ async def test_who_never_reads_holds_up_nobody_and_is_told_all_when_it_reads_at_
         assert (len(got), {i.decode() for i in got}) == (1_000, made)
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("order", [signals.SIGTERM, signals.SIGINT])
 async def test_a_service_that_shuts_down_ends_its_connections_plainly(
     order: signals.Signals,

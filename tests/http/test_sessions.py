@@ -120,7 +120,7 @@ async def test_an_interrupt_that_waits_tells_what_became_of_each(
     await repository.add_worker(elsewhere, "host", 1)
     bob = AgentId("writer", "bob")
     await repository.register_stream(Register("chat", bob, elsewhere, stream_id, renew=False))
-    answer = await client.post("/sessions/chat/interrupt", json={"wait": 0.3})
+    answer = await client.post("/sessions/chat/interrupt", json={"wait": 1.5})
     # Nobody hosts the first one's agent here; the second one's worker does not answer.
     assert answer.json()["outcomes"] == {"writer/alice": "failed", "writer/bob": None}
     for wait in (0, -1, 1e9, "long"):
