@@ -5,6 +5,7 @@ Gathered here so that an operator finds in one place what can be searched and al
 
 import logging
 from contextvars import ContextVar
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -49,6 +50,21 @@ def worker_lost_streams(worker_id: UUID, streams: int) -> None:
 
 def workers_reaped(workers: int, streams: int, signals: int) -> None:
     _line(logging.WARNING, "workers_reaped", workers=workers, streams=streams, signals=signals)
+
+
+def hook_failed(
+    hook_id: str, delivery_id: int, attempts: int, error: Exception, pause: timedelta | None
+) -> None:
+    """An attempt to tell a hook; without a pause it was the last one."""
+    _line(
+        logging.WARNING if pause is not None else logging.ERROR,
+        "hook_failed" if pause is not None else "hook_gave_up",
+        hook_id=hook_id,
+        delivery_id=delivery_id,
+        attempts=attempts,
+        error=error,
+        again_in=None if pause is None else f"{pause.total_seconds():g}s",
+    )
 
 
 def wake_ups_changed(mode: str, reason: str | None) -> None:

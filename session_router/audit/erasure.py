@@ -189,6 +189,7 @@ async def _erase(trail: Trail, asked: _Asked, key: ErasureKey) -> Receipt | None
         await requests.forget(conn, t, session_id, is_erased)
         # Whoever settles a signal holds its row: once we have it, their events are there to see.
         signals = await _erase_signals(conn, t, asked, key)
+        await _erase_deliveries(conn, t, asked, key)
         events = await _erase_events(conn, t, asked, key)
         if not events:
             return None
@@ -224,6 +225,21 @@ async def _erase_signals(conn: AsyncConnection, t: Tables, asked: _Asked, key: E
             fresh,
         )
     return len(fresh)
+
+
+async def _erase_deliveries(
+    conn: AsyncConnection, t: Tables, asked: _Asked, key: ErasureKey
+) -> None:
+    """What hooks are owed of these lives; that their events tell."""
+    owed, events = t.hook_deliveries, t.session_events.c
+    of_these = select(events.event_id).where(
+        events.session_id == asked.session_id, asked.of_lives(t, events.session_uid)
+    )
+    await conn.execute(
+        update(owed)
+        .where(owed.c.session_id == asked.session_id, owed.c.event_id.in_(of_these))
+        .values(session_id=key.pseudonym(asked.session_id))
+    )
 
 
 async def _erase_events(conn: AsyncConnection, t: Tables, asked: _Asked, key: ErasureKey) -> int:

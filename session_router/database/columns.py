@@ -40,11 +40,16 @@ def text_in(column: str, values: type[EventName | KeyEvent | SignalAction]) -> C
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
 
 
+def numbered(name: str) -> Column[int]:
+    """A primary key that the database counts."""
+    number = BigInteger().with_variant(Integer(), "sqlite")
+    return Column(name, number, Identity(), primary_key=True)
+
+
 def numbered_event() -> list[Column[Any]]:
     """The database's own number and time of an event."""
-    number = BigInteger().with_variant(Integer(), "sqlite")
     return [
-        Column("event_id", number, Identity(), primary_key=True),
+        numbered("event_id"),
         Column("occurred_at", UtcDateTime(), nullable=False, server_default=clock()),
     ]
 

@@ -31,6 +31,8 @@ _OF_APP: Final = {
     "interrupt_signals": "INSERT, UPDATE, DELETE",
     "early_stops": "INSERT, UPDATE, DELETE",
     "idempotent_requests": "INSERT, UPDATE",
+    "hooks": "INSERT, UPDATE",
+    "hook_deliveries": "UPDATE, DELETE",
     "session_events": _APPEND,
 }
 # To erase is to end the session first, as the service does.
@@ -40,6 +42,7 @@ _OF_RETENTION: Final = {
     "interrupt_signals": "INSERT, UPDATE",
     "early_stops": "UPDATE, DELETE",
     "idempotent_requests": "DELETE",
+    "hook_deliveries": "UPDATE",
     "session_events": _APPEND,
 }
 

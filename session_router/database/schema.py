@@ -24,6 +24,7 @@ from session_router.database.columns import (
     time_column,
     uuid_column,
 )
+from session_router.database.hook_tables import hook_deliveries, hooks
 from session_router.database.trail_tables import audit_seals, pruned_stories, session_events
 from session_router.database.types import expiry
 from session_router.events import KeyEvent, SignalAction
@@ -57,6 +58,8 @@ class Tables:
     pruned_stories: Table
     api_keys: Table
     key_events: Table
+    hooks: Table
+    hook_deliveries: Table
 
 
 @cache
@@ -92,6 +95,8 @@ def _build(schema: str | None) -> Tables:
         pruned_stories=pruned_stories(metadata),
         api_keys=_api_keys(metadata),
         key_events=_key_events(metadata),
+        hooks=hooks(metadata),
+        hook_deliveries=hook_deliveries(metadata),
     )
 
 

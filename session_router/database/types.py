@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, ColumnElement, Dialect, Text, bindparam
+from sqlalchemy import JSON, BigInteger, ColumnElement, Dialect, Integer, Text, bindparam
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -99,7 +99,7 @@ class _Values(TypeDecorator[Sequence[Any]]):
     def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> Any:
         if value is None or dialect.name != "sqlite":
             return value
-        return json.dumps([item if isinstance(item, str) else str(item) for item in value])
+        return json.dumps([item if isinstance(item, str | int) else str(item) for item in value])
 
 
 class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the SQL operator it stands for
@@ -111,7 +111,11 @@ class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the SQL operator i
     name = "one_of"
 
     def __init__(self, column: ColumnElement[Any], values: Sequence[Any]) -> None:
-        item = postgresql.UUID if isinstance(column.type, UuidText) else Text
+        item: type[TypeEngine[Any]] = Text
+        if isinstance(column.type, UuidText):
+            item = postgresql.UUID
+        elif isinstance(column.type, Integer):
+            item = BigInteger
         super().__init__(column, bindparam(None, list(values), type_=_Values(item), unique=True))
 
 

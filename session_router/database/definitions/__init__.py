@@ -10,6 +10,7 @@ from typing import Final
 
 from session_router.database.definitions import (
     audit_0006,
+    hooks_0010,
     keys_0008,
     owners_0009,
     reports_0009,
@@ -27,6 +28,7 @@ _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] =
     stops_0007.made_by_0007,
     keys_0008.made_by_0008,
     owners_0009.made_by_0009,
+    hooks_0010.made_by_0010,
 )
 
 
