@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from session_router.cli import audit, db, keys, sessions
+from session_router.cli import audit, db, hooks, keys, sessions
 from session_router.cli.events import events
 from session_router.cli.exit_codes import MEANINGS
 from session_router.cli.report import report
@@ -31,6 +31,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
+app.add_typer(hooks.app, name="hooks")
 app.command()(events)
 app.command()(report)
 app.command()(sweep)

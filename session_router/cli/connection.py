@@ -24,7 +24,7 @@ async def opened_repository(settings: Settings) -> AsyncIterator[SessionReposito
         SchemaError: it may not: there are no tables, or those of another version.
         DatabaseError: the database cannot be reached.
     """
-    await _refuse_other_versions(target_of(settings))
+    await refuse_other_versions(target_of(settings))
     repository = repository_of(settings)
     try:
         yield repository
@@ -42,7 +42,7 @@ async def opened_manager(settings: Settings) -> AsyncIterator[SessionManager]:
 @asynccontextmanager
 async def opened_trail(settings: Settings) -> AsyncIterator[Trail]:
     """The audit trail, in a database that has this version's tables. Raises likewise."""
-    await _refuse_other_versions(target_of(settings))
+    await refuse_other_versions(target_of(settings))
     url = settings.database_url.get_secret_value()
     async with Trail.opened(url, schema=settings.database_schema) as trail:
         yield trail
@@ -51,13 +51,14 @@ async def opened_trail(settings: Settings) -> AsyncIterator[Trail]:
 @asynccontextmanager
 async def opened_keys(settings: Settings) -> AsyncIterator[Keys]:
     """The keys of callers, in a database that has this version's tables. Raises likewise."""
-    await _refuse_other_versions(target_of(settings))
+    await refuse_other_versions(target_of(settings))
     url = settings.database_url.get_secret_value()
     async with Keys.opened(url, schema=settings.database_schema) as keys:
         yield keys
 
 
-async def _refuse_other_versions(target: Target) -> None:
+async def refuse_other_versions(target: Target) -> None:
+    """Raise SchemaError where this version may not run on a database."""
     if not (await migrate.standing(target)).may_run:
         raise SchemaError(" ".join(await migrate.check(target)))
 
@@ -65,7 +66,7 @@ async def _refuse_other_versions(target: Target) -> None:
 @asynccontextmanager
 async def opened_reports(settings: Settings) -> AsyncIterator[Reports]:
     """The reports of a database that has this version's tables and views. Raises likewise."""
-    await _refuse_other_versions(target_of(settings))
+    await refuse_other_versions(target_of(settings))
     engine = create_engine(settings.database_url.get_secret_value())
     try:
         yield Reports(engine, settings.database_schema)

@@ -20,6 +20,10 @@ class UnknownKeyError(SessionRouterError, LookupError):
     """A command names a key that is not there."""
 
 
+class UnknownHookError(SessionRouterError, LookupError):
+    """A command names a hook that is not there."""
+
+
 class MissingExtraError(SessionRouterError, ImportError):
     """A command needs packages that are installed by an extra only."""
 

@@ -6,9 +6,14 @@ answer changes in between (DNS rebinding) leads nowhere else. Redirections are n
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
 
 from session_router.errors import InvalidValueError, SessionRouterError
+
+# RFC 6052 and RFC 8215: what a translator makes of addresses of IPv4.
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_OWN_NAT64: Final = IPv6Network("64:ff9b:1::/48")
 
 
 class AddressRefusedError(SessionRouterError):
@@ -47,7 +52,14 @@ def is_public(address: str) -> bool:
     except ValueError as error:  # what a resolver gives is an address
         raise InvalidValueError(f"{address!a} is no address.") from error
     if isinstance(ip, IPv6Address):
-        inside = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inside is not None:
-            ip = inside
+        if ip in _OWN_NAT64:
+            return False
+        ip = _inside(ip) or ip
     return ip.is_global and not ip.is_multicast
+
+
+def _inside(ip: IPv6Address) -> IPv4Address | None:
+    """The address of IPv4 that an address of IPv6 leads to, if it is such a one."""
+    if ip in _NAT64:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)

@@ -3,22 +3,36 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from session_router.errors import UnsupportedError
 from session_router.events import SessionEvent
 from session_router.hooks.deliverer import PAUSES, Deliverer
 from session_router.hooks.hook import Delivery, NewHook
-from session_router.hooks.sender import Sender
 from session_router.hooks.store import HookStore
 from session_router.settings import DEFAULT_SCHEMA
 from session_router.worker.supervisor import Job, Supervisor
+
+if TYPE_CHECKING:
+    from session_router.hooks.sender import Sender
 
 _LOOK_EVERY_SEC: Final = 1.0
 
 Callback = Callable[[SessionEvent], Awaitable[None]]
 """Takes an event. What it raises has the event told again later, so it must bear repetition."""
+
+
+def _sender() -> "Sender":
+    try:
+        from session_router.hooks.sender import Sender
+    except ImportError as error:
+        raise UnsupportedError(
+            f"to send hooks needs {error.name}; install 'session-router[hooks]', or leave the "
+            "sending to others by 'urls=False'."
+        ) from error
+    return Sender()
 
 
 class Hooks:
@@ -32,7 +46,7 @@ class Hooks:
         engine: of a repository, or another async engine on asyncpg or aiosqlite; it stays the
             caller's to dispose of.
         schema: the PostgreSQL schema that holds the tables; SQLite has none.
-        urls: whether requests are sent from here.
+        urls: whether requests are sent from here, which needs the extra `hooks`.
         pauses: the pauses between attempts.
 
     Raises:
@@ -77,10 +91,10 @@ class Hooks:
     async def __aenter__(self) -> Self:
         for hook in self._new:
             await self._store.put(hook)
-        sender = Sender()
+        sender = await self._block.enter_async_context(_sender()) if self._urls else None
 
         async def tell(delivery: Delivery, event: SessionEvent) -> None:
-            if delivery.hook.url is not None:
+            if sender is not None and delivery.hook.url is not None:
                 await sender.send(delivery, event)
             else:
                 await self._callbacks[delivery.hook.hook_id](event)
@@ -88,7 +102,7 @@ class Hooks:
         deliverer = Deliverer(
             self._store, tell, list(self._callbacks), urls=self._urls, pauses=self._pauses
         )
-        for end in (sender.close, deliverer.close, self._supervisor.stop):
+        for end in (deliverer.close, self._supervisor.stop):
             self._block.push_async_callback(end)
         self._supervisor.start(Job("hooks", deliverer.run_once, lambda: _LOOK_EVERY_SEC))
         return self

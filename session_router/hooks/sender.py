@@ -5,7 +5,7 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 
 import json
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -38,7 +38,10 @@ class Sender:
             headers={"User-Agent": "session_router"},
         )
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
     async def send(self, delivery: Delivery, event: SessionEvent) -> None:

@@ -20,6 +20,7 @@ from session_router.access.callers import Callers
 from session_router.bootstrap import manager_of, repository_of
 from session_router.database import migrate
 from session_router.errors import SchemaError, ServeError
+from session_router.hooks import Hooks
 from session_router.http.app import create_app
 from session_router.http.origins import Hosts
 from session_router.http.processes import Processes
@@ -120,6 +121,7 @@ async def _serve_until_told(
             _repository(settings) as repository,
             manager_of(settings, repository) as manager,
             _running(background, manager, settings.cancel_timeout_sec),
+            Hooks(repository.engine, schema=settings.database_schema),
         ):
             keys = Keys(repository.engine, schema=settings.database_schema)
             app = create_app(
