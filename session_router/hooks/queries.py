@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, or_, select
+from sqlalchemy import Select, exists, func, or_, select
 
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
@@ -23,15 +23,17 @@ def hooks_due(t: Tables, now: datetime, callbacks: Sequence[str], *, urls: bool)
 def first_due(t: Tables, hook_id: str, now: datetime, limit: int) -> Select[Any]:
     """What is due of a hook where nothing is owed before it for the same session."""
     owed, before = t.hook_deliveries.c, t.hook_deliveries.alias("before").c
-    is_behind = exists().where(
-        before.session_id == owed.session_id,
-        before.hook_id == owed.hook_id,
-        before.dead_at.is_(None),
-        before.delivery_id < owed.delivery_id,
+    # One look into the index for each; NOT EXISTS is planned as a join with all that is owed.
+    first = (
+        select(func.min(before.delivery_id))
+        .where(before.session_id == owed.session_id, before.hook_id == owed.hook_id)
+        .where(before.dead_at.is_(None))
+        .scalar_subquery()
     )
     return (
         select(owed.delivery_id)
-        .where(owed.hook_id == hook_id, owed.dead_at.is_(None), owed.due_at <= now, ~is_behind)
+        .where(owed.hook_id == hook_id, owed.dead_at.is_(None), owed.due_at <= now)
+        .where(owed.delivery_id == first)
         .order_by(owed.due_at)
         .limit(limit)
     )

@@ -17,6 +17,7 @@ from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
 from session_router.database.types import one_of
 from session_router.events import StreamOutcome
+from session_router.hooks import queries as hooks
 from session_router.repository.changes import (
     Finish,
     Register,
@@ -66,6 +67,12 @@ _FILL = """
     INSERT INTO {p}idempotent_requests SELECT {uuid}, 'f', {time}, NULL FROM {numbers};
     INSERT INTO {p}early_stops (stream_id, session_id, request_id, requested_at)
     SELECT {uuid}, 's' || n, {uuid}, {time} FROM {numbers};
+    INSERT INTO {p}hooks (hook_id, url, events, allows_private, created_at)
+    SELECT 'h' || n, 'https://example.com', 'session_ended', n < 0, {time} FROM {numbers}
+    WHERE n <= 50;
+    INSERT INTO {p}hook_deliveries (hook_id, event_id, session_id, attempts, due_at, dead_at)
+    SELECT 'h' || (n % 50), n, 's' || (n % 5000), 0, {time}, CASE n % 10 WHEN 0 THEN {time} END
+    FROM {numbers};
     ANALYZE
 """
 
@@ -234,6 +241,22 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
         "the oldest stops that nobody came for": (
             interrupts.oldest(t, datetime.now(UTC), 100),
             "early_stops_requested_at_idx",
+        ),
+        "hooks for which something is due": (
+            hooks.hooks_due(t, cutoff, ["h1"], urls=True),
+            "hook_deliveries_due_idx",
+        ),
+        "what is due of a hook": (
+            hooks.first_due(t, "h7", cutoff, 100),
+            "hook_deliveries_due_idx",
+        ),
+        "what is owed before that for the same session": (
+            hooks.first_due(t, "h7", cutoff, 100),
+            "hook_deliveries_session_id_hook_id_delivery_id_idx",
+        ),
+        "what hooks were not to be told": (
+            hooks.dead(t, 100, 100),
+            "hook_deliveries_dead_idx",
         ),
         "how a stream ended": (
             streams_of_sessions.outcome_of(t, "s1", uuid4()),
