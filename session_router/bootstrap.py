@@ -21,9 +21,13 @@ def repository_of(settings: Settings) -> SQLAlchemySessionRepository:
     )
 
 
-def manager_of(settings: Settings, repository: SessionRepository) -> SessionManager:
+def manager_of(
+    settings: Settings,
+    repository: SessionRepository,
+    kind: type[SessionManager] = SessionManager,
+) -> SessionManager:
     """The manager that the settings describe, not started."""
-    return SessionManager(
+    return kind(
         repository,
         session_timeout_minutes=settings.session_timeout_minutes,
         cleanup_interval_sec=settings.cleanup_interval_sec,

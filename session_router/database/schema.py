@@ -151,6 +151,8 @@ def _agent_streams(metadata: MetaData) -> Table:
         uuid_column("stream_id"),
         uuid_column("worker_id"),
         time_column("started_at"),
+        # The context of its span, as W3C Trace Context has it, where its worker is traced.
+        Column("traceparent", Text),
         # NO ACTION: a session that still has streams cannot vanish, whoever forgets to end them.
         ForeignKeyConstraint(["session_id"], ["sessions.session_id"]),
         # A worker that stops, or is reaped, ends all of its streams.

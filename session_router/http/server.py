@@ -30,6 +30,7 @@ from session_router.http.stopping import SERVING, Stopping
 from session_router.manager import SessionManager
 from session_router.repository import SQLAlchemySessionRepository
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
+from session_router.telemetry.choice import kind_of_manager
 
 _UNCOLLECTED: Final = 20_000
 """So many more objects made than gone let the garbage collector look at the youngest."""
@@ -119,7 +120,7 @@ async def _serve_until_told(
     with stopping.on_order():
         async with (
             _repository(settings) as repository,
-            manager_of(settings, repository) as manager,
+            manager_of(settings, repository, kind_of_manager()) as manager,
             _running(background, manager, settings.cancel_timeout_sec),
             Hooks(repository.engine, schema=settings.database_schema),
         ):

@@ -95,6 +95,7 @@ class SQLAlchemySessionRepository(SessionRepository):
         check_schema(schema)
         check_positive(deadline_sec, "deadline_sec")
         self._engine = supported(engine)
+        self._schema = schema
         self._owns_engine = False
         self._tables: Tables = build_tables(schema if engine.dialect.name != "sqlite" else None)
         self._access = PerLoop(
@@ -130,6 +131,11 @@ class SQLAlchemySessionRepository(SessionRepository):
     def engine(self) -> AsyncEngine:
         """The engine in use."""
         return self._engine
+
+    @property
+    def schema(self) -> str:
+        """The PostgreSQL schema that holds the tables; SQLite has none."""
+        return self._schema
 
     @property
     def _transactions(self) -> Transactions:
