@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,15 @@ from session_router.repository.changes import (
     Touch,
 )
 from session_router.repository.records import Requester
-from session_router.repository.sql import bulk, interrupts, repetitions, requests, workers
+from session_router.repository.sql import (
+    bulk,
+    interrupts,
+    repetitions,
+    requests,
+    stock,
+    tallies,
+    workers,
+)
 from session_router.repository.sql import names as stream_names
 from session_router.repository.sql import signals as outbox
 from session_router.repository.sql import streams as streams_of_sessions
@@ -64,8 +73,8 @@ _FILL = """
     INSERT INTO {p}workers
     SELECT {uuid}, 'box-1', 4711, {time}, {time}, NULL FROM {numbers};
     INSERT INTO {p}idempotent_requests SELECT {uuid}, 'f', {time}, NULL FROM {numbers};
-    INSERT INTO {p}early_stops
-    SELECT {uuid}, 's' || n, {uuid}, {time}, NULL, NULL FROM {numbers};
+    INSERT INTO {p}early_stops (stream_id, session_id, request_id, requested_at)
+    SELECT {uuid}, 's' || n, {uuid}, {time} FROM {numbers};
     ANALYZE
 """
 
@@ -235,6 +244,11 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
             interrupts.oldest(t, datetime.now(UTC), 100),
             "early_stops_requested_at_idx",
         ),
+        "what is due to be swept the longest": (stock.idlest_session(t), "sessions_idle_idx"),
+        "what of those with a timeout of their own is due the longest": (
+            stock.first_of_own_timeouts(t),
+            "sessions_own_timeouts_idx",
+        ),
         "how a stream ended": (
             streams_of_sessions.outcome_of(t, "s1", uuid4()),
             "session_events_session_id_event_id_idx",
@@ -293,6 +307,22 @@ async def test_every_query_that_matters_uses_its_index(database_url: str, names:
             wrong[name] = said
     await engine.dispose()
     assert wrong == {}
+
+
+async def test_what_is_measured_has_a_bound(database_url: str) -> None:
+    """However much there is: so many events, and so many rows of a table, at the most."""
+    engine = create_engine(database_url)
+    async with engine.begin() as conn:
+        await fill(conn)
+    is_sqlite = engine.dialect.name == "sqlite"
+    t = build_tables(None if is_sqlite else "session_router")
+    tally = await plan(engine, tallies.statement(t, 100, 200))
+    counts = (stock.streams_by_type(t), stock.open_signals(t))
+    limited = [str(count.compile(dialect=engine.dialect)) for count in counts]
+    await engine.dispose()
+    assert ("INTEGER PRIMARY KEY (rowid>" if is_sqlite else "session_events_pkey") in tally
+    for statement in limited:
+        assert re.search(r"FROM \(SELECT .* LIMIT [^)]*\)", statement, re.DOTALL)
 
 
 async def test_no_batch_ever_reads_a_whole_table_or_all_that_is_idle(postgres_url: str) -> None:

@@ -1,16 +1,22 @@
 """What has happened, counted by the trail, one stretch of events after the other."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Case, ColumnElement, Float, Row, Select, case, func, select
+from sqlalchemy import Case, ColumnElement, Double, Row, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.schema import Tables
-from session_router.database.types import seconds_between
+from session_router.database.types import one_of, seconds_between
 from session_router.events import EventName, SignalOutcome, StreamOutcome
 from session_router.repository.measures import SETTLE_SECONDS, STREAM_SECONDS, Durations, Tally
 from session_router.repository.sql import rows
+
+_TALLIED: Final = (
+    EventName.STREAM_FINISHED,
+    EventName.SIGNAL_SETTLED,
+    EventName.INTERRUPT_REQUESTED,
+)
 
 
 async def read(conn: AsyncConnection, t: Tables, after: int, until: int) -> Tally:
@@ -23,39 +29,30 @@ async def read(conn: AsyncConnection, t: Tables, after: int, until: int) -> Tall
 
 
 def statement(t: Tables, after: int, until: int) -> Select[Any]:
-    """One row for each type of agents, each outcome and each pair of bounds.
+    """One row for each event, type of agents, outcome and pair of bounds.
 
     An interrupt has no duration, and none of the bounds.
     """
     events = t.session_events.c
-    is_stream = events.event == EventName.STREAM_FINISHED
-    # A clock that was set back makes no duration negative.
-    exact = seconds_between(events.started_at, events.occurred_at)
-    seconds = case((exact > 0, exact), else_=0.0)
-    bucket = case(
-        (is_stream, _place_in(STREAM_SECONDS, seconds)), else_=_place_in(SETTLE_SECONDS, seconds)
-    )
-    groups = (
-        events.event.label("event"),
-        case((is_stream, events.agent_type)).label("agent_type"),
-        events.outcome.label("outcome"),
-        bucket.label("bucket"),
-    )
-    return (
-        select(*groups, func.count().label("number"), func.sum(seconds, type_=Float).label("took"))
-        .where(
-            events.event_id > after,
-            events.event_id <= until,
-            events.event.in_(
-                (
-                    EventName.STREAM_FINISHED,
-                    EventName.SIGNAL_SETTLED,
-                    EventName.INTERRUPT_REQUESTED,
-                )
-            ),
+    told = (
+        select(
+            events.event,
+            events.agent_type,
+            events.outcome,
+            seconds_between(events.started_at, events.occurred_at).label("seconds"),
         )
-        .group_by("event", "agent_type", "outcome", "bucket")
+        .where(events.event_id > after, events.event_id <= until, one_of(events.event, _TALLIED))
+        .subquery("told")
     )
+    seconds = told.c.seconds
+    bucket = case(
+        (told.c.event == EventName.STREAM_FINISHED, _place_in(STREAM_SECONDS, seconds)),
+        else_=_place_in(SETTLE_SECONDS, seconds),
+    )
+    groups = (told.c.event, told.c.agent_type, told.c.outcome, bucket.label("bucket"))
+    # A clock that was set back makes no duration negative.
+    took = func.sum(case((seconds > 0, seconds), else_=0.0), type_=Double).label("took")
+    return select(*groups, func.count().label("number"), took).group_by(*groups)
 
 
 def _place_in(bounds: Sequence[float], seconds: ColumnElement[float]) -> Case[int]:
