@@ -71,14 +71,13 @@ class Metrics:
         Raises:
             DatabaseError, DeadlineExceededError: it does not answer; what is known stays.
         """
-        stock, repository = await self._manager.stock(), self._manager.repository
+        repository, now = self._manager.repository, time.monotonic()
+        stock = await self._manager.stock()
         is_whole = stock is None
-        while not is_whole:
-            assert stock is not None
+        while stock is not None and not is_whole:
             known = self._database
             tally = await repository.tally(None if known is None else known.totals.until)
             assert tally is not None
-            now = time.monotonic()
             if known is None:
                 self._database = Database.first(stock, now, tally)
             else:
