@@ -317,7 +317,7 @@ async def test_what_is_measured_has_a_bound(database_url: str) -> None:
     is_sqlite = engine.dialect.name == "sqlite"
     t = build_tables(None if is_sqlite else "session_router")
     tally = await plan(engine, tallies.statement(t, 100, 200))
-    counts = (stock.streams_by_type(t), stock.open_signals(t))
+    counts = (stock.streams_by_type(t), stock.oldest_signal(t))
     limited = [str(count.compile(dialect=engine.dialect)) for count in counts]
     await engine.dispose()
     assert ("INTEGER PRIMARY KEY (rowid>" if is_sqlite else "session_events_pkey") in tally

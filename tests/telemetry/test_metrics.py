@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import text
 
 from session_router import (
     AgentId,
@@ -27,6 +28,13 @@ from tests.support.waiting import eventually
 
 A, B = AgentId("writer", "a"), AgentId("reader", "b")
 PREFIX = "session_router_"
+BY_HAND = """
+    INSERT INTO sessions VALUES ('by hand', 'no uid', 'long ago', 'a while ago', NULL, NULL);
+    INSERT INTO interrupt_signals
+    VALUES ('a', 'b', 'c', 's', 'd', 'writer', 'a', 'e', 'cancel', 'a while ago');
+    INSERT INTO workers (worker_id, host, pid, started_at, heartbeat_at)
+    VALUES ('by hand', 'box', 1, 'long ago', '')
+"""
 
 
 def told(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -156,6 +164,23 @@ async def test_a_signal_that_nobody_obeys_grows_old(
     await metrics.refresh()
     assert told(metrics, "signals_unsettled") == told(metrics, "signals_oldest_seconds") == 0
     assert told(metrics, "signal_settle_seconds_count", outcome="failed") == 1
+
+
+async def test_rows_by_hand_that_cannot_be_read_hide_no_others(sqlite_url: str) -> None:
+    repository = SQLAlchemySessionRepository.from_url(sqlite_url)
+    manager = SessionManager(repository)
+    metrics = Metrics(manager)
+    await manager.register_agent("s", A)
+    async with repository.engine.begin() as conn:
+        for statement in BY_HAND.split(";"):
+            await conn.execute(text(statement))
+    await metrics.refresh()
+    assert told(metrics, "sessions_live") == 2
+    assert told(metrics, "signals_unsettled") == 1
+    assert told(metrics, "workers_live") == 1
+    assert told(metrics, "signals_oldest_seconds") == told(metrics, "sweep_lag_seconds") == 0
+    await manager.shutdown()
+    await repository.close()
 
 
 async def test_the_sweep_lags_by_what_is_due_the_longest(

@@ -1,12 +1,13 @@
-"""How the database is now: counts whose cost has a bound, however much there is in it."""
+"""How the database is now: on PostgreSQL, what it costs has a bound, however much there is."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    Subquery,
     Table,
     func,
     literal_column,
@@ -38,16 +39,17 @@ async def take(
     conn: AsyncConnection, t: Tables, idle_for: timedelta, grace: timedelta, lease: timedelta
 ) -> Stock:
     """Count up to `COUNTED_AT_MOST` rows of each table; beyond that, it is an estimate."""
-    sessions = await _number(conn, t.sessions)
-    signals, oldest = (await conn.execute(open_signals(t))).one()
-    now = await rows.now(conn)
     return Stock(
-        sessions,
-        await _streams(conn, t),
-        signals,
-        max(now - oldest, _NONE) if oldest is not None else _NONE,
-        await _workers(conn, t, lease),
-        await _sweep_lag(conn, t, idle_for, grace),
+        sessions=await _number(conn, t.sessions),
+        streams=await _streams(conn, t),
+        signals=await _number(conn, t.interrupt_signals),
+        oldest_signal=await _since(conn, oldest_signal(t)),
+        workers=await _workers(conn, t, lease),
+        sweep_lag=max(
+            _NONE,
+            await _since(conn, idlest_session(t)) - idle_for,
+            await _since(conn, first_of_own_timeouts(t)) - grace,
+        ),
     )
 
 
@@ -67,7 +69,7 @@ async def _estimate(conn: AsyncConnection, table: Table) -> int:
     return int((await conn.execute(text(_LIVE_TUPLES), given)).scalar_one())
 
 
-def first(table: Table, *columns: ColumnElement[Any]) -> Any:
+def first(table: Table, *columns: ColumnElement[Any]) -> Subquery:
     """So many rows of a table as are counted at the most, whichever they are."""
     wanted = columns or (literal_column("1", Integer).label("one"),)
     return select(*wanted).select_from(table).limit(COUNTED_AT_MOST).subquery()
@@ -88,9 +90,9 @@ def streams_by_type(t: Tables) -> Select[Any]:
     return select(streams.agent_type, func.count().label("number")).group_by(streams.agent_type)
 
 
-def open_signals(t: Tables) -> Select[Any]:
+def oldest_signal(t: Tables) -> Select[Any]:
     signals = first(t.interrupt_signals, t.interrupt_signals.c.requested_at).c
-    return select(func.count(), func.min(signals.requested_at))
+    return select(func.min(signals.requested_at).label("moment"))
 
 
 async def _workers(conn: AsyncConnection, t: Tables, lease: timedelta) -> int:
@@ -101,24 +103,18 @@ async def _workers(conn: AsyncConnection, t: Tables, lease: timedelta) -> int:
     return int((await conn.execute(statement)).scalar_one())
 
 
-async def _sweep_lag(
-    conn: AsyncConnection, t: Tables, idle_for: timedelta, grace: timedelta
-) -> timedelta:
-    """For how long what expired first could have been swept."""
+async def _since(conn: AsyncConnection, statement: Select[Any]) -> timedelta:
+    """How long ago the one moment was that is selected; zero where there is none."""
     now = await rows.now(conn)
-    lags = [_NONE]
-    for statement, kept in ((idlest_session(t), idle_for), (first_of_own_timeouts(t), grace)):
-        moment: datetime | None = (await conn.execute(statement)).scalar_one_or_none()
-        if moment is not None:
-            lags.append(now - moment - kept)
-    return max(lags)
+    found = rows.readable(await conn.execute(statement), lambda row: row.moment)
+    return max((now - moment for moment in found if moment is not None), default=_NONE)
 
 
 def idlest_session(t: Tables) -> Select[Any]:
     sessions = t.sessions.c
     # In the statement's text, by which the index is found.
     return (
-        select(sessions.last_updated)
+        select(sessions.last_updated.label("moment"))
         .where(text("timeout_minutes IS NULL"))
         .order_by(sessions.last_updated, sessions.session_id)
         .limit(1)
