@@ -12,7 +12,7 @@ COPY migrations migrations
 RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels .
 RUN python -m venv --without-pip /opt/session-router
 RUN python -m pip --python /opt/session-router/bin/python install --no-cache-dir \
-    --constraint constraints.txt "$(echo wheels/session_router-*.whl)[http]"
+    --constraint constraints.txt "$(echo wheels/session_router-*.whl)[http,metrics]"
 
 FROM python:3.13-slim
 COPY --from=build /opt/session-router /opt/session-router

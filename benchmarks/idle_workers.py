@@ -58,7 +58,7 @@ class Toucher:
 
     def __init__(self, url: str, manager: SessionManager) -> None:
         self._url = url
-        self._manager = manager
+        self.manager = manager
         self._ids: Iterator[int] = itertools.cycle(range(_SESSIONS))
 
     @classmethod
@@ -80,7 +80,7 @@ class Toucher:
         count = 0
         while time.monotonic() < until:
             session_id = population.session_id(next(self._ids))
-            assert await self._manager.get_session(session_id) is not None
+            assert await self.manager.get_session(session_id) is not None
             count += 1
         return count
 

@@ -19,6 +19,7 @@ from benchmarks import (
     interrupts,
     items,
     memory,
+    metrics,
     page,
     plots,
     remote_workers,
@@ -50,6 +51,7 @@ SUBJECTS: Final[dict[str, Callable[[Bench], Coroutine[Any, Any, Report]]]] = {
     "memory": memory.measure,
     "service": service.measure,
     "remote_workers": remote_workers.measure,
+    "metrics": metrics.measure,
     "reports": reports.measure,
 }
 # What is measured under load is on uvloop, ours and its peers; the rest on asyncio's own loop.

@@ -15,6 +15,7 @@ from session_router.interrupts import Interrupts
 from session_router.per_loop import PerLoop
 from session_router.repository.base import SessionRepository
 from session_router.repository.changes import Finish, Register, Start, Touch, WhenBusy
+from session_router.repository.measures import Stock
 from session_router.repository.results import Registration
 from session_router.runtime import AgentRuntime, LocalAgentRuntime
 from session_router.session import Session, check_owner, check_session_id, check_timeout
@@ -331,6 +332,12 @@ class SessionManager(Interrupts):
         cannot know of it, and goes by the database's clock.
         """
         return await self._worker.sweeper.run_once()
+
+    async def stock(self) -> Stock | None:
+        """Count what is there now, in all workers; None where that cannot be known here."""
+        lease = timedelta(seconds=self._tuning.lease_sec)
+        idle_for = self._timeout + self._touch_resolution
+        return await self.repository.stock(idle_for, self._touch_resolution, lease)
 
     def stream(
         self,

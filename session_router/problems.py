@@ -88,6 +88,7 @@ KEY_REUSED: Final = ProblemKind(
 HEADER_TOO_LARGE: Final = ProblemKind("header-too-large", 431, "The header is too large")
 REFUSED: Final = ProblemKind("refused", 422, "The database does not take these values")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
+NOT_MEASURED: Final = ProblemKind("not-measured", 501, "Nothing is measured here")
 DATABASE_UNAVAILABLE: Final = ProblemKind(
     "database-unavailable", 503, "The database is away", passes=True
 )

@@ -43,7 +43,7 @@ LONG: Final = {
             "http/test_processes.py",
             "http/test_serving.py",
         ),
-        *("runtimes/test_autogen_grpc.py", "test_examples.py"),
+        *("runtimes/test_autogen_grpc.py", "telemetry/test_processes.py", "test_examples.py"),
     ),
     "traffic": ("reports/test_traffic.py",),
     "trail": ("audit/", "reports/"),

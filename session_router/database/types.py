@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Dialect, Integer, Text, bindparam
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Dialect,
+    Double,
+    Integer,
+    Text,
+    bindparam,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -208,3 +217,25 @@ def _expiry_on_postgresql(element: expiry, compiler: SQLCompiler, **kw: Any) -> 
 def _expiry_on_sqlite(element: expiry, compiler: SQLCompiler, **kw: Any) -> str:
     updated, minutes = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"strftime('%Y-%m-%d %H:%M:%f000', {updated}, {minutes} || ' minutes')"
+
+
+class seconds_between(FunctionElement[float]):  # noqa: N801 - an SQL function
+    """How many seconds passed from one time to another."""
+
+    type = Double()
+    inherit_cache = True
+    name = "seconds_between"
+
+
+@compiles(seconds_between, "postgresql")
+def _seconds_on_postgresql(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"CAST(extract(epoch FROM {end} - {start}) AS double precision)"
+
+
+@compiles(seconds_between, "sqlite")
+def _seconds_on_sqlite(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    # Whole seconds and microseconds each by themselves: SQLite's own dates end at milliseconds.
+    whole = f"strftime('%s', substr({end}, 1, 19)) - strftime('%s', substr({start}, 1, 19))"
+    return f"({whole} + (substr({end}, 21) - substr({start}, 21)) / 1000000.0)"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -24,12 +24,16 @@ from session_router.http import (
 from session_router.http.bounds import Bounds
 from session_router.http.express import Express
 from session_router.http.guard import Guard
+from session_router.http.metrics import router as metrics_router
 from session_router.http.origins import ANY_HOST, Hosts, Origins
 from session_router.http.raw_path import RawPath
 from session_router.http.request_ids import RequestIds
 from session_router.http.telemetry import Telemetry
 from session_router.manager import SessionManager
 from session_router.remote import RemoteWorkers
+
+if TYPE_CHECKING:
+    from session_router.telemetry.metrics import Metrics
 
 _ANYWHERE = (
     problems.INVALID_VALUE,
@@ -88,6 +92,7 @@ def create_app(
     is_draining: Callable[[], bool] = lambda: False,
     hosts: Hosts = ANY_HOST,
     callers: Callers | None = None,
+    metrics: "Metrics | None" = None,
 ) -> FastAPI:
     """Create the service over a manager.
 
@@ -96,6 +101,7 @@ def create_app(
         is_draining: whether the service is about to stop; `/readyz` then answers 503.
         hosts: the values of `Host` that it answers to; left out, that is the caller's to see to.
         callers: tells who may do what; left out, that is the caller's to see to, too.
+        metrics: what `/metrics` tells, entered by the caller; left out, it answers 501.
     """
     app = _App(
         title="session_router",
@@ -109,6 +115,7 @@ def create_app(
     app.state.manager = manager
     app.state.is_draining = is_draining
     app.state.callers = callers
+    app.state.metrics = metrics
     app.state.remote_workers = RemoteWorkers(manager)
     # Heartbeats are the most frequent requests by far, and the first that matches is taken.
     of_workers = problems.documented(*_ANYWHERE, problems.WORKER_NOT_FOUND)
@@ -119,6 +126,7 @@ def create_app(
     app.include_router(streams.router, responses=problems.documented(*_ANYWHERE))
     app.include_router(interrupts.router, responses=problems.documented(*_ANYWHERE))
     app.include_router(health.router)
+    app.include_router(metrics_router, responses=problems.documented(*_ANYWHERE))
     docs.install(app)
     handlers.install(app)
     app.add_middleware(RawPath)

@@ -22,6 +22,7 @@ from session_router.database import migrate
 from session_router.errors import SchemaError, ServeError
 from session_router.hooks import Hooks
 from session_router.http.app import create_app
+from session_router.http.metrics import measured
 from session_router.http.origins import Hosts
 from session_router.http.processes import Processes
 from session_router.http.serving import serving
@@ -30,6 +31,7 @@ from session_router.http.stopping import SERVING, Stopping
 from session_router.manager import SessionManager
 from session_router.repository import SQLAlchemySessionRepository
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
+from session_router.telemetry.board import Board, Place
 from session_router.telemetry.choice import kind_of_manager
 
 _UNCOLLECTED: Final = 20_000
@@ -53,11 +55,13 @@ def run(settings: Settings, *, background: Sequence[Background] = ()) -> None:
         return
     with kept_addresses(settings.http_host, settings.http_port) as kept:
         asyncio.run(_prepare(settings, kept))
+        board = Board(settings.http_workers)
 
         def serve_here(number: int, line: socket.socket) -> None:
             stopping = Stopping(settings.drain_sec, line)
             with listening_beside(kept) as sockets:
-                served = _Served(settings, sockets, partial(line.sendall, SERVING))
+                place = Place(board, number)
+                served = _Served(settings, sockets, partial(line.sendall, SERVING), place)
                 uvloop.run(_serve_until_told(served, stopping, () if number else background))
 
         Processes(settings.http_workers, serve_here, partial(_tell, kept)).run()
@@ -99,11 +103,12 @@ def _collect_seldom() -> None:
 
 @dataclass(frozen=True)
 class _Served:
-    """What is served, where, and what is done when it is."""
+    """What is served, where, what is done when it is, and which of several processes serves it."""
 
     settings: Settings
     sockets: list[socket.socket]
     on_serving: Callable[[], object]
+    place: Place | None = None
 
 
 async def _prepare(settings: Settings, sockets: list[socket.socket]) -> None:
@@ -121,6 +126,7 @@ async def _serve_until_told(
         async with (
             _repository(settings) as repository,
             manager_of(settings, repository, kind_of_manager()) as manager,
+            measured(manager, served.place) as metrics,
             _running(background, manager, settings.cancel_timeout_sec),
             Hooks(repository.engine, schema=settings.database_schema),
         ):
@@ -130,6 +136,7 @@ async def _serve_until_told(
                 is_draining=stopping.has_begun,
                 hosts=_hosts(settings, served.sockets),
                 callers=Callers(keys, settings.operation_deadline_sec),
+                metrics=metrics,
             )
             _collect_seldom()
             await _answer(app, served, stopping)

@@ -19,6 +19,7 @@ from session_router.repository.changes import (
     SweepPosition,
     Touch,
 )
+from session_router.repository.measures import Load, Stock, Tally
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
 from session_router.repository.results import (
     InterruptBatch,
@@ -367,6 +368,36 @@ class SessionRepository(ABC):
             ring: called with a worker whenever there may be signals for it.
         """
         return None
+
+    # What is measured
+
+    async def stock(self, idle_for: timedelta, grace: timedelta, lease: timedelta) -> Stock | None:
+        """Count what is there now; None where that cannot be known here.
+
+        The cost has a bound: what there is much of is an estimate.
+
+        Args:
+            idle_for, grace: see `expire_sessions`.
+            lease: how long a worker without a heartbeat is taken for alive.
+        """
+        return None
+
+    async def tally(self, after: int | None) -> Tally | None:
+        """Count what has happened by the trail, at most `EVENTS_AT_ONCE` events of it.
+
+        As `list_events` with `tailing`: who goes on from `until` misses nothing.
+
+        Args:
+            after: only the events behind this one; None: none of those until now.
+
+        Returns:
+            The counts; None where they cannot be known here.
+        """
+        return None
+
+    def load(self) -> Load:
+        """What waits for group commit in this process, and what that has done; from any thread."""
+        return Load()
 
     @abstractmethod
     async def close(self) -> None:

@@ -27,6 +27,7 @@ from session_router.repository.changes import (
     Touch,
     WhenBusy,
 )
+from session_router.repository.memory_measures import MemoryMeasures
 from session_router.repository.memory_requests import MemoryRequests
 from session_router.repository.records import (
     NO_WORKER,
@@ -57,7 +58,7 @@ from session_router.session import Session, check_session_id, checked, to_store
 _BY_HAND: Final = Requester()
 
 
-class InMemorySessionRepository(MemoryRequests, SessionRepository):
+class InMemorySessionRepository(MemoryMeasures, MemoryRequests, SessionRepository):
     """Sessions, streams, signals and the newest 10,000 events in this process's memory.
 
     No method gives way to another task halfway, which makes each an atomic change.

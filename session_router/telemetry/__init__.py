@@ -1,1 +1,1 @@
-"""What this program tells of itself: metrics and traces, each by an extra of its own."""
+"""What can be watched from outside: metrics for Prometheus, and traces for OpenTelemetry."""

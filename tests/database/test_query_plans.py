@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,7 +31,15 @@ from session_router.repository.changes import (
     Touch,
 )
 from session_router.repository.records import Requester
-from session_router.repository.sql import bulk, interrupts, repetitions, requests, workers
+from session_router.repository.sql import (
+    bulk,
+    interrupts,
+    repetitions,
+    requests,
+    stock,
+    tallies,
+    workers,
+)
 from session_router.repository.sql import names as stream_names
 from session_router.repository.sql import signals as outbox
 from session_router.repository.sql import streams as streams_of_sessions
@@ -258,6 +267,11 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
             hooks.dead(t, 100, 100),
             "hook_deliveries_dead_idx",
         ),
+        "what is due to be swept the longest": (stock.idlest_session(t), "sessions_idle_idx"),
+        "what of those with a timeout of their own is due the longest": (
+            stock.first_of_own_timeouts(t),
+            "sessions_own_timeouts_idx",
+        ),
         "how a stream ended": (
             streams_of_sessions.outcome_of(t, "s1", uuid4()),
             "session_events_session_id_event_id_idx",
@@ -316,6 +330,22 @@ async def test_every_query_that_matters_uses_its_index(database_url: str, names:
             wrong[name] = said
     await engine.dispose()
     assert wrong == {}
+
+
+async def test_what_is_measured_has_a_bound(database_url: str) -> None:
+    """However much there is: so many events, and so many rows of a table, at the most."""
+    engine = create_engine(database_url)
+    async with engine.begin() as conn:
+        await fill(conn)
+    is_sqlite = engine.dialect.name == "sqlite"
+    t = build_tables(None if is_sqlite else "session_router")
+    tally = await plan(engine, tallies.statement(t, 100, 200))
+    counts = (stock.streams_by_type(t), stock.oldest_signal(t))
+    limited = [str(count.compile(dialect=engine.dialect)) for count in counts]
+    await engine.dispose()
+    assert ("INTEGER PRIMARY KEY (rowid>" if is_sqlite else "session_events_pkey") in tally
+    for statement in limited:
+        assert re.search(r"FROM \(SELECT .* LIMIT [^)]*\)", statement, re.DOTALL)
 
 
 async def test_no_batch_ever_reads_a_whole_table_or_all_that_is_idle(postgres_url: str) -> None:

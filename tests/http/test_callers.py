@@ -28,6 +28,7 @@ ROUTES = {
         ("GET", "/sessions/s/streams"),
         ("GET", f"/sessions/s/streams/{STREAM}"),
         ("GET", f"/interrupts/{STREAM}"),
+        ("GET", "/metrics"),
     ],
     "operate": [
         ("POST", "/sessions"),

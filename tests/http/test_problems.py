@@ -331,6 +331,7 @@ async def test_openapi_documents_the_paths_and_the_problems(memory: httpx.AsyncC
         "GET /workers/{worker_id}/signals",
         "GET /healthz",
         "GET /readyz",
+        "GET /metrics",
     }
     in_path = [p["name"] for p in operations[f"PUT {agent}"]["parameters"] if p["in"] == "path"]
     assert in_path == ["session_id", "agent_type", "agent_key"]

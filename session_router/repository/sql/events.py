@@ -108,9 +108,7 @@ class Events:
         if not tailing or self._t.session_events.schema is None:
             return await self._page(asked, None)
         seen = await self._look()
-        closed = seen.newest
-        if not seen.is_over_in(seen):
-            closed = await self._closed(seen, asked.after)
+        closed = await self._closed(seen, asked.after)
         found = await self._page(asked, closed)
         if found or closed == seen.newest:
             return found
@@ -121,8 +119,20 @@ class Events:
             nothing_written=True,
         )
 
+    async def closed(self, after: int) -> int:
+        """The last event before which none can appear any more; as a rule the newest.
+
+        Args:
+            after: before this one none can, as is known already.
+        """
+        if self._t.session_events.schema is None:
+            return await self._transactions.read(self._newest)
+        return await self._closed(await self._look(), after)
+
     async def _closed(self, seen: _Look, after: int) -> int:
         """Up to where nothing can appear any more: the newest event, if that is so in time."""
+        if seen.is_over_in(seen):
+            return seen.newest
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + _PATIENCE_SEC, _FIRST_PAUSE_SEC
         while True:
@@ -146,6 +156,10 @@ class Events:
             )
 
         return await self._transactions.read(look)
+
+    async def _newest(self, conn: AsyncConnection) -> int:
+        newest = select(func.max(self._t.session_events.c.event_id))
+        return (await conn.execute(newest)).scalar_one() or 0
 
     async def _dense(self, conn: AsyncConnection, after: int) -> int:
         """Up to where no number is missing behind `after`: what is not there cannot appear."""

@@ -1,6 +1,7 @@
 """SQLAlchemySessionRepository: the contract on PostgreSQL and SQLite."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Self
@@ -31,6 +32,7 @@ from session_router.repository.changes import (
     SweepPosition,
     Touch,
 )
+from session_router.repository.measures import EVENTS_AT_ONCE, Load, Stock, Tally
 from session_router.repository.records import Requester, Settlement, Signal, StreamRow, WorkerRow
 from session_router.repository.results import (
     SIGNALS_READ,
@@ -51,7 +53,9 @@ from session_router.repository.sql import (
     saving,
     sessions,
     signals,
+    stock,
     streams,
+    tallies,
     workers,
 )
 from session_router.repository.sql.access import Access
@@ -407,6 +411,26 @@ class SQLAlchemySessionRepository(SessionRepository):
         return await self._transactions.read(
             lambda conn: signals.outcomes(conn, self._tables, session_id, request_id)
         )
+
+    # What is measured
+
+    async def stock(self, idle_for: timedelta, grace: timedelta, lease: timedelta) -> Stock:
+        return await self._transactions.read(
+            lambda conn: stock.take(conn, self._tables, idle_for, grace, lease)
+        )
+
+    async def tally(self, after: int | None) -> Tally:
+        closed = await self._access.get().events.closed(after or 0)
+        if after is None or closed <= after:
+            return Tally(closed if after is None else after)
+        until = min(closed, after + EVENTS_AT_ONCE)
+        found = await self._transactions.read(
+            lambda conn: tallies.read(conn, self._tables, after, until)
+        )
+        return replace(found, is_whole=until == closed)
+
+    def load(self) -> Load:
+        return self._access.peek().batched.load()
 
     def doorbell(
         self, worker_ids: Callable[[], Collection[UUID]], ring: Callable[[UUID], None]

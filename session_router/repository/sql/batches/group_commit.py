@@ -6,7 +6,7 @@ of its own batch, and gets its own result or error.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from copy import copy
 from enum import Enum
@@ -25,6 +25,7 @@ from session_router.errors import (
     StreamExistsError,
     WorkerGoneError,
 )
+from session_router.repository.measures import Load
 from session_router.repository.sql.batches.deadlines import Deadlines
 
 Item = TypeVar("Item")
@@ -88,6 +89,7 @@ class GroupCommit(Generic[Item, Result]):
         self._lanes: list[deque[_Entry[Item, Result]]] = [deque() for _ in range(lanes)]
         self._busy: set[int] = set()
         self._is_woken = False
+        self._sizes: Counter[int] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: Item) -> Result:
@@ -119,6 +121,10 @@ class GroupCommit(Generic[Item, Result]):
             return await future
         finally:
             self._deadlines.forget(future)
+
+    def load(self) -> Load:
+        """How many wait, and how many batches there were of each size; from any thread."""
+        return Load(sum(map(len, self._lanes)), self._sizes.copy())
 
     async def close(self) -> None:
         """Wait until all that was submitted has been carried out, or has failed."""
@@ -185,6 +191,7 @@ class GroupCommit(Generic[Item, Result]):
         return batch
 
     async def _carry_out(self, batch: "list[_Entry[Item, Result]]") -> None:
+        self._sizes[len(batch)] += 1
         try:
             results = await self._commit([item for item, _, _ in batch])
         except Exception as error:  # whatever a batch meets, its callers are told

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +18,7 @@ from session_router.repository.changes import (
     Sweep,
     Touch,
 )
+from session_router.repository.measures import Load
 from session_router.repository.results import (
     Registration,
     StopRequest,
@@ -129,11 +130,16 @@ class BatchedOperations:
             requests += [waited] if waited is not None else []
         return requests
 
+    def load(self) -> Load:
+        """What waits, and what was carried out, of all operations together."""
+        return sum((group.load() for group in self._groups()), Load())
+
     async def close(self) -> None:
         """Wait until all that was asked for has been carried out, or has failed."""
-        await asyncio.gather(
-            *(group.close() for group in vars(self).values() if isinstance(group, GroupCommit))
-        )
+        await asyncio.gather(*(group.close() for group in self._groups()))
+
+    def _groups(self) -> "list[GroupCommit[Any, Any]]":
+        return [group for group in vars(self).values() if isinstance(group, GroupCommit)]
 
     def _grouped(
         self,
