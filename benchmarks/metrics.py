@@ -14,7 +14,7 @@ from benchmarks import population
 from benchmarks.bench import Bench, connected
 from benchmarks.idle_workers import Toucher
 from benchmarks.report import Goal, Report, Table, distributions
-from benchmarks.samples import median
+from benchmarks.samples import median, percentile
 from session_router import SessionManager, SQLAlchemySessionRepository
 from session_router.telemetry.metrics import Metrics
 from tests.support.processes import PythonProcess
@@ -140,17 +140,17 @@ def _report(plan: _Plan, samples: dict[str, list[float]], rates: dict[bool, list
             zip(rates[False], rates[True], ratios, strict=True), start=1
         )
     ]
-    slowest = max(samples["scrape over HTTP"]) * 1_000
+    scrape = percentile(samples["scrape over HTTP"], 0.99) * 1_000
     return Report(
         f"Metrics of {plan.sessions:,} live sessions, and touches beside them",
         tables=[distributions(samples), Table(["touches/s", "without", "with", "ratio"], rows)],
         goals=[
-            Goal("slowest scrape, ms", slowest, _SCRAPE_GOAL_MS),
+            Goal("a scrape, 99 %, ms", scrape, _SCRAPE_GOAL_MS),
             Goal("touches with / without", median(ratios), _TOUCH_GOAL, is_upper=False),
         ],
         notes=[
             "A service looks at the database every 10 s, and a scrape only tells what was seen.",
-            "The events are of more types of agents, in more ways, than are told apart.",
+            "The events are of more types of agents than are told apart.",
             f"Beside touches, the same loop looks and scrapes every {_SCRAPES_EVERY_SEC:g} s.",
         ],
         samples={

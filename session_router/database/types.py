@@ -230,7 +230,8 @@ class seconds_between(FunctionElement[float]):  # noqa: N801 - an SQL function
 @compiles(seconds_between, "postgresql")
 def _seconds_on_postgresql(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
     start, end = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"CAST(extract(epoch FROM {end} - {start}) AS double precision)"
+    # A third of the time of `extract`, which computes in decimals.
+    return f"pg_catalog.date_part('epoch', {end} - {start})"
 
 
 @compiles(seconds_between, "sqlite")

@@ -1,5 +1,6 @@
 """`GET /metrics`, and what serves it: metrics where the extra `metrics` is installed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -54,5 +55,7 @@ async def scrape(request: Request, caller: Reader) -> PlainTextResponse:
             "'session-router[metrics]'; an app of your own is given metrics by "
             "create_app(manager, metrics=...).",
         )
-    content, media_type = metrics.exposition(request.headers.get("accept", ""))
+    accept = request.headers.get("accept", "")
+    # In a thread, so that nobody else waits for text of many lines.
+    content, media_type = await asyncio.to_thread(metrics.exposition, accept)
     return PlainTextResponse(content, headers={"Content-Type": media_type})

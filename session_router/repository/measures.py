@@ -8,27 +8,14 @@ from typing import Final, Self
 
 from session_router.events import SignalOutcome, StreamOutcome
 
-STREAM_SECONDS: Final = (
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    120.0,
-    300.0,
-    600.0,
-    1_800.0,
-    3_600.0,
-)
+STREAM_SECONDS: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0)
 """The upper bounds by which the durations of streams are counted."""
 SETTLE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Those by which the times are counted that signals took to be settled."""
 COUNTED_AT_MOST: Final = 100_000
 """So many rows of a table are counted one by one; from there on it is an estimate."""
-EVENTS_AT_ONCE: Final = 100_000
-"""So many events are tallied at a time."""
+EVENTS_AT_ONCE: Final = 20_000
+"""So many events are tallied at a time; the server sorts them in memory, whatever it expects."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Final, Self
 
 from session_router.repository.measures import Load, Stock, Tally
 
-TYPES_NAMED: Final = 50
-"""So many types of agents are told apart; they are callers' text, and series cost memory."""
+TYPES_NAMED: Final = 20
+"""So many types of agents are told apart. They are callers' text, and may end in ten ways each."""
 OTHER: Final = "other"
 
 

@@ -21,6 +21,7 @@ from session_router.client import connect
 from session_router.repository.changes import Register
 from session_router.repository.records import Requester
 from session_router.settings import Tuning
+from session_router.telemetry import metrics as metrics_module
 from session_router.telemetry.counts import TYPES_NAMED
 from session_router.telemetry.metrics import Metrics
 from tests.support.trail import events
@@ -28,6 +29,10 @@ from tests.support.waiting import eventually
 
 A, B = AgentId("writer", "a"), AgentId("reader", "b")
 PREFIX = "session_router_"
+ASKED = """
+    INSERT INTO session_router.session_events (session_id, session_uid, event)
+    VALUES ('s', gen_random_uuid(), 'interrupt_requested')
+"""
 BY_HAND = """
     INSERT INTO sessions VALUES ('by hand', 'no uid', 'long ago', 'a while ago', NULL, NULL);
     INSERT INTO interrupt_signals
@@ -119,6 +124,27 @@ async def test_what_was_before_is_not_counted_and_nothing_is_counted_twice(
     assert all_told(metrics, "stream_duration_seconds_count") == {("writer", "completed"): 1}
 
 
+async def test_what_commits_late_is_counted_once_and_not_missed(postgres_url: str) -> None:
+    """Events are numbered in another order than their transactions commit in."""
+    repository = SQLAlchemySessionRepository.from_url(postgres_url)
+    manager = SessionManager(repository)
+    metrics = Metrics(manager)
+    await manager.start_session("s")
+    await metrics.refresh()
+    async with repository.engine.connect() as conn:
+        await conn.execute(text(ASKED))
+        await manager.interrupt_streaming_agents("s")
+        await metrics.refresh()
+        before = told(metrics, "interrupts_total")
+        await conn.commit()
+    await metrics.refresh()
+    assert before == 0
+    assert told(metrics, "interrupts_total") == 2
+    await metrics.refresh()
+    assert told(metrics, "interrupts_total") == 2
+    await repository.close()
+
+
 async def test_how_the_database_is_now(manager: SessionManager, metrics: Metrics) -> None:
     await manager.register_agent("s1", A)
     await manager.register_agent("s2", A)
@@ -131,6 +157,15 @@ async def test_how_the_database_is_now(manager: SessionManager, metrics: Metrics
     assert told(metrics, "signals_unsettled") == 0
     assert told(metrics, "signals_oldest_seconds") == 0
     assert told(metrics, "sweep_lag_seconds") == 0
+
+
+async def test_what_was_long_ago_is_not_told_as_if_it_were_now(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told(metrics, "sessions_live") == 0
+    monkeypatch.setattr(metrics_module, "_STALE_SEC", 0.0)
+    assert told(metrics, "sessions_live") is None
+    assert told(metrics, "interrupts_total") == 0
 
 
 async def test_a_worker_without_a_lease_does_not_live(repository: SessionRepository) -> None:
