@@ -21,6 +21,7 @@ _TEMPLATES.filters.update(
     moment=words.moment,
     count=words.count,
     plain=words.plain,
+    exact=words.exact,
     event=words.event,
 )
 _TEMPLATES.globals.update(version=version("session-router"))

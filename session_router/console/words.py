@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from markupsafe import Markup, escape
+
 from session_router.console.queries import MOST
 
 _MINUTE: Final = 60
@@ -28,7 +30,8 @@ def length(given: timedelta | float | None) -> str:
 
 def age(given: timedelta) -> str:
     """How long something has been going on: in whole seconds, since it changes as one looks."""
-    return length(timedelta(seconds=max(int(given.total_seconds()), 0))).replace(".0 s", " s")
+    seconds = max(int(given.total_seconds()), 0)
+    return f"{seconds} s" if seconds < _MINUTE else length(seconds)
 
 
 def moment(time: datetime | None) -> str:
@@ -49,6 +52,11 @@ def plain(text: object) -> str:
         else character.encode("unicode_escape", "backslashreplace").decode("ascii")
         for character in str(text)
     )
+
+
+def exact(text: str) -> Markup:
+    """Text for an attribute that is sent back: browsers take a plain CR there for a line's end."""
+    return escape(text).replace("\r", Markup("&#13;")).replace("\n", Markup("&#10;"))
 
 
 def event(name: str) -> str:

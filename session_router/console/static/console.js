@@ -11,7 +11,7 @@
     form.elements.stream_id.value = button.dataset.streamId;
     form.elements.reason.value = "";
     byId("stop-agent").textContent = button.dataset.agent;
-    byId("stop-session").textContent = button.dataset.sessionId;
+    byId("stop-session").textContent = button.dataset.session;
     byId("stop").showModal();
   }
 
