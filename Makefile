@@ -30,8 +30,8 @@ CLIENT := clients/typescript
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run agent test client programs faults upgrades traffic fuzz frameworks bench docs lint \
-	format lock clean
+.PHONY: help run agent test trail service client programs faults upgrades traffic fuzz frameworks \
+	bench docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -46,7 +46,13 @@ agent: $(CLIENT)/node_modules/ready ## stream words from Node, beside the servic
 	@node examples/node_agent/agent.js
 
 test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start themselves
-	@$(BIN)/python -m pytest -n auto -m 'not (programs or faults or upgrades or traffic)'
+	@$(BIN)/python -m pytest -n auto -m 'not (trail or service or programs or faults or upgrades or traffic)'
+
+trail: $(READY) ## test the audit trail, its laws, seals, erasures and exports, and the reports
+	@$(BIN)/python -m pytest -n auto -m trail
+
+service: $(READY) ## test the service's routes, keys and remote workers
+	@$(BIN)/python -m pytest -n auto -m service
 
 client: $(READY) $(CLIENT)/node_modules/ready ## check, build and test the client for TypeScript; needs Node 18 or newer
 	@cd $(CLIENT) && SESSION_ROUTER_PYTHON='$(CURDIR)/$(BIN)/python' npm run --silent all

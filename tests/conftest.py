@@ -46,6 +46,8 @@ LONG: Final = {
         *("runtimes/test_autogen_grpc.py", "test_examples.py"),
     ),
     "traffic": ("reports/test_traffic.py",),
+    "trail": ("audit/", "reports/"),
+    "service": ("access/", "http/"),
 }
 """What takes long, by the target of the Makefile that runs it; `make test` runs all else."""
 
@@ -57,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         where = item.path.relative_to(tests).as_posix()
         targets = (target for target, places in LONG.items() if where.startswith(places))
         target = "programs" if _is_over_http(item) else next(targets, None)
-        if target is not None:
+        if target is not None and not any(item.get_closest_marker(name) for name in LONG):
             item.add_marker(target)
 
 

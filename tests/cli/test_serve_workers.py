@@ -32,8 +32,8 @@ async def test_the_demo_runs_in_one_of_several_workers(program: Program) -> None
                 return len([agent for each in items for agent in each["agents_streaming"]]) == 3
 
             await eventually(all_read, within=60)
-        streams = [int(worker[-1]) for worker in (await program.call("workers")).rows]
-        assert sorted(streams) == [0, len(READERS)]
+        workers = (await program.call("workers", "--json")).json_lines
+        assert sorted(worker["streams"] for worker in workers) == [0, len(READERS)]
         service.send_signal(signal.SIGTERM)
         await asyncio.to_thread(service.communicate)
         assert service.returncode == 0

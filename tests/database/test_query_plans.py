@@ -64,8 +64,8 @@ _FILL = """
     INSERT INTO {p}workers
     SELECT {uuid}, 'box-1', 4711, {time}, {time}, NULL FROM {numbers};
     INSERT INTO {p}idempotent_requests SELECT {uuid}, 'f', {time}, NULL FROM {numbers};
-    INSERT INTO {p}early_stops
-    SELECT {uuid}, 's' || n, {uuid}, {time}, NULL, NULL FROM {numbers};
+    INSERT INTO {p}early_stops (stream_id, session_id, request_id, requested_at)
+    SELECT {uuid}, 's' || n, {uuid}, {time} FROM {numbers};
     ANALYZE
 """
 

@@ -6,9 +6,9 @@ are compared with the metadata's own; what only the server can say, it would hav
 
 import re
 from collections.abc import Collection, Iterator
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Index, Table, text
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, Index, Table, text
 from sqlalchemy.schema import Constraint
 
 from session_router.database.definitions import Definition, definitions
@@ -88,8 +88,13 @@ def _of_table(dialect: Dialect, table: Table) -> Iterator[tuple[str, str]]:
     for constraint in table.constraints:
         yield f"{table.name}: constraint {_name(dialect, constraint)}", ""
     for index in table.indexes:
-        columns = ", ".join(str(column.name) for column in index.columns)
+        columns = ", ".join(map(_indexed, index.expressions))
         yield f"{table.name}: index {_name(dialect, index)}", columns
+
+
+def _indexed(expression: str | ColumnElement[Any]) -> str:
+    """As PostgreSQL calls what an index is of; what a sum of a column is called tells no more."""
+    return str(expression.name) if isinstance(expression, Column) else "expr"
 
 
 def _of_definition(made: Definition) -> Iterator[tuple[str, str]]:
