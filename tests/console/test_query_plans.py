@@ -17,6 +17,9 @@ from tests.database.test_query_plans import fill, plan
 from tests.support.databases import PostgresDatabases
 
 NOW = datetime.now(UTC)
+NEWEST = NOW + timedelta(hours=1)
+"""All events of these tables happened in one second: from here on there are few."""
+LONG_AGO = NOW - timedelta(hours=5)
 ALL = Wanted("", StreamFilter())
 STORY = "session_events_session_id_event_id_idx"
 OWNED = "session_events_owned_sessions_idx"
@@ -33,12 +36,12 @@ def statements(t: Tables, dialect: str) -> dict[str, tuple[Any, set[str]]]:
     """The statements, and the indexes that each must use."""
     after, acme = Place(NOW, uuid4()), StreamFilter(owner="acme")
     hour, minute = timedelta(hours=1), timedelta(minutes=1)
-    idle = {"sessions_idle_idx", "sessions_own_timeouts_idx"}
+    idle = {"sessions_idle_idx", "own_timeouts_idx"}  # of the two of those the cheaper one
     schema = t.sessions.schema
     return {
-        "the strip": (queries.overview(t, None, NOW, hour, minute), idle),
+        "the strip": (queries.overview(t, None, LONG_AGO, hour, minute), idle),
         "the strip of an owner": (
-            queries.overview(t, "acme", NOW, hour, minute),
+            queries.overview(t, "acme", LONG_AGO, hour, minute),
             {"sessions_owners_idx", OWNED},
         ),
         "the owners of a page of streams": (queries.streams(t, ALL, NOW, after), {"sessions_pkey"}),
@@ -61,21 +64,21 @@ def statements(t: Tables, dialect: str) -> dict[str, tuple[Any, set[str]]]:
         "stops that are open": (queries.unsettled(t, ALL), {STORY}),
         "workers": (queries.workers(t), {"agent_streams_worker_id_idx"}),
         "workers that were lost": (
-            queries.lost_workers(t, NOW - minute),
+            queries.lost_workers(t, NEWEST),
             {"session_events_occurred_at_idx"},
         ),
         "a story": (queries.story(t, "s7", None, 100), {STORY}),
         "a story, to an owner": (queries.story(t, "s7", "acme", None), {STORY, OWNED}),
         "what happened": (
-            series.happened_since(dialect, schema, None, NOW - minute),
+            series.happened_since(dialect, schema, None, NEWEST),
             {"session_events_occurred_at_idx"},
         ),
         "what happened to an owner's": (
-            series.happened_since(dialect, schema, "acme", NOW - minute),
+            series.happened_since(dialect, schema, "acme", NEWEST),
             {"session_events_occurred_at_idx", OWNED},
         ),
         "how long stops took": (
-            series.stopped_since(dialect, schema, None, NOW - minute),
+            series.stopped_since(dialect, schema, None, NEWEST),
             {"session_events_settled_signals_idx"},
         ),
     }
@@ -94,7 +97,7 @@ async def test_every_query_uses_its_indexes_and_reads_no_story_whole(database_ur
         if missing or reads_the_trail_whole(said):
             wrong[name] = (missing, said)
     await engine.dispose()
-    assert wrong == {}
+    assert not wrong, "\n".join(f"{name}: {each}" for name, each in wrong.items())
 
 
 def is_used(index: str, said: str) -> bool:
