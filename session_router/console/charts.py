@@ -65,8 +65,8 @@ def _activity(series: Series) -> Chart:
         "sessions expired": "session_expired",
     }
     lines = {label: series.counts[name] for label, name in names.items()}
-    said = "In the last day: " + ", ".join(f"{sum(n):,} {label}" for label, n in lines.items())
-    return Chart("An hour", f"{said}.", _hourly(series, lines, ""))
+    said = "In all " + ", ".join(f"{sum(n):,} {label}" for label, n in lines.items())
+    return Chart("Starts, ends and expiries an hour", f"{said}.", _hourly(series, lines, ""))
 
 
 def _stops(series: Series) -> Chart:

@@ -142,8 +142,8 @@ async def test_filters_narrow_the_list_down_and_stay(person: Person, agents: Age
     await person.sees("#streams", "Nothing streams that matches")
     await person.page.get_by_label("Older than").select_option("")
     await eventually(lambda: _count(person, "#streams tbody tr", 2))
-    await person.page.get_by_label("Worker").fill("nonsense")
-    await person.page.get_by_label("Worker").press("Enter")
+    await person.page.get_by_role("textbox", name="Worker").fill("nonsense")
+    await person.page.get_by_role("textbox", name="Worker").press("Enter")
     await person.sees("#fault", "no UUID")
 
 

@@ -122,7 +122,8 @@
             stroke: inks[number],
             width: 1.5,
             paths: stepped,
-            points: { show: false },
+            // Hours in which nothing was stopped lie between those in which something was.
+            points: { show: unit === "s", size: 5 },
             value: (_, value) => said(value, unit),
           })),
         ],
