@@ -30,8 +30,8 @@ CLIENT := clients/typescript
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run agent test trail service client programs faults upgrades traffic fuzz frameworks \
-	bench docs lint format lock clean
+.PHONY: help run agent test trail service client programs faults upgrades traffic fuzz console \
+	frameworks bench docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -73,6 +73,10 @@ traffic: $(READY) ## test every report and audit on a million events, on both da
 fuzz: $(READY) build/fuzz/ready ## ask the service all that its OpenAPI document allows, and much that it does not; some minutes
 	@$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
 
+console: $(READY) build/browser/ready ## drive the console in headless Chromium, which has to be installed
+	@SESSION_ROUTER_TEST_BROWSER='$(CURDIR)/build/browser' $(BIN)/python -m pytest -n 2 \
+		tests/console/in_a_browser.py
+
 frameworks: $(READY) $(ENVIRONMENTS:%=build/frameworks/%/ready) ## stop agents of real frameworks in every situation; some minutes
 	@SESSION_ROUTER_TEST_FRAMEWORKS='$(AGENTS)' $(BIN)/python -m pytest -n 2 \
 		$(FRAMEWORK_TESTS:%=tests/frameworks/%)
@@ -99,11 +103,12 @@ format: $(READY) ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-lock: build/uv/bin/uv ## write requirements.lock, and the locks of the frameworks and the fuzzer, anew
+lock: build/uv/bin/uv ## write requirements.lock, and the locks of the frameworks, the fuzzer and the browser, anew
 	@$(LOCK) $(LOCK_FLAGS) pyproject.toml --all-extras --group dev --output-file requirements.lock
 	@for wanted in tests/frameworks/requirements/*.in; do \
 		$(LOCK) $(LOCK_FLAGS) pyproject.toml $$wanted --output-file $${wanted%.in}.txt || exit 1; done
-	@$(LOCK) $(LOCK_FLAGS) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.txt
+	@for wanted in fuzz console; do $(LOCK) $(LOCK_FLAGS) tests/$$wanted/requirements.in \
+		--output-file tests/$$wanted/requirements.txt || exit 1; done
 
 clean: ## remove whatever these targets made, databases excepted
 	@rm -rf $(CLIENT)/node_modules $(CLIENT)/build $(CLIENT)/dist examples/node_agent/node_modules
@@ -153,6 +158,13 @@ build/fuzz/ready: tests/fuzz/requirements.txt
 	@echo 'Installing schemathesis into build/fuzz (this is done once) ...'
 	@$(PYTHON) -m venv --clear build/fuzz
 	@build/fuzz/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $<
+	@touch $@
+
+# What drives Chromium: beside the packages of .venv, and behind them, so that none of these changes.
+build/browser/ready: tests/console/requirements.txt | $(READY)
+	@echo 'Installing playwright into build/browser (this is done once) ...'
+	@rm -rf $(@D)
+	@$(PIP) install --require-hashes --target $(@D) -r $<
 	@touch $@
 
 build/uv/bin/uv:

@@ -102,6 +102,11 @@ class SessionManager(Interrupts):
         return self._tuning
 
     @property
+    def session_timeout(self) -> timedelta:
+        """How long a session without a timeout of its own lives after its last touch."""
+        return self._timeout
+
+    @property
     def worker_id(self) -> UUID:
         """This worker's present incarnation; another one in a forked child or another loop."""
         return self._workers.peek().incarnation.worker_id

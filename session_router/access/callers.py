@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Self, TypeVar
 
 from session_router.access.keys import ApiKey, Scope, parts_of
+from session_router.access.passes import Pass
 from session_router.access.store import Keys
 from session_router.errors import DeadlineExceededError
 from session_router.settings import DEFAULT_DEADLINE_SEC
@@ -119,10 +120,36 @@ class Callers:
         if parts is None:
             return None
         key_id, secret = parts
+        known = await self._known_of(key_id)
+        return known.caller if known.key.opens(secret, known.now()) else None
+
+    async def caller_of_pass(self, written: str) -> Caller | None:
+        """Who a browser's pass belongs to; None and raises likewise."""
+        given = Pass.read(written)
+        if given is None:
+            return None
+        known = await self._known_of(given.key_id)
+        now = known.now()
+        is_open = known.key.opens(given.secret(known.key.secret_hash), now)
+        return known.caller if is_open and now < given.expires_at else None
+
+    async def pass_of(self, token: str, lasts: timedelta) -> str | None:
+        """What a browser keeps in place of a key from now on; None and raises likewise.
+
+        Args:
+            lasts: for how long it lets in.
+        """
+        parts = parts_of(token)
+        if parts is None or await self.caller_of(token) is None:
+            return None
+        known = await self._known_of(parts[0])
+        return Pass.of(*parts, known.now() + lasts).written()
+
+    async def _known_of(self, key_id: str) -> _Known:
         known = self._known.get(key_id) or self._unknown.get(key_id)
         if known is None or time.monotonic() >= known.fresh_until:
             known = await self._look_up(key_id, known)
-        return known.caller if known.key.opens(secret, known.now()) else None
+        return known
 
     async def _look_for_keys(self) -> None:
         """Ask whether there are any; who comes meanwhile makes do with what was known."""

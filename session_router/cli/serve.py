@@ -89,7 +89,8 @@ def _what_to_try(settings: Settings, database_url: str | None) -> str:
     events = shlex.join([*_program(), "events", session_id, *_database_option(database_url)])
     return f"""
 The demo: {len(READERS)} agents each stream a text, word by word, for {shortest:.0f} s or more.
-Try these in a second terminal, in this folder:
+See who streams, and stop it:  {url}/console  (in a browser)
+Or try these in a second terminal, in this folder:
 
   See who streams:           curl {url}/sessions
   Stop the agent in {session_id}:  curl -X POST {url}/sessions/{session_id}/interrupt

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from session_router import problems
 from session_router.access.callers import Callers
+from session_router.console import console
 from session_router.http import (
     agents,
     docs,
@@ -26,11 +28,12 @@ from session_router.http.express import Express
 from session_router.http.guard import Guard
 from session_router.http.metrics import router as metrics_router
 from session_router.http.origins import ANY_HOST, Hosts, Origins
-from session_router.http.raw_path import RawPath
+from session_router.http.raw_path import RawPath, path_of
 from session_router.http.request_ids import RequestIds
 from session_router.http.telemetry import Telemetry
 from session_router.manager import SessionManager
 from session_router.remote import RemoteWorkers
+from session_router.repository import SQLAlchemySessionRepository
 
 if TYPE_CHECKING:
     from session_router.telemetry.metrics import Metrics
@@ -128,6 +131,8 @@ def create_app(
     app.include_router(health.router)
     app.include_router(metrics_router, responses=problems.documented(*_ANYWHERE))
     docs.install(app)
+    if isinstance(manager.repository, SQLAlchemySessionRepository):
+        _mount_console(app, manager, callers)
     handlers.install(app)
     app.add_middleware(RawPath)
     app.add_middleware(Origins, hosts=hosts)
@@ -136,6 +141,17 @@ def create_app(
     app.add_middleware(RequestIds)
     app.state.layers = len(app.user_middleware)
     return app
+
+
+def _mount_console(app: FastAPI, manager: SessionManager, callers: Callers | None) -> None:
+    """Where there is a database to be looked at."""
+
+    @app.get("/", include_in_schema=False)
+    @app.get("/console", include_in_schema=False)
+    async def to_the_console(request: Request) -> RedirectResponse:
+        return RedirectResponse(path_of(request, "console", ""))
+
+    app.mount("/console", console(manager, callers))
 
 
 def _operation_id(route: APIRoute) -> str:

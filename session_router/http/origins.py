@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from session_router import problems
 from session_router.errors import InvalidSettingError
 from session_router.http.fields import all_fields
+from session_router.origins import other_site
 
 _AUTHORITY: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9._-]+", re.ASCII)
 _NOT_PUBLIC: Final = (".local", ".internal")
 _HOSTS_REMEMBERED: Final = 100
 _READING: Final = ("GET", "HEAD", "OPTIONS")
-_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True)
@@ -126,25 +125,7 @@ class Origins:
 
 
 def _other_site(scope: Scope, hosts: Collection[str]) -> str | None:
-    """What a browser says of the page that sent the request, where it is another site's."""
-    origins = all_fields(scope, b"origin")
-    if sites := all_fields(scope, b"sec-fetch-site"):
-        is_ours = all(site in ("same-origin", "none") for site in sites)
-        return None if is_ours else ", ".join(origins or sites)
-    return next((origin for origin in origins if not _is_origin_of(origin, hosts)), None)
-
-
-def _is_origin_of(origin: str, hosts: Collection[str]) -> bool:
-    """Compares without the scheme: what ends TLS in front of the service takes that away."""
-    try:
-        parts = urlsplit(origin.casefold())
-    except ValueError:
-        return False
-    port = _DEFAULT_PORTS.get(parts.scheme)
-    if port is None:
-        return False
-    ours = {host.casefold().removesuffix(port) for host in hosts}
-    return parts.netloc.removesuffix(port) in ours
+    return other_site(hosts, all_fields(scope, b"origin"), all_fields(scope, b"sec-fetch-site"))
 
 
 def _is_address(name: str) -> bool:

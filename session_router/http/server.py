@@ -224,5 +224,5 @@ async def _answer(app: FastAPI, served: _Served, stopping: Stopping) -> None:
 
 def _tell(sockets: list[socket.socket]) -> None:
     url = url_of(sockets[0])
-    sys.stdout.write(f"Serving on {url} (its API: {url}/docs)\n")
+    sys.stdout.write(f"Serving on {url} (to see and to stop: {url}/console; its API: {url}/docs)\n")
     sys.stdout.flush()

@@ -28,7 +28,7 @@ async def count(conn: AsyncConnection, t: Tables, matching: StreamFilter) -> Mat
     statement = select(
         func.count(streams.session_id.distinct()).label("sessions"),
         func.count().label("streams"),
-    ).where(*_are_meant(t, matching, await rows.now(conn)))
+    ).where(*are_meant(t, matching, await rows.now(conn)))
     row = (await conn.execute(statement)).one()
     return MatchCount(row.sessions, row.streams)
 
@@ -56,7 +56,7 @@ def page_of(
     t: Tables, matching: StreamFilter, now: datetime, after: str | None, limit: int
 ) -> Select[str]:
     session_id = t.agent_streams.c.session_id
-    statement = select(session_id).where(*_are_meant(t, matching, now))
+    statement = select(session_id).where(*are_meant(t, matching, now))
     if after is not None:
         statement = statement.where(session_id > after)
     return statement.group_by(session_id).order_by(session_id).limit(limit)
@@ -142,7 +142,7 @@ def _are_told_of(t: Tables, request_id: UUID) -> ColumnElement[bool]:
     )
 
 
-def _are_meant(t: Tables, matching: StreamFilter, now: datetime) -> Iterator[ColumnElement[bool]]:
+def are_meant(t: Tables, matching: StreamFilter, now: datetime) -> Iterator[ColumnElement[bool]]:
     streams = t.agent_streams.c
     if matching.owner is not None:
         sessions = t.sessions.c

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy import text
@@ -15,7 +15,7 @@ from session_router.agent_id import AgentId
 from session_router.database.engine import create_engine, supported
 from session_router.database.listener import Listener
 from session_router.database.schema import Tables, build_tables
-from session_router.database.transactions import Transactions
+from session_router.database.transactions import Operation, Transactions
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
 from session_router.repository.base import SessionRepository
@@ -64,6 +64,8 @@ from session_router.repository.sql.events import Page
 from session_router.schema_name import check_schema
 from session_router.session import Session, check_session_id, checked
 from session_router.settings import DEFAULT_DEADLINE_SEC, DEFAULT_SCHEMA, check_positive
+
+T = TypeVar("T")
 
 _BATCH: Final = 1_000
 """How many rows one transaction clears of a worker's remains."""
@@ -140,6 +142,19 @@ class SQLAlchemySessionRepository(SessionRepository):
     def schema(self) -> str:
         """The PostgreSQL schema that holds the tables; SQLite has none."""
         return self._schema
+
+    @property
+    def tables(self) -> Tables:
+        """The tables in use, for statements of one's own; see `read`."""
+        return self._tables
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run what only reads, in a transaction, within the deadline of all operations.
+
+        Raises:
+            DeadlineExceededError, DatabaseError: as the methods of the contract.
+        """
+        return await self._transactions.read(operation)
 
     @property
     def _transactions(self) -> Transactions:

@@ -1,0 +1,125 @@
+"""What is to be seen: the page, a session's page, and the parts of them that refresh themselves."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from session_router.access import Scope
+from session_router.access.callers import Caller
+from session_router.console.charts import charts_of
+from session_router.console.lives import lives_of
+from session_router.console.records import AGES, Place, Wanted
+from session_router.console.render import rendered
+from session_router.console.requests import caller_of, served
+from session_router.errors import InvalidValueError
+from session_router.session import check_session_id
+
+_LARGEST: Final = 2**63 - 1
+
+
+async def index(request: Request) -> Response:
+    """The page, whole but for the charts, which take longer."""
+    caller = await caller_of(request, Scope.READ)
+    watch = served(request).watch
+    overview, streams, workers = await asyncio.gather(
+        watch.overview(caller.owner),
+        streams_shown(request, caller, request.query_params),
+        _workers_shown(request, caller),
+    )
+    return rendered("index.html", **who(caller), overview=overview, **streams, **workers)
+
+
+async def overview(request: Request) -> Response:
+    """The strip."""
+    caller = await caller_of(request, Scope.READ)
+    found = await served(request).watch.overview(caller.owner)
+    return rendered("overview.html", overview=found)
+
+
+async def streams(request: Request) -> Response:
+    """The list of streams; what narrows it down becomes part of the page's address."""
+    caller = await caller_of(request, Scope.READ)
+    shown = await streams_shown(request, caller, request.query_params)
+    is_asked_for = request.headers.get("hx-source", "").startswith("form")
+    headers = {"HX-Replace-Url": f"./?{shown['wanted'].query}"} if is_asked_for else {}
+    return rendered("streams.html", headers=headers, **who(caller), **shown)
+
+
+async def workers(request: Request) -> Response:
+    """The workers."""
+    caller = await caller_of(request, Scope.READ)
+    return rendered("workers.html", **await _workers_shown(request, caller))
+
+
+async def history(request: Request) -> Response:
+    """The charts, and the workers that were lost."""
+    caller = await caller_of(request, Scope.READ)
+    of = served(request)
+    series = await of.history.last_day(caller.owner)
+    lost = [] if caller.owner else await of.watch.lost_workers()
+    return rendered("history.html", **charts_of(series), **who(caller), lost=lost)
+
+
+async def session(request: Request) -> Response:
+    """A session's page."""
+    caller = await caller_of(request, Scope.READ)
+    shown = await session_shown(request, caller, request.query_params)
+    return rendered("session.html", **who(caller), **shown)
+
+
+async def story(request: Request) -> Response:
+    """The part of a session's page that changes."""
+    caller = await caller_of(request, Scope.READ)
+    shown = await session_shown(request, caller, request.query_params)
+    return rendered("story.html", **who(caller), **shown)
+
+
+def who(caller: Caller) -> dict[str, Any]:
+    """What every template may ask of the caller."""
+    return {"caller": caller, "may_stop": Scope.OPERATE in caller.scopes}
+
+
+async def streams_shown(
+    request: Request, caller: Caller, given: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the list of streams shows."""
+    wanted = Wanted.of(given, caller.owner)
+    after = given.get("after", "")
+    page = await served(request).watch.streams(wanted, Place.read(after))
+    return {"page": page, "wanted": wanted, "after": after, "ages": AGES}
+
+
+async def _workers_shown(request: Request, caller: Caller) -> dict[str, Any]:
+    """None to who may see one owner's sessions only: they are nobody's in particular."""
+    return {"workers": None if caller.owner else await served(request).watch.workers()}
+
+
+async def session_shown(
+    request: Request, caller: Caller, given: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a session's page shows."""
+    session_id = check_session_id(given.get("id", ""))
+    before = _number(given.get("before", ""))
+    of = served(request)
+    events, has_earlier = await of.watch.story(session_id, caller.owner, before)
+    lines = await of.manager.repository.list_streams(session_id, caller.owner)
+    return {
+        "session_id": session_id,
+        "streams": lines,
+        "lives": lives_of(events),
+        "before": before,
+        "earlier": events[0].event_id if has_earlier else None,
+    }
+
+
+def _number(given: str) -> int | None:
+    if not given:
+        return None
+    if not (given.isascii() and given.isdecimal() and len(given) < 20 and int(given) <= _LARGEST):
+        raise InvalidValueError(
+            f"before {given[:80]!a} is no event's number; begin with the newest events."
+        )
+    return int(given)
