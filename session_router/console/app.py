@@ -14,12 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from session_router import problems
 from session_router.access.callers import Callers
-from session_router.console import pages, sign_in, stops
+from session_router.console import hooks, pages, sign_in, stops
 from session_router.console.render import rendered
 from session_router.console.requests import Served, SignInNeededError, is_of_page
 from session_router.console.series import History
 from session_router.console.watch import Watch
 from session_router.errors import SessionRouterError, UnsupportedError
+from session_router.hooks import HookStore
 from session_router.manager import SessionManager
 from session_router.problems import ProblemError
 from session_router.repository import SQLAlchemySessionRepository
@@ -63,6 +64,8 @@ def console(manager: SessionManager, callers: Callers | None = None) -> Starlett
             Route("/streams", pages.streams),
             Route("/workers", pages.workers),
             Route("/history", pages.history),
+            Route("/hooks", hooks.hooks),
+            Route("/send-again", hooks.send_again, methods=["POST"]),
             Route("/session", pages.session),
             Route("/story", pages.story),
             Route("/stop", stops.stop_stream, methods=["POST"]),
@@ -82,7 +85,8 @@ def console(manager: SessionManager, callers: Callers | None = None) -> Starlett
         },
     )
     watch, history = Watch(manager, repository), History(repository)
-    app.state.served = Served(manager, watch, history, callers)
+    store = HookStore(repository.engine, schema=repository.schema)
+    app.state.served = Served(manager, watch, history, store, callers)
     return app
 
 

@@ -13,23 +13,24 @@ from session_router.console.charts import charts_of
 from session_router.console.lives import lives_of
 from session_router.console.records import AGES, Place, Wanted
 from session_router.console.render import rendered
-from session_router.console.requests import caller_of, served
-from session_router.errors import InvalidValueError
+from session_router.console.requests import caller_of, number_of, served
 from session_router.session import check_session_id
 
-_LARGEST: Final = 2**63 - 1
+_DEAD: Final = 20
 
 
 async def index(request: Request) -> Response:
     """The page, whole but for the charts, which take longer."""
     caller = await caller_of(request, Scope.READ)
     watch = served(request).watch
-    overview, streams, workers = await asyncio.gather(
+    overview, streams, workers, dead = await asyncio.gather(
         watch.overview(caller.owner),
         streams_shown(request, caller, request.query_params),
         _workers_shown(request, caller),
+        dead_shown(request, caller),
     )
-    return rendered("index.html", **who(caller), overview=overview, **streams, **workers)
+    shown = {**who(caller), **streams, **workers, **dead}
+    return rendered("index.html", overview=overview, **shown)
 
 
 async def overview(request: Request) -> Response:
@@ -97,12 +98,20 @@ async def _workers_shown(request: Request, caller: Caller) -> dict[str, Any]:
     return {"workers": None if caller.owner else await served(request).watch.workers()}
 
 
+async def dead_shown(request: Request, caller: Caller) -> dict[str, Any]:
+    """What hooks have given up; none to who may see one owner's sessions only, as above."""
+    if caller.owner is not None:
+        return {"dead": None}
+    found = await served(request).hooks.dead(limit=_DEAD + 1)
+    return {"dead": found[:_DEAD], "has_more_dead": len(found) > _DEAD}
+
+
 async def session_shown(
     request: Request, caller: Caller, given: Mapping[str, str]
 ) -> dict[str, Any]:
     """What a session's page shows."""
     session_id = check_session_id(given.get("id", ""))
-    before = _number(given.get("before", ""))
+    before = number_of(given["before"], "before") if given.get("before") else None
     of = served(request)
     events, has_earlier = await of.watch.story(session_id, caller.owner, before)
     lines = await of.manager.repository.list_streams(session_id, caller.owner)
@@ -113,13 +122,3 @@ async def session_shown(
         "before": before,
         "earlier": events[0].event_id if has_earlier else None,
     }
-
-
-def _number(given: str) -> int | None:
-    if not given:
-        return None
-    if not (given.isascii() and given.isdecimal() and len(given) < 20 and int(given) <= _LARGEST):
-        raise InvalidValueError(
-            f"before {given[:80]!a} is no event's number; begin with the newest events."
-        )
-    return int(given)

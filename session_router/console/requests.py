@@ -12,12 +12,15 @@ from session_router.access import Scope
 from session_router.access.callers import ANYBODY, Caller, Callers
 from session_router.console.series import History
 from session_router.console.watch import Watch
+from session_router.errors import InvalidValueError
+from session_router.hooks import HookStore
 from session_router.manager import SessionManager
 from session_router.origins import other_site
 from session_router.problems import ProblemError
 
 COOKIE: Final = "session_router_console"
 _FIELDS: Final = 30
+_LARGEST: Final = 2**63 - 1
 
 
 class SignInNeededError(Exception):
@@ -35,6 +38,7 @@ class Served:
     manager: SessionManager
     watch: Watch
     history: History
+    hooks: HookStore
     callers: Callers | None
 
 
@@ -110,6 +114,17 @@ async def form_of(request: Request) -> Mapping[str, str]:
         )
     except ValueError:
         raise ProblemError(problems.INVALID_REQUEST, "the form cannot be read.") from None
+
+
+def number_of(given: str, what: str) -> int:
+    """A number that the database has counted.
+
+    Raises:
+        InvalidValueError: it cannot be one.
+    """
+    if not (given.isascii() and given.isdecimal() and len(given) < 20 and int(given) <= _LARGEST):
+        raise InvalidValueError(f"{what} {given[:80]!a} is no number here; load the page again.")
+    return int(given)
 
 
 def home(request: Request) -> str:
