@@ -153,7 +153,7 @@ def _report(plan: _Plan, samples: dict[str, list[float]], rates: dict[bool, list
         notes=[
             "A service looks at the database every 10 s, and a scrape only tells what was seen.",
             "The events are of more types of agents than are told apart.",
-            f"Touches: the same loop looks once a window and scrapes each {_SCRAPES_EVERY_SEC:g} s.",
+            f"Touches: their loop looks once a window and scrapes each {_SCRAPES_EVERY_SEC:g} s.",
         ],
         samples={
             **samples,
