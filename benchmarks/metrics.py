@@ -114,11 +114,13 @@ async def _touches(toucher: Toucher, plan: _Plan) -> dict[bool, list[float]]:
 
 @asynccontextmanager
 async def _scraped(manager: SessionManager) -> AsyncIterator[None]:
-    """Metrics in the same process and event loop, scraped far more often than by Prometheus."""
+    """Metrics in the same process and event loop, scraped more often than by Prometheus.
+
+    They look at the database at the beginning of each window, so more often than else.
+    """
 
     async def scrape(metrics: Metrics) -> None:
         while True:
-            await metrics.refresh()
             metrics.exposition("")
             await asyncio.sleep(_SCRAPES_EVERY_SEC)
 
@@ -151,7 +153,7 @@ def _report(plan: _Plan, samples: dict[str, list[float]], rates: dict[bool, list
         notes=[
             "A service looks at the database every 10 s, and a scrape only tells what was seen.",
             "The events are of more types of agents than are told apart.",
-            f"Beside touches, the same loop looks and scrapes every {_SCRAPES_EVERY_SEC:g} s.",
+            f"Touches: their loop looks once a window and scrapes each {_SCRAPES_EVERY_SEC:g} s.",
         ],
         samples={
             **samples,
