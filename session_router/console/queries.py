@@ -32,6 +32,10 @@ PAGE: Final = 50
 STOPS: Final = 50
 WORKERS: Final = 200
 EVENTS: Final = 100
+_OF_SIGNAL: Final = (
+    *("session_id", "session_uid", "agent_type", "agent_key", "stream_id", "worker_id"),
+    "request_id",
+)
 TOLD_FOR: Final = timedelta(minutes=1)
 """For how long a stream that was stopped is listed with its receipt."""
 
@@ -92,41 +96,42 @@ def streams(t: Tables, wanted: Wanted, now: datetime, after: Place | None) -> Se
 def settled(t: Tables, wanted: Wanted, now: datetime) -> Select[Any]:
     """The newest stops that were settled within the last minute."""
     e = t.session_events.alias("e")
-    columns = (e.c.started_at.label("requested_at"), e.c.occurred_at.label("settled_at"))
-    return (
-        select(*columns, e.c.outcome, e.c.detail, *_of_stream(t, e, e.c.event_id))
+    page = (
+        select(
+            *(e.c[name] for name in (*_OF_SIGNAL, "event_id", "outcome", "detail")),
+            e.c.started_at.label("requested_at"),
+            e.c.occurred_at.label("settled_at"),
+        )
         # In the statement's text, by which the index is found.
         .where(text("e.event = 'signal_settled'"), e.c.started_at > now - TOLD_FOR)
         .where(*_are_wanted(t, e, wanted))
         .order_by(e.c.started_at.desc())
         .limit(STOPS)
+        .subquery()
     )
+    return select(page, *_of_story(t, page))
 
 
 def unsettled(t: Tables, wanted: Wanted) -> Select[Any]:
-    """The stops that are open, the oldest first."""
+    """The stops that have been open for longest."""
     s = t.interrupt_signals
     nothing = (null().label(name) for name in ("settled_at", "outcome", "detail"))
-    return (
-        select(s.c.requested_at, *nothing, *_of_stream(t, s, None))
+    page = (
+        select(*(s.c[name] for name in _OF_SIGNAL), s.c.requested_at, *nothing)
         .where(*_are_wanted(t, s, wanted))
         .order_by(s.c.requested_at)
         .limit(STOPS)
+        .subquery()
     )
+    return select(page, *_of_story(t, page))
 
 
-def _of_stream(
-    t: Tables, signal: FromClause, before: ColumnElement[int] | None
-) -> Iterator[ColumnElement[Any]]:
-    """The stream of a signal: its columns, its beginning, and who asked for its end.
+def _of_story(t: Tables, page: FromClause) -> Iterator[ColumnElement[Any]]:
+    """What the session's story tells of a signal: when its stream began, and who asked for its end.
 
-    These stand in the session's story, just before the settling. The event is told by LIKE, which
-    no partial index is for: those of requests and of all finished streams lead past thousands of
-    others here.
+    That stands just before the settling. The event is told by LIKE, which no partial index is for:
+    those of requests and of all finished streams lead past thousands of others here.
     """
-    of = signal.c
-    yield from (of.session_id, of.agent_type, of.agent_key, of.stream_id, of.worker_id)
-
     for label, column, event, key in (
         ("began_at", "started_at", EventName.STREAM_FINISHED, "stream_id"),
         ("asked_at", "occurred_at", EventName.INTERRUPT_REQUESTED, "request_id"),
@@ -135,10 +140,10 @@ def _of_stream(
     ):
         x = t.session_events.alias(f"of_{label}")
         found = select(x.c[column]).where(
-            x.c.session_id == of.session_id, x.c[key] == of[key], x.c.event.like(event)
+            x.c.session_id == page.c.session_id, x.c[key] == page.c[key], x.c.event.like(event)
         )
-        if before is not None:
-            found = found.where(x.c.event_id < before)
+        if "event_id" in page.c:
+            found = found.where(x.c.event_id < page.c.event_id)
         yield found.order_by(x.c.event_id.desc()).limit(1).scalar_subquery().label(label)
 
 

@@ -35,6 +35,7 @@ HOSTILE = [
     "..",
     "  ",
 ]
+OTHERS = ["uPlot.min.js", "uPlot.min.css", "uPlot.LICENSE", "htmx.LICENSE"]
 PAGES = [
     "/console/",
     "/console/streams",
@@ -80,8 +81,8 @@ async def test_the_files_are_those_of_the_package_with_their_licences(
 ) -> None:
     page = (await client.get("/console/")).text
     files = re.findall(r"(?:src|href)=\"(static/[^\"]+)\"", page)
-    assert len(files) == 6
-    for file in [*files, "static/htmx.LICENSE", "static/uPlot.LICENSE"]:
+    assert len(files) == 4
+    for file in [*files, *(f"static/{name}" for name in OTHERS)]:
         answer = await client.get(f"/console/{file}")
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "public, max-age=3600"
@@ -254,12 +255,14 @@ async def test_bars_show_when_what_ended_went_on(manager: SessionManager) -> Non
 
 async def test_a_host_mounts_it_wherever_it_likes(manager: SessionManager) -> None:
     host = FastAPI()
-    host.mount("/ops/router console", console(manager))
+    host.mount("/static/router console", console(manager))
     await manager.register_agent("s", AgentId("writer", "a"))
     async with client_of(host) as client:
-        page = await client.get("/ops/router%20console/")
+        page = await client.get("/static/router%20console/")
         assert "writer/a" in page.text
-        assert (await client.get("/ops/router%20console/static/console.js")).status_code == 200
+        assert page.headers["cache-control"] == "no-store"
+        file = await client.get("/static/router%20console/static/console.js")
+        assert (file.status_code, file.headers["cache-control"]) == (200, "public, max-age=3600")
 
 
 def test_without_a_database_there_is_nothing_to_look_at() -> None:

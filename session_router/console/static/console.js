@@ -70,6 +70,7 @@
 
   // --- the charts
 
+  const here = document.currentScript.src;
   const drawn = new Map();
   const style = () => getComputedStyle(document.documentElement);
 
@@ -134,7 +135,23 @@
     drawn.set(box, chart);
   }
 
-  function drawAll() {
+  // uPlot comes when there is something to draw, so that what streams is seen sooner.
+  let coming = null;
+  function uPlotIsHere() {
+    const file = (name) => new URL(name + new URL(here).search, here).href;
+    coming ??= new Promise((come, fail) => {
+      const look = document.createElement("link");
+      Object.assign(look, { rel: "stylesheet", href: file("uPlot.min.css"), onerror: fail });
+      const script = document.createElement("script");
+      Object.assign(script, { src: file("uPlot.min.js"), onload: come, onerror: fail });
+      document.head.append(look, script);
+    });
+    return coming;
+  }
+
+  async function drawAll() {
+    if (!document.querySelector("[data-chart]")) return;
+    await uPlotIsHere();
     for (const [box, chart] of drawn) {
       if (box.isConnected) continue;
       chart.destroy();
