@@ -1,9 +1,6 @@
-"""Takes what the service tells of ends, once its signature is verified.
+"""Takes what the service tells of ends, once its signature is verified; on port 8090.
 
-    pip install standardwebhooks
-    python hook_receiver.py SECRET
-
-It listens on port 8090 of this machine.
+`pip install standardwebhooks`, then `python hook_receiver.py SECRET`.
 """
 
 import sys
@@ -12,7 +9,6 @@ from typing import Final
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-PORT: Final = 8090
 SECRET: Final = Webhook(sys.argv[1])
 seen: set[str] = set()
 
@@ -40,4 +36,4 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    HTTPServer(("127.0.0.1", PORT), Receiver).serve_forever()
+    HTTPServer(("127.0.0.1", 8090), Receiver).serve_forever()

@@ -59,7 +59,9 @@ _FILL = """
         CASE n % 4 WHEN 0 THEN 'acme' WHEN 1 THEN 'o' || n % 100 END,
         CASE n % 5 WHEN 0 THEN n % 1000 END
     FROM {numbers};
-    INSERT INTO {p}agent_streams
+    INSERT INTO {p}agent_streams (
+        session_id, agent_type, agent_key, stream_id, worker_id, started_at
+    )
     SELECT 's' || n, 'writer', 'alice', {uuid}, {uuid}, {time} FROM {numbers};
     INSERT INTO {p}interrupt_signals
     SELECT {uuid}, {uuid}, {uuid}, 's' || n, {uuid}, 'w', 'a', {uuid}, 'cancel', {time}

@@ -13,7 +13,9 @@ ROWS = 3 * COUNTED_AT_MOST // 2
 FILL = """
     INSERT INTO {p}sessions (session_id, session_uid, start_time, last_updated)
     SELECT 's' || n, {uuid}, {time}, {time} FROM {numbers};
-    INSERT INTO {p}agent_streams
+    INSERT INTO {p}agent_streams (
+        session_id, agent_type, agent_key, stream_id, worker_id, started_at
+    )
     SELECT 's' || n, CASE n % 3 WHEN 0 THEN 'reader' ELSE 'writer' END, 'a', {uuid}, {uuid}, {time}
     FROM {numbers}
 """
