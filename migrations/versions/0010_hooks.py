@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from session_router.database.definitions import Definition
-from session_router.database.definitions.hooks_0010 import made_by_0010
+from session_router.database.definitions.hooks_0010 import FUNCTION, made_by_0010
 from session_router.database.types import UtcDateTime
 
 revision = "0010"
@@ -65,6 +65,9 @@ def upgrade() -> None:
         )
     for made in _made():
         op.execute(sa.text(made.create.replace(":", "\\:")))
+    if schema is not None:
+        # Whoever may execute it may put it on a table of their own, and fill the outbox by that.
+        op.execute(f"REVOKE EXECUTE ON FUNCTION {schema}.{FUNCTION}() FROM PUBLIC")
 
 
 def downgrade() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from session_router.database.definitions import hooks_0010
 from session_router.database.definitions.audit_0003 import ERASE_ARGUMENTS, PRUNE_ARGUMENTS
 from session_router.database.definitions.audit_0006 import LEAVE_ARGUMENTS, SEAL_ARGUMENTS
 from session_router.database.schema import build_tables
@@ -78,6 +79,7 @@ def grants(
         "BEGIN;",
         *(statement for role in ("PUBLIC", *roles) for statement in _taken(schema, role)),
         *(statement for role, of_role in given for statement in _granted(schema, role, of_role)),
+        *_kept_from_all(schema, ", ".join(["PUBLIC", *roles])),
         *_kept_from(schema, ", ".join(["PUBLIC", *(role for role in roles if role != keeper)])),
         "COMMIT;",
     ]
@@ -96,6 +98,11 @@ def _granted(schema: str, role: str, changes: Mapping[str, str]) -> Iterator[str
     for table, privileges in changes.items():
         yield f"GRANT {privileges} ON {schema}.{table} TO {role};"
     yield f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role};"
+
+
+def _kept_from_all(schema: str, roles: str) -> Iterator[str]:
+    """What a trigger calls, and nobody may put on a table of their own."""
+    yield f"REVOKE EXECUTE ON FUNCTION {schema}.{hooks_0010.FUNCTION}() FROM {roles};"
 
 
 def _kept_from(schema: str, roles: str) -> Iterator[str]:

@@ -207,4 +207,5 @@ async def test_everybody_may_not_execute_what_passes_the_trigger(postgres_url: s
         "seal_trail": False,
         "leave_digests": False,
         "last_event_number": True,
+        "put_hook_deliveries": False,
     }

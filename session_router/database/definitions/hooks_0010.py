@@ -11,7 +11,7 @@ from typing import Final
 
 from session_router.database.definitions.definition import Definition
 
-_NAME: Final = "put_hook_deliveries"
+FUNCTION: Final = "put_hook_deliveries"
 _TRIGGER: Final = "session_events_hooks"
 _TOLD: Final = (
     "'session_ended', 'session_expired', 'session_replaced', 'stream_finished', 'signal_settled'"
@@ -59,11 +59,11 @@ def made_by_0010(dialect: str, schema: str | None) -> Sequence[Definition]:
     text = _FUNCTION.format(s=schema, told=_TOLD, is_owners=is_owners)
     on = f"{schema}.session_events"
     return [
-        Definition(_NAME, text.strip(), f"DROP FUNCTION IF EXISTS {schema}.{_NAME}()"),
+        Definition(FUNCTION, text.strip(), f"DROP FUNCTION IF EXISTS {schema}.{FUNCTION}()"),
         Definition(
             _TRIGGER,
             f"CREATE TRIGGER {_TRIGGER} AFTER INSERT ON {on} REFERENCING NEW TABLE AS fresh "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{_NAME}()",
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{FUNCTION}()",
             f"DROP TRIGGER IF EXISTS {_TRIGGER} ON {on}",
         ),
     ]
