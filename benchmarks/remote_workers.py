@@ -9,9 +9,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from benchmarks.bench import Bench
-from benchmarks.idle_workers import Toucher
-from benchmarks.report import Goal, Report, Table
-from benchmarks.samples import median
+from benchmarks.idle_workers import Toucher, in_pairs
+from benchmarks.report import Goal, Report
 from tests.support.processes import PythonProcess
 
 _WORKERS: Final = 1_000
@@ -67,18 +66,12 @@ def _megabytes(pid: int) -> float:
 
 
 def _report(without: list[float], beside: list[float], megabytes: float) -> Report:
-    ratios = [busy / alone for alone, busy in zip(without, beside, strict=True)]
-    rows = [
-        [f"pair {number}", f"{alone:,.0f}", f"{busy:,.0f}", f"{ratio:.3f}"]
-        for number, (alone, busy, ratio) in enumerate(
-            zip(without, beside, ratios, strict=True), start=1
-        )
-    ]
+    table, ratio = in_pairs(without, beside)
     return Report(
         f"Touches beside {_WORKERS:,} remote workers of one service",
-        tables=[Table(["touches/s", "without", "with", "ratio"], rows)],
+        tables=[table],
         goals=[
-            Goal("with / without, median of pairs", median(ratios), _TOUCH_GOAL, is_upper=False),
+            Goal("with / without, median of pairs", ratio, _TOUCH_GOAL, is_upper=False),
             Goal("the service's memory, MB", megabytes, _MEGABYTES_GOAL),
         ],
         notes=[

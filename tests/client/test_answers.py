@@ -36,12 +36,16 @@ def problem(kind: problems.ProblemKind) -> Given:
 class Script:
     """An app that gives these answers, one after the other, and the last one from then on.
 
+    Args:
+        retry_after: the seconds that each answer says to wait; None: it says nothing.
+
     Attributes:
         asked: how many requests have come.
     """
 
-    def __init__(self, *answers: Given) -> None:
+    def __init__(self, *answers: Given, retry_after: int | None = None) -> None:
         self._answers = answers
+        self._retry_after = retry_after
         self.asked = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +56,8 @@ class Script:
                 pass
             return
         headers = [(b"content-type", media_type.encode())]
+        if self._retry_after is not None:
+            headers.append((b"retry-after", b"%d" % self._retry_after))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body.encode()})
 
@@ -106,7 +112,8 @@ async def test_what_may_have_been_done_is_asked_for_again_only_where_that_is_the
 async def test_a_problem_that_stays_is_raised_with_what_the_service_said(
     kind: problems.ProblemKind, error: type[Exception]
 ) -> None:
-    async with asking(Script(problem(kind)), deadline_sec=1) as manager:
+    # Longer than there is time: so no try is under way when that is over.
+    async with asking(Script(problem(kind), retry_after=60)) as manager:
         with pytest.raises(error, match=r"http://127\.0\.0\.1:\d+ says: why"):
             await manager.get_session("s")
 
@@ -122,7 +129,7 @@ async def test_a_problem_that_stays_is_raised_with_what_the_service_said(
     ],
 )
 async def test_what_is_no_service_is_told(answer: Given, error: type[Exception]) -> None:
-    async with asking(Script(answer), deadline_sec=1) as manager:
+    async with asking(Script(answer, retry_after=60)) as manager:
         with pytest.raises(error):
             await manager.repository.find_session("s")
 
