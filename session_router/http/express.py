@@ -25,7 +25,7 @@ from session_router.http import sessions, workers
 from session_router.http.bounds import has_no_body
 from session_router.http.callers import also_enough, caller_of, token_of
 from session_router.http.fields import first_field
-from session_router.http.inputs import session_id_of
+from session_router.http.inputs import UUID_AS_EVER, session_id_of
 from session_router.http.raw_path import raw_path_of
 
 _ENDPOINTS: Final = (
@@ -36,7 +36,6 @@ _ENDPOINTS: Final = (
 )
 _SESSION: Final = "session_id"
 _WORKER: Final = "worker_id"
-_LENGTH_OF_UUID: Final = 36
 _FOUND: Final = "session_router.express"
 
 Outside = Callable[[ASGIApp], ASGIApp]
@@ -82,7 +81,7 @@ class _Route:
             return None
         if _SESSION in self.wants:
             return found[_SESSION]
-        return found[_WORKER] if _is_uuid(found[_WORKER]) else None
+        return found[_WORKER] if UUID_AS_EVER.fullmatch(found[_WORKER]) else None
 
     async def answered(self, state: Any, caller: Caller, segment: str) -> bytes | None:
         """What the endpoint answers."""
@@ -104,13 +103,6 @@ def _securities_of(endpoint: Callable[..., Any]) -> Iterator[Security]:
                 yield asked
             elif isinstance(asked, Depends) and asked.dependency is not None:
                 yield from _securities_of(asked.dependency)
-
-
-def _is_uuid(segment: str) -> bool:
-    try:
-        return len(segment) == _LENGTH_OF_UUID and str(UUID(segment)) == segment
-    except ValueError:
-        return False
 
 
 def _start_of(content: bytes | None) -> Message:

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 from session_router.access.callers import Caller
 from session_router.errors import InvalidValueError
 from session_router.http.callers import Operator
+from session_router.http.inputs import UUID_AS_EVER
 from session_router.problems import (
     INVALID_REQUEST,
     KEY_REUSED,
@@ -21,7 +22,6 @@ _NAMESPACE: Final = UUID("3f0f4a3e-6a3b-5d0c-9a52-6f0f3b1d2c77")
 # What the draft has is a structured field's string; what most clients send is a bare word.
 _ACCEPTED: Final = r'^(?:"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!#-+\--:<-\[\]-~]{1,255}))$'
 _ESCAPED: Final = re.compile(r"\\(.)")
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 async def _request_id(
@@ -57,7 +57,7 @@ def _text_of(given: str) -> str:
 
 def _named(text: str, caller: Caller) -> UUID:
     """The request's name: what is no UUID yet becomes one, another one for each caller."""
-    if _UUID.fullmatch(text):
+    if UUID_AS_EVER.fullmatch(text):
         return UUID(text)
     return uuid5(_NAMESPACE, f"{caller.key_id or ''}:{text}")
 

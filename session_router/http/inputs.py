@@ -1,5 +1,6 @@
 """What the routes take: ids from paths, pages, bodies, and the manager."""
 
+import re
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -27,6 +28,10 @@ _LONGEST_WAIT_SEC: Final = 300
 _SHORTEST_AGE_SEC: Final = 1e-6  # a timedelta has no shorter one
 _LONGEST_AGE_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60
 _FREE_TEXT: Final[dict[str, Any]] = {"maxLength": FREE_TEXT_LIMIT}
+
+
+UUID_AS_EVER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""A UUID as it is written nearly always; UUID() takes it without its hyphens, too."""
 
 
 def session_id_of(segment: str) -> str:

@@ -33,6 +33,7 @@ from session_router.repository.records import (
     StreamRow,
     WorkerRow,
     askers_for,
+    first_that_holds,
 )
 from session_router.repository.results import (
     Leftovers,
@@ -225,9 +226,7 @@ class MemoryState:
             stop = self._early_stops.get((asked.stream_id, asker))
             if stop is not None and stop.session_id == asked.session_id:
                 found.append(self._early_stops.pop((asked.stream_id, asker)))
-        since = self._now() - asked.early_stop
-        valid = [stop for stop in found if stop.requested_at > since]
-        return min(valid, key=lambda stop: stop.requested_at, default=None)
+        return first_that_holds(found, self._now() - asked.early_stop)
 
     def _snapshot(self, row: SessionRow) -> Session:
         return stored(records.columns_of(row), set(self._streams_of(row.session_id)))

@@ -1,5 +1,6 @@
 """Rows as values: shared by all repositories."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
@@ -92,6 +93,12 @@ class EarlyStop:
         """The stop that a caller asks for."""
         actor, reason = requester.actor, requester.reason
         return cls(stream_id, owner or ANYBODYS, session_id, request_id, now, actor, reason)
+
+
+def first_that_holds(stops: Iterable[EarlyStop], since: datetime) -> EarlyStop | None:
+    """The one that was asked for first, of those that were asked for after a moment."""
+    hold = (stop for stop in stops if stop.requested_at > since)
+    return min(hold, key=lambda stop: stop.requested_at, default=None)
 
 
 def askers_for(owner: str | None) -> set[str]:

@@ -11,7 +11,14 @@ from session_router.errors import StreamExistsError
 from session_router.events import EventName, StreamOutcome
 from session_router.repository import trail
 from session_router.repository.changes import Finish, Register, WhenBusy
-from session_router.repository.records import EarlyStop, EventRow, Signal, StreamRow, askers_for
+from session_router.repository.records import (
+    EarlyStop,
+    EventRow,
+    Signal,
+    StreamRow,
+    askers_for,
+    first_that_holds,
+)
 from session_router.repository.results import Registration, StopRequest
 from session_router.repository.sql import names, rows, sessions
 from session_router.repository.sql import signals as outbox
@@ -191,5 +198,4 @@ async def _early_stop_of(
     if not found:
         return None
     since = await rows.now(conn) - asked.early_stop
-    valid = [EarlyStop(**row._mapping) for row in found if row.requested_at > since]
-    return min(valid, key=lambda stop: stop.requested_at, default=None)
+    return first_that_holds((EarlyStop(**row._mapping) for row in found), since)
