@@ -14,7 +14,7 @@ from session_router.audit.laws import SHOWN
 from session_router.audit.retention import Plan, Pruned, is_ahead, plan, prune
 from session_router.audit.seals import Seal
 from session_router.audit.trail import Progress
-from session_router.audit.verification import Verification, verify
+from session_router.audit.verification import Verification, record, verify
 from session_router.bootstrap import erasure_key_of, needed_erasure_key_of
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
@@ -28,6 +28,7 @@ from session_router.cli.options import (
     moment_of,
     settings_of,
 )
+from session_router.errors import DatabaseError
 from session_router.pseudonyms import ErasureKey
 from session_router.settings import Settings
 from session_router.text import check_free_text
@@ -50,7 +51,8 @@ def verify_(
     """Check the conservation laws and the seals.
 
     Looks at the whole trail and at what lives, as of one moment. Exits with 1 where something is
-    broken, and lists the first violations of each law. Seals need SESSION_ROUTER_ERASURE_KEY.
+    broken, and lists the first violations of each law. Seals need SESSION_ROUTER_ERASURE_KEY. When
+    the trail was verified, and what came of it, is recorded in the database.
     """
     settings = settings_of(database_url)
     kept = seals.read_seals(seal) if seal else []
@@ -201,7 +203,12 @@ async def _verify(
     settings: Settings, key: ErasureKey | None, kept: list[Seal], progress: Progress
 ) -> Verification:
     async with opened_trail(settings) as trail:
-        return await verify(trail, key, kept, progress)
+        found = await verify(trail, key, kept, progress)
+        try:
+            await record(trail, found, actor_or_login(None))
+        except DatabaseError as error:
+            output.note(f"that the trail was verified could not be recorded: {error}")
+    return found
 
 
 async def _seal(settings: Settings, key: ErasureKey, progress: Progress) -> list[Seal]:
