@@ -22,6 +22,7 @@ from session_router.console import console
 from session_router.console import queries as queries_module
 from session_router.console.lives import lives_of
 from session_router.console.words import age, count, length, plain
+from session_router.doorbell import ToldBy
 from session_router.errors import UnsupportedError
 from session_router.repository.changes import Register
 from session_router.repository.records import Requester
@@ -236,9 +237,12 @@ async def test_workers_are_listed_with_their_lease_and_the_lost_ones_of_the_day(
     assert "gone-host" in workers
     assert "pid 4711" in workers
     assert "left" in workers
-    assert not re.search(">(notifications|polling|the service)<", workers)
-    await repository.note_wake_ups(gone, "polling")
-    assert ">polling<" in (await client.get("/console/workers")).text
+    told: dict[ToldBy, str] = {"listening": "notifications", "service": "the service"}
+    for told_by, shown in told.items():
+        assert await repository.note_wake_ups(gone, told_by)
+        workers = (await client.get("/console/workers")).text
+        [row] = re.findall(f'<tr id="worker-{gone}">.*?</tr>', workers, re.DOTALL)
+        assert f">{shown}<" in row
     heartbeats = await repository.heartbeats()
     await repository.reap_workers({gone: heartbeats[gone]})
     history = (await client.get("/console/history")).text
