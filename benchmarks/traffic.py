@@ -9,6 +9,7 @@ import asyncpg
 
 from benchmarks.bench import connected
 from tests.support.traffic import Plan, fill
+from tests.support.traffic.fill import OWN_TIME
 
 _COPIES: Final = 10
 _KEYS: Final = ("session_uid", "stream_id", "request_id", "signal_id")
@@ -23,8 +24,10 @@ async def fill_tenfold(url: str, plan: Plan) -> int:
     await fill(url, plan)
     async with connected(url) as connection:
         await connection.execute("SET search_path TO session_router")
+        await connection.execute(OWN_TIME.format("DISABLE"))
         for table in _TABLES:
             await _multiply(connection, table)
+        await connection.execute(OWN_TIME.format("ENABLE"))
         await connection.execute("VACUUM ANALYZE")
         count: int = await connection.fetchval("SELECT count(*) FROM session_events")
         return count

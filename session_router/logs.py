@@ -101,6 +101,10 @@ def migration_waits(holders: str, retry_in: float) -> None:
     _line(logging.WARNING, "migration_waits", in_its_way=holders, retry_in=f"{retry_in:.1f}s")
 
 
+def trail_sealed(events: int, until: int) -> None:
+    _line(logging.INFO, "trail_sealed", events=events, until=until)
+
+
 def sweep_finished(sessions: int, streams: int) -> None:
     _line(logging.INFO, "sweep_finished", sessions=sessions, streams=streams)
 

@@ -111,6 +111,8 @@ class Settings(_Intervals, BaseSettings):
     http_allowed_hosts: str | None = None
     drain_sec: float = Field(1.0, ge=0, le=600, allow_inf_nan=False)
     erasure_key: SecretStr | None = Field(None, min_length=KEY_LENGTH)
+    seal_interval_sec: Seconds | None = None
+    prune_least_age_days: float = Field(0, ge=0, le=36_525, allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -80,7 +80,7 @@ class Chain:
         faults: a violation for each of the others.
     """
 
-    made: Sequence[Seal]
+    made: list[Seal]
     line: list[Seal] = field(default_factory=list)
     faults: list[Violation] = field(default_factory=list)
     _newest_id: int = 0
@@ -93,6 +93,11 @@ class Chain:
     def link(self) -> str:
         return self.line[-1].chain if self.line else _FIRST_LINK
 
+    @property
+    def highest_id(self) -> int | None:
+        """The highest number that any seal has, whether it holds or not."""
+        return max((each.seal_id for each in self.made), default=None)
+
     def next_id(self) -> int:
         """The number of the next seal: behind all authentic ones, and free."""
         taken = {each.seal_id for each in self.made}
@@ -103,6 +108,11 @@ class Chain:
         self._drop_behind(each.first_event_id - 1, "a later seal covers its range")
         self.line.append(each)
         self._newest_id = each.seal_id
+
+    def append(self, fresh: Seal) -> None:
+        """Add the seal that was made just now."""
+        self.made.append(fresh)
+        self.add(fresh)
 
     def end_at(self, last_number: int) -> None:
         """Take away what ends above the numbers that were given out: it would never be passed."""
@@ -139,7 +149,7 @@ def told_apart(made: Sequence[Seal], key: ErasureKey) -> Chain:
     Raises:
         InvalidSettingError: they were made with another key.
     """
-    found = Chain(made)
+    found = Chain(list(made))
     by_end: dict[int, str] = {}
     before = _FIRST_LINK
     for each in made:

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -17,16 +17,18 @@ from session_router.audit.digests import portions
 from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
-from session_router.errors import InvalidSettingError
+from session_router.errors import InvalidSettingError, InvalidValueError
 from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
-from session_router.repository.sql import requests, rows
+from session_router.repository.sql import requests
 
 WINDOW: Final = 5_000
 """How many events one transaction looks through for the beginnings of stories."""
 
 BATCH: Final = 1_000
 """How many stories it removes at the most."""
+
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,18 @@ async def plan(trail: Trail, before: datetime) -> Plan:
     return Plan(found.stories, found.events, found.oldest, found.newest)
 
 
-async def is_ahead(trail: Trail, before: datetime) -> bool:
-    """Whether a time lies in the future, by the database's clock. Raises `DatabaseError`."""
-    async with trail.reading() as conn:
-        return before > await rows.now(conn)
+def check_age(before: datetime, now: datetime, least_age: timedelta) -> None:
+    """Refuse to prune what is younger than `least_age`.
+
+    Raises:
+        InvalidValueError: stories that end before `before` may be.
+    """
+    if least_age and before > now - least_age:
+        raise InvalidValueError(
+            f"{before:%Y-%m-%d %H:%M:%S} UTC is less than {least_age / _DAY:g} day(s) ago, and "
+            "what is younger stays, as SESSION_ROUTER_PRUNE_LEAST_AGE_DAYS says; nothing was "
+            "removed. Give an earlier time."
+        )
 
 
 async def prune(

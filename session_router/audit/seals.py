@@ -1,13 +1,15 @@
 """Seals: a digest over each closed range of the trail, each chained to the one before."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.audit.chain import Chain, Seal, chain, seals
@@ -16,6 +18,7 @@ from session_router.audit.digests import Portion, digest_of, portions
 from session_router.audit.laws import Violation
 from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
 from session_router.database.schema import Tables
+from session_router.database.types import UtcDateTime
 from session_router.errors import InvalidValueError
 from session_router.pseudonyms import ErasureKey
 from session_router.repository.sql import rows
@@ -32,52 +35,77 @@ async def seal(trail: Trail, key: ErasureKey, progress: Progress = silent) -> li
     """
     until = await trail.closed_until()
     made: list[Seal] = []
-    while (fresh := await _seal_next(trail, key, until)) is not None:
+    there: Chain | None = None
+    while True:
+        async with trail.changing() as conn:
+            if there is None or await _has_others(conn, trail.tables, there):
+                there = await chain(trail, conn, key)
+            fresh = await _seal_next(trail, conn, key, there, until)
+        if fresh is None:
+            return made
+        there.append(fresh)
         made.append(fresh)
         progress("sealing", fresh.last_event_id / max(until, 1))
-    return made
 
 
-async def _seal_next(trail: Trail, key: ErasureKey, until: int) -> Seal | None:
-    async with trail.changing() as conn:
-        before = await chain(trail, conn, key)
-        events = await _first_page(trail, conn, before.sealed_until, until)
-        if not events:
-            return None
-        whole = digest_of(portions(events, key))
-        fresh = Seal(
-            seal_id=before.next_id(),
-            first_event_id=before.sealed_until + 1 if before.line else events[0].event_id,
-            last_event_id=events[-1].event_id,
-            events=whole.events,
-            digest=whole.digest,
-            chain="",
-            key_id=key.key_id,
-            sealed_at=await rows.now(conn),
-        )
-        fresh = fresh.model_copy(update={"chain": fresh.linked(before.link, key)})
-        await add_seal(conn, trail.tables, fresh)
+async def seal_if_due(trail: Trail, key: ErasureKey, every: timedelta) -> list[Seal]:
+    """Seal where the newest seal is that old, or there is none. Raises as `seal`."""
+    newest = select(func.max(trail.tables.audit_seals.c.sealed_at, type_=UtcDateTime()))
+    async with trail.reading() as conn:
+        sealed_at = (await conn.execute(newest)).scalar_one()
+        is_due = sealed_at is None or await rows.now(conn) - sealed_at >= every
+    return await seal(trail, key) if is_due else []
+
+
+async def _has_others(conn: AsyncConnection, t: Tables, there: Chain) -> bool:
+    """Whether somebody else has put a seal there since."""
+    newest = select(func.max(t.audit_seals.c.seal_id))
+    return bool((await conn.execute(newest)).scalar_one() != there.highest_id)
+
+
+async def _seal_next(
+    trail: Trail, conn: AsyncConnection, key: ErasureKey, before: Chain, until: int
+) -> Seal | None:
+    events = await _first_page(trail, conn, before.sealed_until, until)
+    if not events:
+        return None
+    # In a thread: it takes as long as a thousand requests.
+    whole = await asyncio.to_thread(lambda: digest_of(portions(events, key)))
+    fresh = Seal(
+        seal_id=before.next_id(),
+        first_event_id=before.sealed_until + 1 if before.line else events[0].event_id,
+        last_event_id=events[-1].event_id,
+        events=whole.events,
+        digest=whole.digest,
+        chain="",
+        key_id=key.key_id,
+        sealed_at=await rows.now(conn),
+    )
+    fresh = fresh.model_copy(update={"chain": fresh.linked(before.link, key)})
+    await add_seal(conn, trail.tables, fresh)
     return fresh
 
 
 async def broken_seals(
-    trail: Trail, conn: AsyncConnection, key: ErasureKey, there: Chain, progress: Progress
+    trail: Trail, key: ErasureKey, line: Sequence[Seal], progress: Progress
 ) -> list[Violation]:
-    """Every seal that is not what the trail and the chain say now."""
-    found = list(there.faults)
-    for number, each in enumerate(there.line, start=1):
+    """Those of the seals, each of which holds by itself, that are not what the trail says now."""
+    found = []
+    for number, each in enumerate(line, start=1):
         # Whatever stands before the first seal's range was put there since.
         after = BEFORE_ALL if each.is_first(key) else each.first_event_id - 1
-        events = [
-            event
-            async for page in trail.pages(conn, after=after, until=each.last_event_id)
-            for event in page
-        ]
+        async with trail.snapshot() as conn:
+            events = [
+                event
+                async for page in trail.pages(conn, after=after, until=each.last_event_id)
+                for event in page
+            ]
+            pruned = await _pruned(conn, trail.tables, each.seal_id)
         # What is there counts, whatever is said to be left of it.
-        whole = digest_of(await _pruned(conn, trail.tables, each.seal_id) | portions(events, key))
+        whole = digest_of(pruned | await asyncio.to_thread(portions, events, key))
         if (whole.events, whole.digest) != (each.events, each.digest):
             found.append(each.refused(f"sealed {each.events} event(s), found {whole.events}"))
-        progress("seals", number / len(there.line))
+        progress("seals", number / len(line))
     return found
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, Row, func, literal, select, text, type_coerce
@@ -13,12 +14,16 @@ from session_router.database.engine import create_engine, supported
 from session_router.database.faults import translated
 from session_router.database.schema import Tables, build_tables
 from session_router.database.trail_writers import TRAIL_WRITERS
+from session_router.database.types import clock
 from session_router.errors import DatabaseError, DatabaseUnavailableError
 from session_router.schema_name import check_schema
 from session_router.settings import DEFAULT_SCHEMA
 
 PAGE: Final = 20_000
 """How many events are held in memory at a time."""
+
+READ: Final = 2_000
+"""How many are read at a time: while they are taken in, nothing else goes on in the event loop."""
 
 Progress = Callable[[str, float], None]
 """Is told what is being done, and how much of it is done, from 0 to 1."""
@@ -105,23 +110,42 @@ class Trail:
         until: int,
     ) -> AsyncIterator[Sequence[Row[Any]]]:
         """The events behind `after`, up to `until`, a page at a time."""
-        events = self.tables.session_events
+        page: list[Row[Any]] = []
         while after < until:
-            statement = (
-                select(events)
-                .where(events.c.event_id > after, events.c.event_id <= until, *conditions)
-                .order_by(events.c.event_id)
-                .limit(PAGE)
-            )
-            try:
-                page = (await conn.execute(statement)).all()
-            except ValueError as error:  # SQLite keeps any text where a UUID or a time belongs
-                raise DatabaseError(
-                    f"the events behind {after} cannot be read: {error}."
-                ) from error
-            if page:
+            limit = min(READ, PAGE - len(page))
+            some = await self._read(conn, *conditions, after=after, until=until, limit=limit)
+            page += some
+            after = some[-1].event_id if len(some) == limit else until
+            if len(page) == PAGE:
                 yield page
-            after = page[-1].event_id if len(page) == PAGE else until
+                page = []
+        if page:
+            yield page
+
+    async def _read(
+        self,
+        conn: AsyncConnection,
+        *conditions: ColumnElement[bool],
+        after: int,
+        until: int,
+        limit: int,
+    ) -> Sequence[Row[Any]]:
+        events = self.tables.session_events
+        statement = (
+            select(events)
+            .where(events.c.event_id > after, events.c.event_id <= until, *conditions)
+            .order_by(events.c.event_id)
+            .limit(limit)
+        )
+        try:
+            return (await conn.execute(statement)).all()
+        except ValueError as error:  # SQLite keeps any text where a UUID or a time belongs
+            raise DatabaseError(f"the events behind {after} cannot be read: {error}.") from error
+
+    async def now(self) -> datetime:
+        """The database's time. Raises `DatabaseError`."""
+        async with self.reading() as conn:
+            return (await conn.execute(select(clock()))).scalar_one()
 
     async def newest(self, conn: AsyncConnection) -> int:
         """The number of the newest event; 0 where there is none.

@@ -3,19 +3,20 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.audit import laws
-from session_router.audit.chain import chain
-from session_router.audit.laws import SHOWN, Violation
+from session_router.audit import laws, tail
+from session_router.audit.chain import Chain, chain
+from session_router.audit.laws import Violation
 from session_router.audit.recorded_keys import altered_keys
 from session_router.audit.seals import Seal, broken_seals, differing_seals, seals
-from session_router.audit.trail import Progress, Trail, silent
+from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
 from session_router.database.schema import Tables
-from session_router.errors import InvalidSettingError
+from session_router.errors import InvalidValueError
 from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
 
@@ -26,14 +27,20 @@ class Verification:
 
     Attributes:
         events: how many events there are.
-        sealed_until: the newest sealed event; 0 where nothing is sealed.
-        seals: how many seals there are that hold.
+        sealed_until: the newest sealed event; 0 where nothing is sealed, or the key is missing.
+        seals: how many seals there are that hold; without the key, how many there are.
+        checked: how many of these were compared with the events that they cover.
+        unsealed: how many events are behind the newest seal.
+        unsealed_since: when the oldest of these occurred.
         violations: the first ones of each law.
     """
 
     events: int
     sealed_until: int
     seals: int
+    checked: int = 0
+    unsealed: int = 0
+    unsealed_since: datetime | None = None
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -41,39 +48,82 @@ async def verify(
     trail: Trail,
     key: ErasureKey | None,
     kept: Sequence[Seal] = (),
+    since: int = BEFORE_ALL,
     progress: Progress = silent,
 ) -> Verification:
-    """Check the whole trail and the live tables, all as of one moment.
+    """Check the whole trail and the live tables.
+
+    Each law is one statement, and each seal is compared in a transaction of its own, so that no
+    snapshot grows old: what the laws say holds at every moment, and what is sealed does not change.
+
+    Args:
+        key: None: the seals are not checked, but for kept ones.
+        since: seals that end there or before are not compared with their events.
 
     Raises:
-        InvalidSettingError: there are seals, and no key or another one than theirs.
+        InvalidSettingError: there are seals, and the key is another one than theirs.
         DatabaseError: the database failed it.
     """
-    t = trail.tables
+    found = await _broken_laws(trail, since, progress)
     async with trail.snapshot() as conn:
         made = await seals(trail, conn)
-        if made and key is None:
-            raise InvalidSettingError(
-                f"the trail has {len(made)} seal(s); set SESSION_ROUTER_ERASURE_KEY to the key "
-                "that they were made with."
-            )
-        found = []
-        for number, law in enumerate((laws.law_1, laws.law_2, laws.law_3)):
-            progress(f"law {number + 1}", number / 3)
-            found += await law(conn, t)
-        progress("laws", 1)
-        found += await _unrecorded_prunings(conn, t)
-        found += await _numbers_by_hand(trail, conn)
-        found += await altered_keys(conn, t)
-        line: list[Seal] = []
-        if key is not None:
-            there = await chain(trail, conn, key)
-            line = there.line
-            found += await broken_seals(trail, conn, key, there, progress)
-        found += differing_seals(made, kept)
-        count = select(func.count()).select_from(t.session_events)
+        there = Chain(made) if key is None else await chain(trail, conn, key)
+        found += await _fewer_seals(conn, trail.tables, there) if key is not None else []
+        ends = [each.last_event_id for each in (made if key is None else there.line)]
+        unsealed, unsealed_since = await tail.unsealed(
+            conn, trail.tables, max(ends, default=BEFORE_ALL)
+        )
+        count = select(func.count()).select_from(trail.tables.session_events)
         events = (await conn.execute(count)).scalar_one()
-    return Verification(events, line[-1].last_event_id if line else 0, len(line), found)
+    checked = [each for each in there.line if each.last_event_id > since]
+    if key is not None:
+        found += [*there.faults, *await broken_seals(trail, key, checked, progress)]
+    found += differing_seals(made, kept)
+    return Verification(
+        events=events,
+        sealed_until=there.line[-1].last_event_id if there.line else 0,
+        seals=len(made) if key is None else len(there.line),
+        checked=len(checked),
+        unsealed=unsealed,
+        unsealed_since=unsealed_since,
+        violations=found,
+    )
+
+
+async def last_verified(trail: Trail) -> int:
+    """Up to which event the seals were found whole when they were checked last.
+
+    Below all events where that was never, or where something was broken.
+    """
+    made = trail.tables.audit_verifications.c
+    newest = (
+        select(made.sealed_until, made.violations)
+        .where(made.sealed_until > 0)
+        .order_by(made.verification_id.desc())
+        .limit(1)
+    )
+    async with trail.reading() as conn:
+        row = (await conn.execute(newest)).one_or_none()
+    return BEFORE_ALL if row is None or row.violations else int(row.sealed_until)
+
+
+async def end_of_seal(trail: Trail, seal_id: int) -> int:
+    """The last event that a seal covers; below all events for seal 0, which is before the first.
+
+    Raises:
+        InvalidValueError: there is no such seal.
+    """
+    t = trail.tables.audit_seals.c
+    if seal_id == 0:
+        return BEFORE_ALL
+    async with trail.reading() as conn:
+        end = await conn.execute(select(t.last_event_id).where(t.seal_id == seal_id))
+        found = end.scalar_one_or_none()
+    if found is None:
+        raise InvalidValueError(
+            f"there is no seal {seal_id}; 'session-router audit seals' lists them."
+        )
+    return int(found)
 
 
 async def record(trail: Trail, found: Verification, actor: str | None) -> None:
@@ -93,13 +143,40 @@ async def record(trail: Trail, found: Verification, actor: str | None) -> None:
         )
 
 
-async def _numbers_by_hand(trail: Trail, conn: AsyncConnection) -> list[Violation]:
-    """Events above the newest number that was given out: they are neither sealed nor exported."""
-    events, last = trail.tables.session_events.c, await trail.last_number(conn)
-    above = select(events.event_id).where(events.event_id > last).order_by(events.event_id)
+async def _broken_laws(trail: Trail, since: int, progress: Progress) -> list[Violation]:
+    t = trail.tables
+    found = []
+    for number, law in enumerate((laws.law_1, laws.law_2, laws.law_3)):
+        progress(f"law {number + 1}", number / 3)
+        async with trail.reading() as conn:
+            found += await law(conn, t)
+    progress("laws", 1)
+    async with trail.reading() as conn:
+        found += await tail.times_set_back(conn, t, since)
+    async with trail.snapshot() as conn:
+        found += await _unrecorded_prunings(conn, t)
+        found += await tail.numbers_by_hand(trail, conn)
+        found += await altered_keys(conn, t)
+    return found
+
+
+async def _fewer_seals(conn: AsyncConnection, t: Tables, there: Chain) -> list[Violation]:
+    """Less is sealed than there was when the trail was verified once."""
+    made = t.audit_verifications.c
+    most = (
+        select(made.verification_id, made.sealed_until)
+        .where(made.sealed_until > max(there.sealed_until, 0))
+        .order_by(made.sealed_until.desc())
+        .limit(1)
+    )
     return [
-        Violation("number", "event", str(event_id), {"newest number given out": last})
-        for event_id in (await conn.execute(above.limit(SHOWN))).scalars()
+        Violation(
+            "seal",
+            "verification",
+            str(row.verification_id),
+            {"sealed then until": row.sealed_until, "now": max(there.sealed_until, 0)},
+        )
+        for row in await conn.execute(most)
     ]
 
 

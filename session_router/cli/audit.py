@@ -1,9 +1,10 @@
 """`session-router audit`: whether the trail is whole, its seals, its export, its pruning."""
 
 import asyncio
-import sys
+import logging
+import signal
 from dataclasses import asdict
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -11,30 +12,36 @@ import typer
 
 from session_router.audit import seals
 from session_router.audit.laws import SHOWN
-from session_router.audit.retention import Plan, Pruned, is_ahead, plan, prune
 from session_router.audit.seals import Seal
 from session_router.audit.trail import Progress
-from session_router.audit.verification import Verification, record, verify
+from session_router.audit.verification import (
+    Verification,
+    end_of_seal,
+    last_verified,
+    record,
+    verify,
+)
 from session_router.bootstrap import erasure_key_of, needed_erasure_key_of
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
 from session_router.cli.exit_codes import ExitCode
 from session_router.cli.export import export
 from session_router.cli.options import (
-    Actor,
     DatabaseUrl,
     Json,
     actor_or_login,
-    moment_of,
+    duration_of,
     settings_of,
 )
-from session_router.errors import DatabaseError
+from session_router.cli.prune import prune
+from session_router.errors import DatabaseError, InvalidValueError
 from session_router.pseudonyms import ErasureKey
+from session_router.sealing import sealing
 from session_router.settings import Settings
-from session_router.text import check_free_text
 
 app = typer.Typer(no_args_is_help=True, help="Check, seal, export and prune the audit trail.")
 app.command()(export)
+app.command()(prune)
 
 
 @app.command("verify")
@@ -45,20 +52,37 @@ def verify_(
             "--seal", metavar="FILE", help="Seals kept elsewhere, to compare.", show_default=False
         ),
     ] = None,
+    since_seal: Annotated[
+        int | None,
+        typer.Option(
+            "--since-seal",
+            metavar="N",
+            help="Compare the seals behind seal N with their events. Left out: those that no "
+            "verification has found whole yet.",
+            show_default=False,
+        ),
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Compare all seals with their events.")
+    ] = False,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
     """Check the conservation laws and the seals.
 
-    Looks at the whole trail and at what lives, as of one moment. Exits with 1 where something is
-    broken, and lists the first violations of each law. Seals need SESSION_ROUTER_ERASURE_KEY. When
-    the trail was verified, and what came of it, is recorded in the database.
+    The laws are asked of the whole trail and of what lives; a seal that was found whole before is
+    not compared again. Exits with 1 where something is broken, and lists the first violations of
+    each law. Seals need SESSION_ROUTER_ERASURE_KEY; without it they are not checked. When the trail
+    was verified, and what came of it, is recorded in the database.
     """
+    if whole and since_seal is not None:
+        raise InvalidValueError("--whole compares all seals, so leave out --since-seal.")
     settings = settings_of(database_url)
     kept = seals.read_seals(seal) if seal else []
     key = erasure_key_of(settings)
     with output.progress() as progress:
-        found = asyncio.run(_verify(settings, key, kept, progress))
+        since = 0 if whole else since_seal
+        found = asyncio.run(_verify(settings, key, kept, since, progress))
     if as_json:
         output.show_json(_json_of(found, len(kept)))
     else:
@@ -68,15 +92,36 @@ def verify_(
 
 
 @app.command("seal")
-def seal_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
+def seal_(
+    every: Annotated[
+        str | None,
+        typer.Option(
+            "--every",
+            metavar="AGE",
+            help="Go on, and seal whenever the newest seal is that old, such as 1h.",
+            show_default=False,
+        ),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
     """Seal the trail up to now.
 
     Each seal is a digest over a range of the trail, chained to the seal before. Keep what --json
     prints, one JSON document a line, where the database's administrators cannot write. Needs
-    SESSION_ROUTER_ERASURE_KEY.
+    SESSION_ROUTER_ERASURE_KEY. With --every it seals until SIGTERM or Ctrl-C, and logs that to
+    stderr.
     """
     settings = settings_of(database_url)
     key = needed_erasure_key_of(settings)
+    interval = duration_of(every, "--every")
+    if interval is not None:
+        if as_json:
+            raise InvalidValueError("--every logs what it seals; leave out --json.")
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+        logging.getLogger("session_router").setLevel(logging.INFO)
+        asyncio.run(_seal_until_told(settings, key, interval))
+        return
     with output.progress() as progress:
         made = asyncio.run(_seal(settings, key, progress))
     if as_json:
@@ -117,93 +162,19 @@ def seals_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         )
 
 
-@app.command("prune")
-def prune_(
-    before: Annotated[
-        str,
-        typer.Option(
-            "--before", metavar="TIME", help="2026-01-31, or with a time; UTC.", show_default=False
-        ),
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would go; write nothing.")
-    ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask about a TIME in the future.")
-    ] = False,
-    actor: Actor = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
-) -> None:
-    """Remove old stories from the trail.
-
-    A story goes whole, when its session does not live and its last event is older than TIME.
-    What is removed is recorded in the trail. Where the trail is sealed, a digest of each story
-    stays, and SESSION_ROUTER_ERASURE_KEY is needed. A TIME in the future, before which all that is
-    over lies, is asked about on a terminal; a script is taken at its word, and told.
-    """
-    moment = moment_of(before, "--before")
-    assert moment is not None
-    actor = check_free_text(actor_or_login(actor), "actor")
-    settings = settings_of(database_url)
-    if dry_run:
-        _show_plan(asyncio.run(_plan(settings, moment)), as_json)
-        return
-    if not yes and (planned := asyncio.run(_plan_if_ahead(settings, moment))) is not None:
-        _ask_about_the_future(planned, before)
-    with output.progress() as progress:
-        done = asyncio.run(_prune(settings, moment, actor, progress))
-    if as_json:
-        output.show_json(asdict(done) | {"request_id": str(done.request_id)})
-    else:
-        output.say(f"removed {done.stories} stories, {done.events} event(s)")
-
-
-def _ask_about_the_future(planned: Plan, before: str) -> None:
-    if not sys.stdin.isatty():
-        output.note(
-            f"{output.escape(before)} lies in the future, so every story that is over goes: "
-            f"{_told(planned)}"
-        )
-        return
-    output.note(f"{output.escape(before)} lies in the future. Remove {_told(planned)}? [y/N]")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        output.note("nothing was removed")
-        raise typer.Exit(ExitCode.USAGE)
-
-
-def _show_plan(planned: Plan, as_json: bool) -> None:
-    if as_json:
-        times = {name: time and time.isoformat().replace("+00:00", "Z") for name, time in (
-            ("oldest", planned.oldest), ("newest", planned.newest))}  # fmt: skip
-        output.show_json({"stories": planned.stories, "events": planned.events, **times})
-    else:
-        output.say(f"would remove {_told(planned)}")
-
-
-def _told(planned: Plan) -> str:
-    told = f"{planned.stories} stories, {planned.events} event(s)"
-    if planned.oldest is None or planned.newest is None:
-        return told
-    first, last = (output.moment(time, "seconds") for time in (planned.oldest, planned.newest))
-    return f"{told}, from {first} to {last} UTC"
-
-
-async def _plan(settings: Settings, before: datetime) -> Plan:
-    async with opened_trail(settings) as trail:
-        return await plan(trail, before)
-
-
-async def _plan_if_ahead(settings: Settings, before: datetime) -> Plan | None:
-    async with opened_trail(settings) as trail:
-        return await plan(trail, before) if await is_ahead(trail, before) else None
-
-
 async def _verify(
-    settings: Settings, key: ErasureKey | None, kept: list[Seal], progress: Progress
+    settings: Settings,
+    key: ErasureKey | None,
+    kept: list[Seal],
+    since_seal: int | None,
+    progress: Progress,
 ) -> Verification:
     async with opened_trail(settings) as trail:
-        found = await verify(trail, key, kept, progress)
+        if since_seal is None:
+            since = await last_verified(trail)
+        else:
+            since = await end_of_seal(trail, since_seal)
+        found = await verify(trail, key, kept, since, progress)
         try:
             await record(trail, found, actor_or_login(None))
         except DatabaseError as error:
@@ -216,11 +187,13 @@ async def _seal(settings: Settings, key: ErasureKey, progress: Progress) -> list
         return await seals.seal(trail, key, progress)
 
 
-async def _prune(
-    settings: Settings, before: datetime, actor: str | None, progress: Progress
-) -> Pruned:
-    async with opened_trail(settings) as trail:
-        return await prune(trail, before, erasure_key_of(settings), actor, progress)
+async def _seal_until_told(settings: Settings, key: ErasureKey, every: timedelta) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for order in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(order, told.set)
+    async with opened_trail(settings) as trail, sealing(trail, key, every):
+        await told.wait()
 
 
 async def _seals(settings: Settings) -> list[Seal]:
@@ -238,7 +211,10 @@ def _json_of(found: Verification, kept: int) -> dict[str, object]:
         "ok": not found.violations,
         "events": found.events,
         "seals": found.seals,
+        "checked_seals": found.checked,
         "sealed_until": found.sealed_until,
+        "unsealed_events": found.unsealed,
+        "unsealed_since": output.utc(found.unsealed_since),
         "kept_seals": kept,
         "violations": [asdict(violation) for violation in found.violations],
     }
@@ -251,6 +227,21 @@ def _show(found: Verification, kept: int) -> None:
     if found.violations:
         output.note(f"the trail is not whole; of each law the first {SHOWN} violations are listed")
     else:
-        sealed = f"; sealed up to event {found.sealed_until}" if found.seals else ""
-        compared = f"; {kept} kept seal(s) are the same" if kept else ""
-        output.say(f"the conservation laws hold{sealed}{compared}")
+        output.say(f"the conservation laws hold{_sealed(found)}{_compared(kept)}")
+    if found.unsealed_since is not None:
+        since = output.moment(found.unsealed_since, "seconds")
+        output.say(f"{found.unsealed} event(s) since {since} UTC are not sealed")
+    if found.seals and not found.sealed_until:
+        output.note("no seal was checked: that needs SESSION_ROUTER_ERASURE_KEY")
+
+
+def _sealed(found: Verification) -> str:
+    if not found.sealed_until:
+        return ""
+    before = found.seals - found.checked
+    passed = f" ({before} seal(s) were found whole before; --whole compares all)" if before else ""
+    return f"; sealed up to event {found.sealed_until}{passed}"
+
+
+def _compared(kept: int) -> str:
+    return f"; {kept} kept seal(s) are the same" if kept else ""

@@ -144,6 +144,11 @@ def progress() -> Iterator[Callable[[str, float], None]]:
         yield lambda what, share: bars.update(bar, description=what, completed=share)
 
 
+def utc(time: datetime | None) -> str | None:
+    """A time as JSON has it."""
+    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def moment(time: datetime, timespec: str = "milliseconds") -> str:
     """A time in UTC."""
     return time.astimezone(UTC).isoformat(sep=" ", timespec=timespec)[: -len("+00:00")]

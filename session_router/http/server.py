@@ -5,8 +5,9 @@ import gc
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
@@ -17,7 +18,8 @@ from fastapi import FastAPI
 from session_router import logs
 from session_router.access import Keys
 from session_router.access.callers import Callers
-from session_router.bootstrap import manager_of, repository_of
+from session_router.audit.trail import Trail
+from session_router.bootstrap import manager_of, needed_erasure_key_of, repository_of
 from session_router.database import migrate
 from session_router.errors import SchemaError, ServeError
 from session_router.hooks import Hooks
@@ -30,6 +32,7 @@ from session_router.http.sockets import kept_addresses, listening_beside, listen
 from session_router.http.stopping import SERVING, Stopping
 from session_router.manager import SessionManager
 from session_router.repository import SQLAlchemySessionRepository
+from session_router.sealing import sealing
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
 from session_router.telemetry.board import Board, Place
 from session_router.telemetry.choice import kind_of_manager
@@ -129,6 +132,7 @@ async def _serve_until_told(
             measured(manager, served.place) as metrics,
             _running(background, manager, settings.cancel_timeout_sec),
             Hooks(repository.engine, schema=settings.database_schema),
+            _sealing(settings, repository),
         ):
             keys = Keys(repository.engine, schema=settings.database_schema)
             app = create_app(
@@ -140,6 +144,16 @@ async def _serve_until_told(
             )
             _collect_seldom()
             await _answer(app, served, stopping)
+
+
+def _sealing(
+    settings: Settings, repository: SQLAlchemySessionRepository
+) -> AbstractAsyncContextManager[None]:
+    if settings.seal_interval_sec is None:
+        return nullcontext()
+    trail = Trail(repository.engine, schema=settings.database_schema)
+    every = timedelta(seconds=settings.seal_interval_sec)
+    return sealing(trail, needed_erasure_key_of(settings), every)
 
 
 def _hosts(settings: Settings, sockets: list[socket.socket]) -> Hosts:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -60,12 +61,18 @@ def test_verify_tells_that_all_is_well(audit: Audit) -> None:
     done = audit("audit", "verify", key=None)
     as_json = audit("audit", "verify", "--json", key=None)
 
-    assert (done.code, done.out) == (0, "3 event(s), 0 seal(s)\nthe conservation laws hold\n")
+    assert done.code == 0
+    counted, held, unsealed = done.out.splitlines()
+    assert (counted, held) == ("3 event(s), 0 seal(s)", "the conservation laws hold")
+    assert re.fullmatch(r"3 event\(s\) since 2\S+ \S+ UTC are not sealed", unsealed)
     assert as_json.json == {
         "ok": True,
         "events": 3,
         "seals": 0,
+        "checked_seals": 0,
         "sealed_until": 0,
+        "unsealed_events": 3,
+        "unsealed_since": as_json.json["unsealed_since"],
         "kept_seals": 0,
         "violations": [],
     }
@@ -89,10 +96,11 @@ def test_when_the_trail_was_verified_is_recorded_with_what_came_of_it(audit: Aud
     audit("audit", "verify")
     run(tamper(audit.url, f"DELETE FROM {EVENTS} WHERE event = 'session_ended'"))
     audit("audit", "verify")
+    audit("audit", "verify", "--whole")
 
     kept = "SELECT events, sealed_until, violations FROM"
     found = run(query(audit.url, f"{kept} {VERIFICATIONS} ORDER BY verification_id"))
-    assert [tuple(row) for row in found] == [(3, 3, 0), (2, 3, 2)]
+    assert [tuple(row) for row in found] == [(3, 3, 0), (2, 3, 1), (2, 3, 2)]
     with pytest.raises(REFUSED, match="append-only"):
         run(query(audit.url, f"DELETE FROM {VERIFICATIONS}"))
 
@@ -143,15 +151,60 @@ def test_what_needs_the_key_says_so(audit: Audit, command: list[str]) -> None:
     assert "too-short-a-key" not in short.err
 
 
-def test_sealed_trails_are_verified_and_pruned_with_their_key_only(audit: Audit) -> None:
+def test_sealed_trails_are_verified_and_pruned_with_no_other_key(audit: Audit) -> None:
     audit("audit", "seal")
 
     prune = ["audit", "prune", "--before", "2999-01-01", "--yes"]
-    for command in (["audit", "verify"], prune):
-        for key in (None, "x" * 32):
+    for command, keys in ((["audit", "verify"], ["x" * 32]), (prune, [None, "x" * 32])):
+        for key in keys:
             done = audit(*command, key=key)
             assert (done.code, "SESSION_ROUTER_ERASURE_KEY" in done.err) == (2, True)
             assert key is None or key not in done.err
+
+
+def test_without_the_key_the_laws_are_checked_and_it_is_told_what_was_not(audit: Audit) -> None:
+    audit("audit", "seal")
+    done = audit("audit", "verify", key=None)
+    as_json = audit("audit", "verify", "--json", key=None)
+
+    assert done.code == 0
+    assert "no seal was checked: that needs SESSION_ROUTER_ERASURE_KEY" in done.err
+    told = {name: as_json.json[name] for name in ("seals", "checked_seals", "sealed_until")}
+    assert told == {"seals": 1, "checked_seals": 0, "sealed_until": 0}
+    run(tamper(audit.url, f"DELETE FROM {EVENTS} WHERE event = 'session_ended'"))
+    assert audit("audit", "verify", key=None).code == 1
+
+
+def test_a_seal_that_was_found_whole_is_not_compared_again_unless_asked(audit: Audit) -> None:
+    change = f"UPDATE {EVENTS} SET actor = 'eve' WHERE event = 'session_ended'"
+    audit("audit", "seal")
+    assert "(1 seal(s) were found whole before" not in audit("audit", "verify").out
+    run(tamper(audit.url, change))
+
+    assert (
+        "(1 seal(s) were found whole before; --whole compares all)" in audit("audit", "verify").out
+    )
+    assert audit("audit", "verify", "--since-seal", "1").code == 0
+    assert audit("audit", "verify", "--since-seal", "0").code == 1
+    # Once something was found broken, all is compared until all is whole.
+    assert audit("audit", "verify").code == 1
+    run(tamper(audit.url, change.replace("'eve'", "'bob'")))
+    assert audit("audit", "verify").code == 0
+    assert audit("audit", "verify", "--json").json["checked_seals"] == 0
+    refused = audit("audit", "verify", "--since-seal", "7")
+    assert (refused.code, "there is no seal 7" in refused.err) == (2, True)
+    assert audit("audit", "verify", "--whole", "--since-seal", "1").code == 2
+
+
+def test_what_is_young_is_not_pruned_where_a_least_age_is_set(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSION_ROUTER_PRUNE_LEAST_AGE_DAYS", "30")
+    for before in ("29d", "2999-01-01"):
+        refused = audit("audit", "prune", "--before", before, "--yes")
+        assert (refused.code, "SESSION_ROUTER_PRUNE_LEAST_AGE_DAYS" in refused.err) == (2, True)
+    done = audit("audit", "prune", "--before", "31d")
+    assert (done.code, done.out) == (0, "removed 0 stories, 0 event(s)\n")
 
 
 def test_prune_tells_what_it_removed(audit: Audit) -> None:

@@ -35,8 +35,8 @@ def words_for(repository: SQLAlchemySessionRepository) -> dict[str, str]:
             "p": "",
             "uuid": "lower(hex(randomblob(16)))",
             "time": "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
-            "a_second": "strftime('%Y-%m-%d %H:%M:%f000', '2026-01-01 00:00:01')",
-            "began": "strftime('%Y-%m-%d %H:%M:%f000', '2026-01-01 00:00:00')",
+            "a_second": "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+            "began": "strftime('%Y-%m-%d %H:%M:%f000', 'now', '-1 second')",
             "numbers": (
                 f"(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {ROWS})"
                 " SELECT n FROM c)"
@@ -46,8 +46,8 @@ def words_for(repository: SQLAlchemySessionRepository) -> dict[str, str]:
         "p": "session_router.",
         "uuid": "gen_random_uuid()",
         "time": "now()",
-        "a_second": "timestamptz '2026-01-01 00:00:01Z'",
-        "began": "timestamptz '2026-01-01 00:00:00Z'",
+        "a_second": "now()",
+        "began": "now() - interval '1 second'",
         "numbers": f"generate_series(1, {ROWS}) n",
     }
 

@@ -15,6 +15,7 @@ from session_router.database.definitions import (
     owners_0009,
     reports_0009,
     stops_0007,
+    times_0014,
     verifications_0012,
 )
 from session_router.database.definitions.definition import Definition
@@ -31,6 +32,7 @@ _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] =
     owners_0009.made_by_0009,
     hooks_0010.made_by_0010,
     verifications_0012.made_by_0012,
+    times_0014.made_by_0014,
 )
 
 

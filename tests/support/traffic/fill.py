@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.engine import make_url
 
+from session_router.database.definitions.times_0014 import made_by_0014
 from session_router.database.sqlite_file import sqlite_file
 from session_router.database.url import parse_url
 from session_router.settings import DEFAULT_SCHEMA
@@ -46,6 +47,12 @@ _COLUMNS: Final = {
         "requested_at",
     ),
 }
+OWN_TIME: Final = (
+    f"ALTER TABLE {DEFAULT_SCHEMA}.session_events {{}} TRIGGER session_events_own_time"
+)
+"""What refuses events of other days, to be disabled while these are written."""
+OWN_TIME_ON_SQLITE: Final = made_by_0014("sqlite", None)
+
 _TIMES: Final = {
     "occurred_at",
     "started_at",
@@ -80,6 +87,8 @@ def _fill_sqlite(url: str, simulation: Simulation) -> None:
         ).fetchall()
         for name, _ in indexes:
             connection.execute(f"DROP INDEX {name}")
+        for made in OWN_TIME_ON_SQLITE:
+            connection.execute(made.drop)
         for table, rows in _tables(simulation):
             columns = _COLUMNS[table]
             marks = ", ".join("?" * len(columns))
@@ -89,6 +98,8 @@ def _fill_sqlite(url: str, simulation: Simulation) -> None:
             )
         for _, definition in indexes:
             connection.execute(definition)
+        for made in OWN_TIME_ON_SQLITE:
+            connection.execute(made.create)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ANALYZE")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -99,6 +110,7 @@ async def _fill_postgresql(url: str, simulation: Simulation) -> None:
     connection = await asyncpg.connect(plain)
     try:
         async with connection.transaction():
+            await connection.execute(OWN_TIME.format("DISABLE"))
             for table, rows in _tables(simulation):
                 await connection.copy_records_to_table(
                     table,
@@ -106,6 +118,7 @@ async def _fill_postgresql(url: str, simulation: Simulation) -> None:
                     columns=_COLUMNS[table],
                     records=_converted(_COLUMNS[table], rows, moment, _uuid),
                 )
+            await connection.execute(OWN_TIME.format("ENABLE"))
         # What autovacuum does to a table that lives for longer than a test.
         await connection.execute("VACUUM ANALYZE")
     finally:
