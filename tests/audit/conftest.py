@@ -60,7 +60,8 @@ async def tamper(url: str, *statements: str) -> None:
         return
     off = [f"ALTER TABLE session_router.{table} DISABLE TRIGGER USER" for table in _GUARDED]
     on = [
-        f"ALTER TABLE session_router.{table} ENABLE ALWAYS TRIGGER {table}_append_only"
+        f"ALTER TABLE session_router.{table} ENABLE TRIGGER USER, "
+        f"ENABLE ALWAYS TRIGGER {table}_append_only"
         for table in _GUARDED
     ]
     await execute(url, *off, *statements, *on, "SELECT 1")

@@ -58,11 +58,9 @@ async def test_an_event_whose_time_is_not_the_databases_own_is_refused(
 async def test_an_event_that_was_put_into_the_past_is_found(
     stories: SQLAlchemySessionRepository, trail: Trail, database_url: str
 ) -> None:
-    switch = "ALTER TABLE session_router.session_events {} TRIGGER session_events_own_time"
-    off = [switch.format("DISABLE")] if not database_url.startswith("sqlite") else []
-    on = [switch.format("ENABLE")] if off else []
-    both = [forged(database_url, -3_600), forged(database_url, -3_600, "session_ended")]
-    await tamper(database_url, *off, *both, *on)
+    await tamper(
+        database_url, forged(database_url, -3_600), forged(database_url, -3_600, "session_ended")
+    )
     found = await laws_broken(trail)
     assert [(each.law, each.subject) for each in found] == [("time", "event")] * 2
 
