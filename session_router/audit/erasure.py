@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ColumnElement,
+    TextClause,
     and_,
     bindparam,
     delete,
@@ -15,13 +16,18 @@ from sqlalchemy import (
     exists,
     func,
     select,
-    text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.audit.chain import chain
 from session_router.audit.changes import Erased, erase_events
+from session_router.audit.receipts import (
+    IS_OWNED_START,
+    OwnerReceipt,
+    Receipt,
+    check_key,
+)
 from session_router.audit.trail import Trail
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
@@ -30,59 +36,9 @@ from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
 from session_router.repository.changes import Stop
 from session_router.repository.records import Requester
-from session_router.repository.sql import endings, requests, rows
+from session_router.repository.sql import endings, requests, rows, sessions
 
 _BATCH: Final = 1_000
-_IS_OWNED_START: Final = text("event = 'session_started' AND detail IS NOT NULL")
-"""In the words of the index of owned sessions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What was erased.
-
-    Attributes:
-        session_id: as it was asked for.
-        pseudonym: what stands for it in the trail now.
-        request_id: names the erasure in its `session_erased` events.
-        was_live: whether a live session was ended for it.
-        lives: how many lives of the id were erased.
-        events: how many events of theirs.
-        signals: how many signals that are still to be settled.
-    """
-
-    session_id: str
-    pseudonym: str
-    request_id: UUID
-    erased_at: datetime
-    was_live: bool
-    lives: int
-    events: int
-    signals: int
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerReceipt:
-    """What was erased of all that an owner ever had.
-
-    Attributes:
-        owner: as it was asked for.
-        pseudonym: what stands for it in the trail now.
-        request_id: names the erasure in the `session_erased` events of all its sessions.
-        sessions: how many session ids.
-        ended: how many live sessions were ended for it.
-        lives, events, signals: as in `Receipt`, of all together.
-    """
-
-    owner: str
-    pseudonym: str
-    request_id: UUID
-    erased_at: datetime
-    sessions: int
-    ended: int
-    lives: int
-    events: int
-    signals: int
 
 
 async def erase(
@@ -109,18 +65,85 @@ async def erase_owner(
     is asked for again, with a receipt of the rest. Raises as `erase`, which see; keys that were
     made for the owner, and the record of them, keep its name.
     """
-    request_id, receipts, after = uuid4(), [], ""
-    while ids := await _ids_of(trail, owner, after):
+    return await _erase_owner(trail, _Asked("", owner, uuid4(), actor), key)
+
+
+async def erase_again(
+    trail: Trail, receipt: Receipt | OwnerReceipt, key: ErasureKey, actor: str | None = None
+) -> Receipt | OwnerReceipt | None:
+    """Erase what a receipt is of once more, under its request, as after the restore of a backup.
+
+    Lives that began after that erasure stay, be they over or not.
+
+    Returns:
+        what was erased now; None where nothing of it has come back.
+
+    Raises:
+        InvalidSettingError: the erasure, or the seals, were made with another key.
+        DatabaseError: the database failed it.
+    """
+    check_key(receipt, key)
+    asked = _Asked("", None, receipt.request_id, actor, before=receipt.erased_at)
+    if isinstance(receipt, OwnerReceipt):
+        return await _erase_owner(trail, replace(asked, owner=receipt.owner), key)
+    return await _erase(trail, replace(asked, session_id=receipt.session_id), key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be erased.
+
+    Attributes:
+        owner: whose lives of the id; None: anybody's.
+        before: only lives that began earlier; None: all.
+        lives: these, where there is an owner, or a time.
+    """
+
+    session_id: str
+    owner: str | None
+    request_id: UUID
+    actor: str | None
+    before: datetime | None = None
+    lives: Sequence[UUID] = ()
+
+    @property
+    def is_of_some(self) -> bool:
+        """Whether it is of some lives of the id only."""
+        return self.owner is not None or self.before is not None
+
+    def of_lives(self, t: Tables, session_uid: ColumnElement[UUID]) -> ColumnElement[bool]:
+        """Lives that are over, lest that is erased which somebody began after our end."""
+        lives = t.sessions.c
+        is_over = ~exists().where(
+            lives.session_id == self.session_id, lives.session_uid == session_uid
+        )
+        return and_(is_over, one_of(session_uid, self.lives)) if self.is_of_some else is_over
+
+    def beginnings(self, t: Tables) -> list[ColumnElement[bool] | TextClause]:
+        """Where lives that are meant, of whatever id, begin."""
+        started = t.session_events.c
+        found: list[ColumnElement[bool] | TextClause] = []
+        if self.owner is not None:
+            found += [IS_OWNED_START, started.detail == self.owner]
+        if self.before is not None:
+            found += [started.occurred_at < self.before]
+        return [started.event == EventName.SESSION_STARTED, *found]
+
+
+async def _erase_owner(trail: Trail, asked: _Asked, key: ErasureKey) -> OwnerReceipt | None:
+    assert asked.owner is not None
+    receipts, after = [], ""
+    while ids := await _ids_of(trail, asked, after):
         for session_id in ids:
-            receipt = await _erase(trail, _Asked(session_id, owner, request_id, actor), key)
+            receipt = await _erase(trail, replace(asked, session_id=session_id), key)
             receipts += [receipt] if receipt is not None else []
         after = ids[-1]
     if not receipts:
         return None
     return OwnerReceipt(
-        owner=owner,
-        pseudonym=key.pseudonym(owner),
-        request_id=request_id,
+        owner=asked.owner,
+        pseudonym=key.pseudonym(asked.owner),
+        request_id=asked.request_id,
         erased_at=receipts[-1].erased_at,
         sessions=len({receipt.session_id for receipt in receipts}),
         ended=sum(receipt.was_live for receipt in receipts),
@@ -130,37 +153,13 @@ async def erase_owner(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What is to be erased.
-
-    Attributes:
-        owner: whose lives of the id; None: anybody's.
-        lives: these, where there is an owner.
-    """
-
-    session_id: str
-    owner: str | None
-    request_id: UUID
-    actor: str | None
-    lives: Sequence[UUID] = ()
-
-    def of_lives(self, t: Tables, session_uid: ColumnElement[UUID]) -> ColumnElement[bool]:
-        """Lives that are over, lest that is erased which somebody began after our end."""
-        lives = t.sessions.c
-        is_over = ~exists().where(
-            lives.session_id == self.session_id, lives.session_uid == session_uid
-        )
-        return is_over if self.owner is None else and_(is_over, one_of(session_uid, self.lives))
-
-
-async def _ids_of(trail: Trail, owner: str, after: str) -> list[str]:
+async def _ids_of(trail: Trail, asked: _Asked, after: str) -> list[str]:
     """Session ids that have lives of an owner's, live ones included, from behind `after`."""
     started = trail.tables.session_events.c
     statement = (
         select(started.session_id)
         .distinct()
-        .where(_IS_OWNED_START, started.detail == owner, started.session_id > after)
+        .where(*asked.beginnings(trail.tables), started.session_id > after)
         .order_by(started.session_id)
         .limit(_BATCH)
     )
@@ -170,19 +169,30 @@ async def _ids_of(trail: Trail, owner: str, after: str) -> list[str]:
 
 async def _lives_of(conn: AsyncConnection, t: Tables, asked: _Asked) -> Sequence[UUID]:
     """Told before the first event is erased: then nothing tells any more whose a life was."""
+    if not asked.is_of_some:
+        return ()
     started = t.session_events.c
     statement = select(started.session_uid).where(
-        _IS_OWNED_START, started.session_id == asked.session_id, started.detail == asked.owner
+        started.session_id == asked.session_id, *asked.beginnings(t)
     )
     return (await conn.execute(statement)).scalars().all()
+
+
+async def _end(conn: AsyncConnection, t: Tables, asked: _Asked) -> bool:
+    """End what lives of it; returns whether something did."""
+    stop = Stop(asked.session_id, Requester(actor=asked.actor), owner=asked.owner)
+    if asked.before is not None:
+        live = await sessions.lock_for(conn, t, stop)
+        if live is None or live.start_time >= asked.before:
+            return False
+    return await endings.end(conn, t, stop) is not None
 
 
 async def _erase(trail: Trail, asked: _Asked, key: ErasureKey) -> Receipt | None:
     t, session_id = trail.tables, asked.session_id
     async with trail.changing() as conn:
         await chain(trail, conn, key)  # with another key than the seals' they would be broken
-        stop = Stop(session_id, Requester(actor=asked.actor), owner=asked.owner)
-        ended = await endings.end(conn, t, stop)
+        was_live = await _end(conn, t, asked)
         asked = replace(asked, lives=await _lives_of(conn, t, asked))
         await conn.execute(delete(t.early_stops).where(t.early_stops.c.session_id == session_id))
         is_erased = asked.of_lives(t, t.session_events.c.session_uid)
@@ -199,7 +209,7 @@ async def _erase(trail: Trail, asked: _Asked, key: ErasureKey) -> Receipt | None
             pseudonym=pseudonym,
             request_id=asked.request_id,
             erased_at=await rows.now(conn),
-            was_live=ended is not None,
+            was_live=was_live,
             lives=await _lives(conn, t, pseudonym, asked.request_id),
             events=events,
             signals=signals,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,7 @@ import typer
 
 from session_router.audit import seals
 from session_router.audit.laws import SHOWN
+from session_router.audit.receipts import OwnerReceipt, Receipt, broken_receipt, read_receipt
 from session_router.audit.seals import Seal
 from session_router.audit.trail import Progress
 from session_router.audit.verification import (
@@ -52,6 +53,15 @@ def verify_(
             "--seal", metavar="FILE", help="Seals kept elsewhere, to compare.", show_default=False
         ),
     ] = None,
+    receipt: Annotated[
+        Path | None,
+        typer.Option(
+            "--receipt",
+            metavar="FILE",
+            help="The receipt of an erasure, to see that it still holds.",
+            show_default=False,
+        ),
+    ] = None,
     since_seal: Annotated[
         int | None,
         typer.Option(
@@ -79,10 +89,14 @@ def verify_(
         raise InvalidValueError("--whole compares all seals, so leave out --since-seal.")
     settings = settings_of(database_url)
     kept = seals.read_seals(seal) if seal else []
-    key = erasure_key_of(settings)
+    asked = _Asked(
+        erasure_key_of(settings),
+        kept,
+        None if receipt is None else read_receipt(receipt),
+        since_seal=0 if whole else since_seal,
+    )
     with output.progress() as progress:
-        since = 0 if whole else since_seal
-        found = asyncio.run(_verify(settings, key, kept, since, progress))
+        found = asyncio.run(_verify(settings, asked, progress))
     if as_json:
         output.show_json(_json_of(found, len(kept)))
     else:
@@ -162,19 +176,26 @@ def seals_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         )
 
 
-async def _verify(
-    settings: Settings,
-    key: ErasureKey | None,
-    kept: list[Seal],
-    since_seal: int | None,
-    progress: Progress,
-) -> Verification:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be verified, and by what; None stands for what was not said."""
+
+    key: ErasureKey | None
+    kept: list[Seal]
+    receipt: Receipt | OwnerReceipt | None
+    since_seal: int | None
+
+
+async def _verify(settings: Settings, asked: _Asked, progress: Progress) -> Verification:
     async with opened_trail(settings) as trail:
-        if since_seal is None:
+        if asked.since_seal is None:
             since = await last_verified(trail)
         else:
-            since = await end_of_seal(trail, since_seal)
-        found = await verify(trail, key, kept, since, progress)
+            since = await end_of_seal(trail, asked.since_seal)
+        found = await verify(trail, asked.key, asked.kept, since, progress)
+        if asked.receipt is not None:
+            broken = await broken_receipt(trail, asked.receipt, asked.key)
+            found = replace(found, violations=[*found.violations, *broken])
         try:
             await record(trail, found, actor_or_login(None))
         except DatabaseError as error:

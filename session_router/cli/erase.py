@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from session_router.audit.erasure import OwnerReceipt, Receipt, erase_owner
 from session_router.audit.erasure import erase as erase_in
+from session_router.audit.erasure import erase_again, erase_owner
+from session_router.audit.receipts import OwnerReceipt, Receipt, read_receipt
 from session_router.bootstrap import needed_erasure_key_of
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
@@ -39,6 +41,15 @@ def erase(
             metavar="OWNER", help="Instead: all that this owner ever had.", show_default=False
         ),
     ] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RECEIPT",
+            help="Instead: what this receipt, a file that --json printed, is of, as after the "
+            "restore of a backup.",
+            show_default=False,
+        ),
+    ] = None,
     actor: Actor = None,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
@@ -49,12 +60,20 @@ def erase(
     the actors and the details; numbers and times stay. Prints a receipt. Cannot be undone. Needs
     SESSION_ROUTER_ERASURE_KEY.
     """
-    if (session_id is None) == (owner is None):
-        raise InvalidValueError("give either the SESSION_ID to erase, or --owner.")
+    if sum(given is not None for given in (session_id, owner, again)) != 1:
+        raise InvalidValueError(
+            "give the SESSION_ID to erase, or --owner, or --again; one of them."
+        )
     actor = check_free_text(actor_or_login(actor), "actor")
     settings = settings_of(database_url)
     key = needed_erasure_key_of(settings)
-    receipt = asyncio.run(_erase(settings, session_id, check_owner(owner), key, actor))
+    if again is not None:
+        receipt = asyncio.run(_erase_again(settings, read_receipt(again), key, actor))
+        if receipt is None:
+            output.note("nothing of what the receipt names has come back; nothing was erased")
+            return
+    else:
+        receipt = asyncio.run(_erase(settings, session_id, check_owner(owner), key, actor))
     if receipt is None:
         what = f"a session {session_id!a}" if owner is None else f"an owner {owner!a}"
         raise UnknownSessionError(
@@ -82,10 +101,17 @@ async def _erase(
         return await erase_owner(trail, owner, key, actor)
 
 
+async def _erase_again(
+    settings: Settings, receipt: Receipt | OwnerReceipt, key: ErasureKey, actor: str | None
+) -> Receipt | OwnerReceipt | None:
+    async with opened_trail(settings) as trail:
+        return await erase_again(trail, receipt, key, actor)
+
+
 def _json_of(receipt: Receipt | OwnerReceipt) -> dict[str, object]:
     return asdict(receipt) | {
         "request_id": str(receipt.request_id),
-        "erased_at": receipt.erased_at.isoformat().replace("+00:00", "Z"),
+        "erased_at": output.utc(receipt.erased_at),
     }
 
 

@@ -15,13 +15,13 @@ from tests.cli.program import Program
 from tests.support.by_hand import execute
 
 DOCS = (Path(__file__).parents[2] / "docs/audit.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", DOCS, re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(r"^ *```(\w*)\n(.*?)^ *```", DOCS, re.DOTALL | re.MULTILINE)
 STATEMENTS = [block.strip().removesuffix(";") for language, block in BLOCKS if language == "sql"]
 COMMANDS = [
-    line.split(" >> ")[0]
+    line.strip()
     for language, block in BLOCKS
     for line in block.splitlines()
-    if not language and line.startswith("session-router ")
+    if not language and line.strip().startswith("session-router ")
 ]
 
 
@@ -61,13 +61,15 @@ async def test_every_command_works(
     program = Program(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("SESSION_ROUTER_DATABASE_URL", database_url)
     monkeypatch.setenv("SESSION_ROUTER_ERASURE_KEY", KEY)
-    await stories.start_session(Start("chat-1", Requester()))
+    for name in ("chat-1", "chat-2"):
+        await stories.start_session(Start(name, Requester()))
     assert len(COMMANDS) >= 14
 
     for command in COMMANDS:
         if "grants" in command and database_url.startswith("sqlite"):
             continue
-        done = await program.call(*shlex.split(command)[1:])
+        asked, _, file = re.split("( >>? |$)", command, maxsplit=1)
+        done = await program.call(*shlex.split(asked)[1:])
         assert done.code == 0, (command, done)
-        if command.startswith("session-router audit seal "):
-            (tmp_path / "seals.jsonl").write_text(done.out)
+        if file:
+            (tmp_path / file).write_text(done.out)

@@ -15,7 +15,8 @@ from session_router import (
     SessionManager,
     SQLAlchemySessionRepository,
 )
-from session_router.audit.erasure import Receipt, erase
+from session_router.audit.erasure import erase
+from session_router.audit.receipts import Receipt
 from session_router.audit.retention import prune
 from session_router.audit.seals import seal
 from session_router.audit.trail import Trail

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from session_router.audit.erasure import Receipt, erase
+from session_router.audit.erasure import erase
+from session_router.audit.receipts import Receipt
 from session_router.audit.retention import prune
 from session_router.audit.seals import seal
 from session_router.audit.trail import Trail

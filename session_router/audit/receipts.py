@@ -1,0 +1,167 @@
+"""Receipts of erasures: what they say, and whether it still holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import ColumnElement, Select, TextClause, distinct, exists, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.audit.laws import Violation
+from session_router.audit.trail import Trail
+from session_router.database.schema import Tables
+from session_router.errors import InvalidSettingError, InvalidValueError
+from session_router.events import EventName
+from session_router.pseudonyms import ErasureKey
+
+IS_OWNED_START: Final = text("event = 'session_started' AND detail IS NOT NULL")
+"""In the words of the index of owned sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was erased.
+
+    Attributes:
+        session_id: as it was asked for.
+        pseudonym: what stands for it in the trail now.
+        request_id: names the erasure in its `session_erased` events.
+        was_live: whether a live session was ended for it.
+        lives: how many lives of the id were erased.
+        events: how many events of theirs.
+        signals: how many signals that are still to be settled.
+    """
+
+    session_id: str
+    pseudonym: str
+    request_id: UUID
+    erased_at: datetime
+    was_live: bool
+    lives: int
+    events: int
+    signals: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerReceipt:
+    """What was erased of all that an owner ever had.
+
+    Attributes:
+        owner: as it was asked for.
+        pseudonym: what stands for it in the trail now.
+        request_id: names the erasure in the `session_erased` events of all its sessions.
+        sessions: how many session ids.
+        ended: how many live sessions were ended for it.
+        lives, events, signals: as in `Receipt`, of all together.
+    """
+
+    owner: str
+    pseudonym: str
+    request_id: UUID
+    erased_at: datetime
+    sessions: int
+    ended: int
+    lives: int
+    events: int
+    signals: int
+
+
+def read_receipt(path: Path) -> Receipt | OwnerReceipt:
+    """A receipt that was kept in a file, as `sessions erase --json` wrote it.
+
+    Raises:
+        InvalidValueError: the file cannot be read, or holds anything else.
+    """
+    try:
+        written = path.read_bytes()
+        return TypeAdapter[Receipt | OwnerReceipt](Receipt | OwnerReceipt).validate_json(written)
+    except OSError as error:
+        raise InvalidValueError(f"the receipt in {str(path)!r} cannot be read: {error}.") from error
+    except ValidationError as error:
+        raise InvalidValueError(
+            f"{str(path)!r} holds no receipt; give a file with what 'session-router sessions erase "
+            "--json' has printed."
+        ) from error
+
+
+def check_key(receipt: Receipt | OwnerReceipt, key: ErasureKey) -> None:
+    """Refuse a key that is not the one of an erasure.
+
+    Raises:
+        InvalidSettingError: it makes another pseudonym.
+    """
+    if key.pseudonym(_name(receipt)) != receipt.pseudonym:
+        raise InvalidSettingError(
+            "the receipt was not made with the key in SESSION_ROUTER_ERASURE_KEY, which is "
+            f"{key.key_id}; set the one that the erasure was made with."
+        )
+
+
+async def broken_receipt(
+    trail: Trail, receipt: Receipt | OwnerReceipt, key: ErasureKey | None
+) -> list[Violation]:
+    """What of a receipt does not hold: names that came back, and records that are gone.
+
+    Records may be fewer where the trail was pruned since.
+
+    Raises:
+        InvalidSettingError: the erasure was made with another key than the one given.
+        DatabaseError: the database failed it.
+    """
+    if key is not None:
+        check_key(receipt, key)
+    t = trail.tables
+    async with trail.snapshot() as conn:
+        named = (await conn.execute(_named(t, receipt))).scalar_one()
+        recorded = (await conn.execute(_recorded(t, receipt))).scalar_one()
+        may_be_fewer = recorded < receipt.lives and await _is_pruned(conn, t)
+    faults: list[dict[str, int | str]] = []
+    if named:
+        faults.append({"lives that are named again": named})
+    if recorded != receipt.lives and not may_be_fewer:
+        faults.append({"lives erased": receipt.lives, "recorded": recorded})
+    return [Violation("receipt", "request", str(receipt.request_id), each) for each in faults]
+
+
+def began_before(
+    t: Tables, receipt: Receipt | OwnerReceipt
+) -> Sequence[ColumnElement[bool] | TextClause]:
+    """The beginnings of lives that the receipt is of, where they have their names."""
+    event = t.session_events.c
+    if isinstance(receipt, Receipt):
+        whose: list[ColumnElement[bool] | TextClause] = [
+            event.session_id == receipt.session_id,
+            event.event == EventName.SESSION_STARTED,
+        ]
+    else:
+        whose = [IS_OWNED_START, event.detail == receipt.owner]
+    return [*whose, event.occurred_at < receipt.erased_at]
+
+
+def _named(t: Tables, receipt: Receipt | OwnerReceipt) -> Select[Any]:
+    lives = func.count(distinct(t.session_events.c.session_uid))
+    return select(lives).where(*began_before(t, receipt))
+
+
+def _recorded(t: Tables, receipt: Receipt | OwnerReceipt) -> Select[Any]:
+    event = t.session_events.c
+    found = select(func.count(distinct(event.session_uid))).where(
+        event.request_id == receipt.request_id, event.event == EventName.SESSION_ERASED
+    )
+    if isinstance(receipt, Receipt):
+        return found.where(event.session_id == receipt.pseudonym)
+    return found
+
+
+async def _is_pruned(conn: AsyncConnection, t: Tables) -> bool:
+    event = t.session_events.c
+    pruned = exists().where(event.session_id == "", event.event == EventName.TRAIL_PRUNED)
+    return bool((await conn.execute(select(pruned))).scalar_one())
+
+
+def _name(receipt: Receipt | OwnerReceipt) -> str:
+    return receipt.session_id if isinstance(receipt, Receipt) else receipt.owner
