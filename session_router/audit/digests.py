@@ -5,13 +5,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from operator import itemgetter
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Column, ColumnElement, Row
 
+from session_router.database.schema import Tables
+from session_router.database.types import UtcDateTime, UuidText, iso_text, uuid_text
 from session_router.pseudonyms import ErasureKey
 
 
@@ -28,13 +28,27 @@ class Portion:
     digest: str
 
 
-def portions(rows: Iterable[Row[Any]], key: ErasureKey) -> dict[UUID, Portion]:
-    """What each story has in a range, given the range's events in the order of the trail.
+def digested(t: Tables) -> list[ColumnElement[Any]]:
+    """The columns of `session_events`, in their order, as digests are made of them.
+
+    As text, which the database makes: that takes a third of the time.
+    """
+    return [_as_digested(column) for column in t.session_events.c]
+
+
+def _as_digested(column: Column[Any]) -> ColumnElement[Any]:
+    if isinstance(column.type, UtcDateTime):
+        return iso_text(column).label(column.name)
+    return uuid_text(column).label(column.name) if isinstance(column.type, UuidText) else column
+
+
+def portions(rows: Iterable[Row[Any]], key: ErasureKey) -> dict[str, Portion]:
+    """What each story has in a range, by the UUID of its life.
 
     Args:
-        rows: whole rows of `session_events`.
+        rows: of all columns as `digested` has them, in the order of the trail.
     """
-    forms: dict[UUID, list[Any]] = defaultdict(list)
+    forms: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
         forms[row.session_uid].append(_erased_form(row, key))
     return {
@@ -43,7 +57,7 @@ def portions(rows: Iterable[Row[Any]], key: ErasureKey) -> dict[UUID, Portion]:
     }
 
 
-def digest_of(of_stories: dict[UUID, Portion]) -> Portion:
+def digest_of(of_stories: dict[str, Portion]) -> Portion:
     """A whole range: the digests of its stories, in the order of their ids."""
     made = hashlib.sha256()
     for uid, portion in sorted(of_stories.items(), key=itemgetter(0)):
@@ -75,18 +89,14 @@ def _erased_form(row: Row[Any], key: ErasureKey) -> list[Any]:
         personal = [None if value is None else key.pseudonym(value) for value in personal]
     return [
         event_id,
-        _moment(occurred_at),
-        str(session_uid),
+        occurred_at,
+        session_uid,
         event,
         agent_type,
-        stream_id and str(stream_id),
-        worker_id and str(worker_id),
-        request_id and str(request_id),
-        started_at and _moment(started_at),
+        stream_id,
+        worker_id,
+        request_id,
+        started_at,
         outcome,
         *personal,
     ]
-
-
-def _moment(time: datetime) -> str:
-    return time.isoformat("T", "microseconds")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.audit.chain import Seal, chain, seals
 from session_router.audit.changes import Left, Story, leave_digests, remove_stories
-from session_router.audit.digests import portions
+from session_router.audit.digests import digested, portions
 from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
 from session_router.database.schema import Tables
 from session_router.database.types import one_of
@@ -251,7 +251,7 @@ async def _left_of(
             sealed[covering.seal_id].append(event)
     names = {story.session_uid: story.session_id for story in stories}
     return [
-        Left(seal_id, names[uid], uid, portion.events, portion.digest)
+        Left(seal_id, names[UUID(uid)], UUID(uid), portion.events, portion.digest)
         for seal_id, events in sealed.items()
         for uid, portion in portions(events, key).items()
     ]
@@ -262,7 +262,7 @@ async def _events_of(
 ) -> Sequence[Row[Any]]:
     events = t.session_events.c
     statement = (
-        select(t.session_events)
+        select(*digested(t))
         .where(one_of(events.session_id, [story.session_id for story in stories]))
         .where(one_of(events.session_uid, [story.session_uid for story in stories]))
         .where(events.event_id <= until)

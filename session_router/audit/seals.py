@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row, func, select
@@ -14,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.audit.chain import Chain, Seal, chain, seals
 from session_router.audit.changes import add_seal
-from session_router.audit.digests import Portion, digest_of, portions
+from session_router.audit.digests import Portion, digest_of, digested, portions
 from session_router.audit.laws import Violation
 from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
 from session_router.database.schema import Tables
@@ -97,7 +96,9 @@ async def broken_seals(
         async with trail.snapshot() as conn:
             events = [
                 event
-                async for page in trail.pages(conn, after=after, until=each.last_event_id)
+                async for page in trail.pages(
+                    conn, after=after, until=each.last_event_id, columns=digested(trail.tables)
+                )
                 for event in page
             ]
             pruned = await _pruned(conn, trail.tables, each.seal_id)
@@ -151,14 +152,16 @@ def read_seals(path: Path) -> list[Seal]:
 async def _first_page(
     trail: Trail, conn: AsyncConnection, after: int, until: int
 ) -> Sequence[Row[Any]]:
-    async for page in trail.pages(conn, after=after, until=until):
+    columns = digested(trail.tables)
+    async for page in trail.pages(conn, after=after, until=until, columns=columns):
         return page
     return []
 
 
-async def _pruned(conn: AsyncConnection, t: Tables, seal_id: int) -> dict[UUID, Portion]:
+async def _pruned(conn: AsyncConnection, t: Tables, seal_id: int) -> dict[str, Portion]:
     """What the stories that were pruned since had in a sealed range."""
     statement = select(t.pruned_stories).where(t.pruned_stories.c.seal_id == seal_id)
     return {
-        row.session_uid: Portion(row.events, row.digest) for row in await conn.execute(statement)
+        str(row.session_uid): Portion(row.events, row.digest)
+        for row in await conn.execute(statement)
     }

@@ -6,7 +6,17 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Row, func, literal, select, text, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    func,
+    literal,
+    select,
+    text,
+    type_coerce,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router.database.connections import PooledConnections
@@ -108,12 +118,18 @@ class Trail:
         *conditions: ColumnElement[bool],
         after: int = BEFORE_ALL,
         until: int,
+        columns: Sequence[ColumnElement[Any]] = (),
     ) -> AsyncIterator[Sequence[Row[Any]]]:
-        """The events behind `after`, up to `until`, a page at a time."""
+        """The events behind `after`, up to `until`, a page at a time.
+
+        Args:
+            columns: the number of the event and what else is read of each; left out, all.
+        """
+        statement = select(*(columns or self.tables.session_events.c)).where(*conditions)
         page: list[Row[Any]] = []
         while after < until:
             limit = min(READ, PAGE - len(page))
-            some = await self._read(conn, *conditions, after=after, until=until, limit=limit)
+            some = await self._read(conn, statement, after=after, until=until, limit=limit)
             page += some
             after = some[-1].event_id if len(some) == limit else until
             if len(page) == PAGE:
@@ -125,22 +141,19 @@ class Trail:
     async def _read(
         self,
         conn: AsyncConnection,
-        *conditions: ColumnElement[bool],
+        statement: Select[Any],
+        *,
         after: int,
         until: int,
         limit: int,
     ) -> Sequence[Row[Any]]:
-        events = self.tables.session_events
-        statement = (
-            select(events)
-            .where(events.c.event_id > after, events.c.event_id <= until, *conditions)
-            .order_by(events.c.event_id)
-            .limit(limit)
-        )
+        event_id = self.tables.session_events.c.event_id
+        page = statement.where(event_id > after, event_id <= until).order_by(event_id).limit(limit)
         try:
-            return (await conn.execute(statement)).all()
+            found: Sequence[Row[Any]] = (await conn.execute(page)).all()
         except ValueError as error:  # SQLite keeps any text where a UUID or a time belongs
             raise DatabaseError(f"the events behind {after} cannot be read: {error}.") from error
+        return found
 
     async def now(self) -> datetime:
         """The database's time. Raises `DatabaseError`."""

@@ -240,3 +240,41 @@ def _seconds_on_sqlite(element: seconds_between, compiler: SQLCompiler, **kw: An
     # Whole seconds and microseconds each by themselves: SQLite's own dates end at milliseconds.
     whole = f"strftime('%s', substr({end}, 1, 19)) - strftime('%s', substr({start}, 1, 19))"
     return f"({whole} + (substr({end}, 21) - substr({start}, 21)) / 1000000.0)"
+
+
+class uuid_text(FunctionElement[str]):  # noqa: N801 - an SQL function
+    """A UUID as people read it, spared the way through Python's own."""
+
+    type = Text()
+    inherit_cache = True
+    name = "uuid_text"
+
+
+@compiles(uuid_text, "postgresql")
+def _uuid_text_on_postgresql(element: uuid_text, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS text)"
+
+
+@compiles(uuid_text, "sqlite")
+def _uuid_text_on_sqlite(element: uuid_text, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+class iso_text(FunctionElement[str]):  # noqa: N801 - an SQL function
+    """A time in ISO 8601, as Python writes it with microseconds, in UTC."""
+
+    type = Text()
+    inherit_cache = True
+    name = "iso_text"
+
+
+@compiles(iso_text, "postgresql")
+def _iso_text_on_postgresql(element: iso_text, compiler: SQLCompiler, **kw: Any) -> str:
+    time = compiler.process(element.clauses, **kw)
+    form = 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
+    return f"pg_catalog.to_char({time} AT TIME ZONE 'UTC', '{form}')"
+
+
+@compiles(iso_text, "sqlite")
+def _iso_text_on_sqlite(element: iso_text, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"replace({compiler.process(element.clauses, **kw)}, ' ', 'T') || '+00:00'"

@@ -134,7 +134,7 @@ async def test_a_change_without_the_triggers_is_found_in_what_was_sealed(
     sealed: Sealed, steps: str
 ) -> None:
     if steps.startswith("downgrade"):
-        await migrate.downgrade(Target(sealed.url), "0011")
+        await migrate.downgrade(Target(sealed.url), "0012")
         await sealed.change(renamed("first"))
         await migrate.upgrade(Target(sealed.url))
     else:
