@@ -13,6 +13,7 @@ from typing import Any, Final
 import uvloop
 
 from benchmarks import (
+    audit,
     churn,
     fleet,
     idle_workers,
@@ -53,6 +54,7 @@ SUBJECTS: Final[dict[str, Callable[[Bench], Coroutine[Any, Any, Report]]]] = {
     "remote_workers": remote_workers.measure,
     "metrics": metrics.measure,
     "reports": reports.measure,
+    "audit": audit.measure,
 }
 # What is measured under load is on uvloop, ours and its peers; the rest on asyncio's own loop.
 _ON_UVLOOP: Final = (
