@@ -1,25 +1,19 @@
 """`session-router audit`: whether the trail is whole, its seals, its export, its pruning."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from session_router.audit import seals
-from session_router.audit.laws import SHOWN
-from session_router.audit.retention import Plan, Pruned, is_ahead, plan, prune
-from session_router.audit.seals import Seal
-from session_router.audit.trail import Progress
-from session_router.audit.verification import Verification, verify
-from session_router.bootstrap import erasure_key_of, needed_erasure_key_of
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
 from session_router.cli.exit_codes import ExitCode
-from session_router.cli.export import export
 from session_router.cli.options import (
     Actor,
     DatabaseUrl,
@@ -28,15 +22,17 @@ from session_router.cli.options import (
     moment_of,
     settings_of,
 )
-from session_router.pseudonyms import ErasureKey
-from session_router.settings import Settings
 from session_router.text import check_free_text
 
-app = typer.Typer(no_args_is_help=True, help="Check, seal, export and prune the audit trail.")
-app.command()(export)
+if TYPE_CHECKING:
+    from session_router.audit.retention import Plan, Pruned
+    from session_router.audit.seals import Seal
+    from session_router.audit.trail import Progress
+    from session_router.audit.verification import Verification
+    from session_router.pseudonyms import ErasureKey
+    from session_router.settings import Settings
 
 
-@app.command("verify")
 def verify_(
     seal: Annotated[
         Path | None,
@@ -52,6 +48,9 @@ def verify_(
     Looks at the whole trail and at what lives, as of one moment. Exits with 1 where something is
     broken, and lists the first violations of each law. Seals need SESSION_ROUTER_ERASURE_KEY.
     """
+    from session_router.audit import seals
+    from session_router.bootstrap import erasure_key_of
+
     settings = settings_of(database_url)
     kept = seals.read_seals(seal) if seal else []
     key = erasure_key_of(settings)
@@ -65,7 +64,6 @@ def verify_(
         raise typer.Exit(ExitCode.FAULT)
 
 
-@app.command("seal")
 def seal_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """Seal the trail up to now.
 
@@ -73,6 +71,8 @@ def seal_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     prints, one JSON document a line, where the database's administrators cannot write. Needs
     SESSION_ROUTER_ERASURE_KEY.
     """
+    from session_router.bootstrap import needed_erasure_key_of
+
     settings = settings_of(database_url)
     key = needed_erasure_key_of(settings)
     with output.progress() as progress:
@@ -86,7 +86,6 @@ def seal_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         output.say("nothing to seal: no event has come since the last seal")
 
 
-@app.command("seals")
 def seals_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """List the seals, oldest first.
 
@@ -115,7 +114,6 @@ def seals_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         )
 
 
-@app.command("prune")
 def prune_(
     before: Annotated[
         str,
@@ -188,11 +186,15 @@ def _told(planned: Plan) -> str:
 
 
 async def _plan(settings: Settings, before: datetime) -> Plan:
+    from session_router.audit.retention import plan
+
     async with opened_trail(settings) as trail:
         return await plan(trail, before)
 
 
 async def _plan_if_ahead(settings: Settings, before: datetime) -> Plan | None:
+    from session_router.audit.retention import is_ahead, plan
+
     async with opened_trail(settings) as trail:
         return await plan(trail, before) if await is_ahead(trail, before) else None
 
@@ -200,11 +202,15 @@ async def _plan_if_ahead(settings: Settings, before: datetime) -> Plan | None:
 async def _verify(
     settings: Settings, key: ErasureKey | None, kept: list[Seal], progress: Progress
 ) -> Verification:
+    from session_router.audit.verification import verify
+
     async with opened_trail(settings) as trail:
         return await verify(trail, key, kept, progress)
 
 
 async def _seal(settings: Settings, key: ErasureKey, progress: Progress) -> list[Seal]:
+    from session_router.audit import seals
+
     async with opened_trail(settings) as trail:
         return await seals.seal(trail, key, progress)
 
@@ -212,11 +218,16 @@ async def _seal(settings: Settings, key: ErasureKey, progress: Progress) -> list
 async def _prune(
     settings: Settings, before: datetime, actor: str | None, progress: Progress
 ) -> Pruned:
+    from session_router.audit.retention import prune
+    from session_router.bootstrap import erasure_key_of
+
     async with opened_trail(settings) as trail:
         return await prune(trail, before, erasure_key_of(settings), actor, progress)
 
 
 async def _seals(settings: Settings) -> list[Seal]:
+    from session_router.audit import seals
+
     async with opened_trail(settings) as trail, trail.snapshot() as conn:
         return await seals.seals(trail, conn)
 
@@ -238,6 +249,8 @@ def _json_of(found: Verification, kept: int) -> dict[str, object]:
 
 
 def _show(found: Verification, kept: int) -> None:
+    from session_router.audit.laws import SHOWN
+
     output.say(f"{found.events} event(s), {found.seals} seal(s)")
     for violation in found.violations:
         output.say(output.escape(str(violation)))
