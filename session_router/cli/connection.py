@@ -68,11 +68,14 @@ async def opened_keys(settings: Settings) -> AsyncIterator[Keys]:
 
 async def refuse_other_versions(target: Target) -> None:
     """Raise SchemaError where this version may not run on a database."""
+    from session_router.database.migration.standing import standing
+
+    if (await standing(target)).may_run:
+        return
     from session_router.database import migrate
     from session_router.errors import SchemaError
 
-    if not (await migrate.standing(target)).may_run:
-        raise SchemaError(" ".join(await migrate.check(target)))
+    raise SchemaError(" ".join(await migrate.check(target)))
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ from session_router.errors import InvalidValueError
 
 
 def near(given: str, words: Iterable[str]) -> str:
-    """The question whether a word near the given one was meant; empty where none is near."""
-    return did_you_mean(get_close_matches(given, list(words)))
+    """The question whether the word nearest to the given one was meant; empty: none is near."""
+    return did_you_mean(get_close_matches(given, list(words), n=1))
 
 
 def did_you_mean(meant: Sequence[str]) -> str:
