@@ -3,14 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pdoc import doc
 
-from docs.api import PUBLIC
+from docs.api import PUBLIC, loaded
 from tests.docs.pages import CHECKOUT
 
 
@@ -29,7 +28,7 @@ def test_it_is_made_without_a_warning_of_all_public_modules(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("module", PUBLIC)
 def test_every_public_class_and_function_has_a_docstring(module: str) -> None:
-    names = list(_described(doc.Module(import_module(module)).members.values()))
+    names = list(_described(doc.Module(loaded(module)).members.values()))
     assert names
     assert [name.fullname for name in names if not name.docstring] == []
 
