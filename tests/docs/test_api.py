@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pdoc import doc
 
+import session_router
 from docs.api import PUBLIC, loaded
 from tests.docs.pages import CHECKOUT
 
@@ -24,6 +25,12 @@ def test_it_is_made_without_a_warning_of_all_public_modules(tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (0, "")
     made = {f"{p.relative_to(tmp_path).with_suffix('')}" for p in tmp_path.rglob("*.html")}
     assert made == {"index", *(module.replace(".", "/") for module in PUBLIC)}
+
+
+def test_every_public_name_of_the_package_can_be_asked_for_and_is_listed() -> None:
+    assert set(session_router.__all__) <= set(dir(session_router))
+    assert [name for name in session_router.__all__ if not hasattr(session_router, name)] == []
+    assert not hasattr(session_router, "NoSuchName")
 
 
 @pytest.mark.parametrize("module", PUBLIC)
