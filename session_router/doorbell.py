@@ -1,14 +1,18 @@
 """What wakes workers when they may have signals. It carries no truth: the rows do."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
+
+WakeMode: TypeAlias = Literal["listening", "polling"]
+ToldBy: TypeAlias = WakeMode | Literal["service"]
+"""How a worker learns of its signals; a remote one is told by the service."""
 
 
 @dataclass(frozen=True, slots=True)
 class WakeUps:
     """How a worker learns of its signals: `listening`, or `polling` and why."""
 
-    mode: Literal["listening", "polling"]
+    mode: WakeMode
     reason: str | None = None
 
 

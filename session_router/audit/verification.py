@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.audit import laws
@@ -74,6 +74,23 @@ async def verify(
         count = select(func.count()).select_from(t.session_events)
         events = (await conn.execute(count)).scalar_one()
     return Verification(events, line[-1].last_event_id if line else 0, len(line), found)
+
+
+async def record(trail: Trail, found: Verification, actor: str | None) -> None:
+    """Record in the database that the trail was verified, and what came of it.
+
+    Raises:
+        DatabaseError: it cannot be written, as on a standby, or by a role that may not.
+    """
+    async with trail.changing() as conn:
+        await conn.execute(
+            insert(trail.tables.audit_verifications).values(
+                events=found.events,
+                sealed_until=found.sealed_until,
+                violations=len(found.violations),
+                actor=actor,
+            )
+        )
 
 
 async def _numbers_by_hand(trail: Trail, conn: AsyncConnection) -> list[Violation]:

@@ -22,6 +22,7 @@ from session_router.cli.options import (
     moment_of,
     settings_of,
 )
+from session_router.errors import DatabaseError
 from session_router.text import check_free_text
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def verify_(
     """Check the conservation laws and the seals.
 
     Looks at the whole trail and at what lives, as of one moment. Exits with 1 where something is
-    broken, and lists the first violations of each law. Seals need SESSION_ROUTER_ERASURE_KEY.
+    broken, and lists the first violations of each law. Seals need SESSION_ROUTER_ERASURE_KEY. When
+    the trail was verified, and what came of it, is recorded in the database.
     """
     from session_router.audit import seals
     from session_router.bootstrap import erasure_key_of
@@ -202,10 +204,15 @@ async def _plan_if_ahead(settings: Settings, before: datetime) -> Plan | None:
 async def _verify(
     settings: Settings, key: ErasureKey | None, kept: list[Seal], progress: Progress
 ) -> Verification:
-    from session_router.audit.verification import verify
+    from session_router.audit.verification import record, verify
 
     async with opened_trail(settings) as trail:
-        return await verify(trail, key, kept, progress)
+        found = await verify(trail, key, kept, progress)
+        try:
+            await record(trail, found, actor_or_login(None))
+        except DatabaseError as error:
+            output.note(f"that the trail was verified could not be recorded: {error}")
+    return found
 
 
 async def _seal(settings: Settings, key: ErasureKey, progress: Progress) -> list[Seal]:

@@ -18,8 +18,9 @@ def workers(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """List the workers, their streams and heartbeats.
 
     A worker whose heartbeat is older than SESSION_ROUTER_LEASE_SEC is dead; another one takes it
-    out soon. One that came over HTTP has the key that entered it. With --json one JSON document a
-    line.
+    out soon. One that is 'listening' is woken by notifications, one that is 'polling' looks from
+    time to time, and one that came over HTTP is told by the 'service', and has the key that entered
+    it. With --json one JSON document a line.
     """
     settings = settings_of(database_url)
     found = asyncio.run(_workers(settings))
@@ -30,7 +31,10 @@ def workers(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         output.note("no worker is there")
     else:
         output.show_rows(
-            ("worker", "host", "pid", "started (UTC)", "heartbeat", "lease", "streams", "key"),
+            (
+                *("worker", "host", "pid", "started (UTC)", "heartbeat", "lease", "streams"),
+                *("wake-ups", "key"),
+            ),
             (_cells(worker, settings.lease_sec) for worker in found),
             flexible=("worker", "host"),
         )
@@ -51,6 +55,7 @@ def _cells(worker: WorkerRow, lease_sec: float) -> tuple[str, ...]:
         f"{output.duration(worker.heartbeat_age)} ago",
         "alive" if is_alive else "run out",
         str(worker.streams),
+        worker.wake_ups or "",
         worker.key_id or "",
     )
 
@@ -63,5 +68,6 @@ def _json_of(worker: WorkerRow) -> dict[str, str | int | float | None]:
         "started_at": worker.started_at.isoformat().replace("+00:00", "Z"),
         "heartbeat_age_sec": round(worker.heartbeat_age.total_seconds(), 3),
         "streams": worker.streams,
+        "wake_ups": worker.wake_ups,
         "key_id": worker.key_id,
     }

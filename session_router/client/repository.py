@@ -14,7 +14,7 @@ from session_router.client.owners import check_unsaid
 from session_router.client.service import Service, path_of
 from session_router.client.signals import Signals
 from session_router.client.stops import Stops
-from session_router.doorbell import Doorbell
+from session_router.doorbell import Doorbell, ToldBy
 from session_router.errors import (
     DatabaseUnavailableError,
     DeadlineExceededError,
@@ -222,6 +222,10 @@ class HttpRepository(Stops):
             self._mirror.leave(worker_id)
             return None
         return datetime.now(UTC)
+
+    async def note_wake_ups(self, worker_id: UUID, told_by: ToldBy) -> bool:
+        """Nothing is kept: the service knows whom it tells."""
+        return self._mirror.knows(worker_id)
 
     async def streams_of_worker(self, worker_id: UUID) -> WorkerStreams | None:
         """The streams that this client has registered, also where it was not told so."""

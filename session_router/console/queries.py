@@ -51,6 +51,8 @@ def overview(
     # Those of workers that were lost are there, too: until they are reaped they wait.
     waiting = select(signals.requested_at).where(*lives_of(t, signals.session_uid, owner))
     newest = select(t.audit_seals.c.sealed_at).order_by(t.audit_seals.c.seal_id.desc()).limit(1)
+    verified = t.audit_verifications.c
+    verifications = select(verified.verified_at).order_by(verified.verification_id.desc()).limit(1)
     oldest = waiting.limit(MOST).subquery()
     due = [_count(each.where(*mine)) for each in _due(t, now, idle_for, grace)]
     return select(
@@ -60,6 +62,8 @@ def overview(
         _count(waiting).label("signals"),
         select(func.min(oldest.c.requested_at)).scalar_subquery().label("oldest_signal_at"),
         sum(due[1:], start=due[0]).label("expired"),
+        verifications.scalar_subquery().label("verified_at"),
+        verifications.with_only_columns(verified.violations).scalar_subquery().label("violations"),
         newest.scalar_subquery().label("sealed_at"),
     )
 

@@ -118,6 +118,7 @@ class Overview:
     Attributes:
         oldest_signal_at: since when the oldest unsettled signal waits.
         expired: sessions that are due, and not yet swept.
+        verified_at, violations: when the trail was verified last, and what was found broken.
         sealed_at: when the newest seal of the trail was made.
     """
 
@@ -128,6 +129,8 @@ class Overview:
     signals: int
     oldest_signal_at: datetime | None
     expired: int
+    verified_at: datetime | None
+    violations: int | None
     sealed_at: datetime | None
 
 
@@ -188,7 +191,7 @@ class WorkerLine:
     """A worker, and how far its lease has run out.
 
     Attributes:
-        is_remote: whether it came over HTTP.
+        wake_ups: how it learns of its signals: `listening`, `polling` or `service`; None: not told.
     """
 
     worker_id: UUID
@@ -198,7 +201,7 @@ class WorkerLine:
     heartbeat_age: timedelta
     lease_left: timedelta
     streams: int
-    is_remote: bool
+    wake_ups: str | None
 
     @property
     def is_lost(self) -> bool:

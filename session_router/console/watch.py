@@ -147,5 +147,5 @@ def _worker(row: Row[Any], now: datetime, lease: timedelta) -> WorkerLine:
         heartbeat_age=max(age, timedelta(0)),
         lease_left=max(lease - age, timedelta(0)),
         streams=row.streams,
-        is_remote=row.key_id is not None,
+        wake_ups=row.wake_ups,
     )

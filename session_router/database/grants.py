@@ -24,8 +24,12 @@ _EVENTS: Final = build_tables(None).session_events
 _GIVEN: Final = ", ".join(c.name for c in _EVENTS.columns if c.name not in ("event_id", "erased"))
 _APPEND: Final = f"INSERT ({_GIVEN})"
 
+# When the trail was verified is the database's to tell.
+_VERIFIED: Final = {"audit_verifications": "INSERT (events, sealed_until, violations, actor)"}
+
 # To lock a row for a change is a matter of UPDATE.
 _OF_APP: Final = {
+    **_VERIFIED,
     "sessions": "INSERT, UPDATE, DELETE",
     "agent_streams": "INSERT, UPDATE, DELETE",
     "workers": "INSERT, UPDATE, DELETE",
@@ -38,6 +42,7 @@ _OF_APP: Final = {
 }
 # To erase is to end the session first, as the service does.
 _OF_RETENTION: Final = {
+    **_VERIFIED,
     "sessions": "UPDATE, DELETE",
     "agent_streams": "UPDATE, DELETE",
     "interrupt_signals": "INSERT, UPDATE",
@@ -59,7 +64,7 @@ def grants(
     Args:
         schema: the PostgreSQL schema that holds the tables.
         app: runs the service and its workers.
-        reader: looks at everything, and verifies.
+        reader: looks at everything, and verifies, which is recorded.
         retention: seals, prunes and erases.
 
     Raises:
@@ -67,7 +72,7 @@ def grants(
     """
     changes: Sequence[tuple[str | None, Mapping[str, str]]] = (
         (app, _OF_APP),
-        (reader, {}),
+        (reader, _VERIFIED),
         (retention, _OF_RETENTION),
     )
     given = [(_quoted(role), of_role) for role, of_role in changes if role is not None]

@@ -25,7 +25,12 @@ from session_router.database.columns import (
     uuid_column,
 )
 from session_router.database.hook_tables import hook_deliveries, hooks
-from session_router.database.trail_tables import audit_seals, pruned_stories, session_events
+from session_router.database.trail_tables import (
+    audit_seals,
+    audit_verifications,
+    pruned_stories,
+    session_events,
+)
 from session_router.database.types import expiry
 from session_router.events import KeyEvent, SignalAction
 from session_router.schema_name import check_schema
@@ -55,6 +60,7 @@ class Tables:
     idempotent_requests: Table
     session_events: Table
     audit_seals: Table
+    audit_verifications: Table
     pruned_stories: Table
     api_keys: Table
     key_events: Table
@@ -92,6 +98,7 @@ def _build(schema: str | None) -> Tables:
         idempotent_requests=_idempotent_requests(metadata),
         session_events=session_events(metadata),
         audit_seals=audit_seals(metadata),
+        audit_verifications=audit_verifications(metadata),
         pruned_stories=pruned_stories(metadata),
         api_keys=_api_keys(metadata),
         key_events=_key_events(metadata),
@@ -171,6 +178,8 @@ def _workers(metadata: MetaData) -> Table:
         time_column("heartbeat_at"),
         # Whose key entered it over HTTP; none, where it is a process on this database.
         Column("key_id", key_text()),
+        # How it learns of its signals: listening, polling, or from the service; none: not told yet.
+        Column("wake_ups", Text),
     )
 
 

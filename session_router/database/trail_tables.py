@@ -1,4 +1,4 @@
-"""The tables of the audit trail: events, their seals, and what is left of pruned stories."""
+"""The tables of the audit trail: events, seals, what is left of pruned stories, verifications."""
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, MetaData, Table, Text, false
 
@@ -6,11 +6,13 @@ from session_router.database.columns import (
     index_of,
     key_text,
     number_column,
+    numbered,
     numbered_event,
     text_in,
     time_column,
     uuid_column,
 )
+from session_router.database.types import UtcDateTime, clock
 from session_router.events import EventName, SignalOutcome, StreamOutcome
 
 
@@ -102,6 +104,22 @@ def pruned_stories(metadata: MetaData) -> Table:
         number_column("events"),
         Column("digest", Text, nullable=False),
         uuid_column("request_id"),
+    )
+
+
+def audit_verifications(metadata: MetaData) -> Table:
+    """When the trail was verified, and what came of it."""
+    return Table(
+        "audit_verifications",
+        metadata,
+        numbered("verification_id"),
+        Column("verified_at", UtcDateTime(), nullable=False, server_default=clock()),
+        number_column("events"),
+        # The newest sealed event of then; 0 where no seal was checked.
+        number_column("sealed_until"),
+        number_column("violations"),
+        Column("actor", Text),
+        sqlite_autoincrement=True,
     )
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from session_router import logs
+from session_router.doorbell import WakeMode
 from session_router.errors import SessionRouterError
 from session_router.http.inputs import Manager
 from session_router.problems import (
@@ -28,7 +29,7 @@ class Ready(BaseModel):
     """Requests are welcome, and how the worker learns of interrupts at the moment."""
 
     status: Literal["ready"] = "ready"
-    wake_ups: Literal["listening", "polling"] = Field(
+    wake_ups: WakeMode = Field(
         description="Whether the worker is woken by PostgreSQL, or looks from time to time."
     )
     wake_ups_reason: str | None = Field(description="Why it polls.")

@@ -52,6 +52,7 @@ class RemoteWorkers:
         worker_id = uuid4()
         check_name(host, "host", InvalidValueError)
         await self._repository.add_worker(worker_id, host, pid, key_id)
+        await self._repository.note_wake_ups(worker_id, "service")
         self._know(worker_id, key_id)
         logs.worker_started(worker_id)
         return worker_id

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from session_router.agent_id import AgentId
-from session_router.doorbell import Doorbell
+from session_router.doorbell import Doorbell, ToldBy
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository.changes import (
     EVERY_SESSION,
@@ -294,6 +294,10 @@ class SessionRepository(ABC):
     @abstractmethod
     async def beat(self, worker_id: UUID) -> datetime | None:
         """Renew a worker's lease; returns the database's time, or None when it has no row."""
+
+    @abstractmethod
+    async def note_wake_ups(self, worker_id: UUID, told_by: ToldBy) -> bool:
+        """Keep how a worker learns of its signals now; returns whether it has a row."""
 
     @abstractmethod
     async def heartbeats(self) -> dict[UUID, datetime]:

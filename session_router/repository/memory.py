@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from session_router.agent_id import AgentId
+from session_router.doorbell import ToldBy
 from session_router.errors import SignalNotFoundError, StreamExistsError
 from session_router.events import EventName, SessionEvent, SignalOutcome, StreamOutcome
 from session_router.repository import trail
@@ -376,6 +377,12 @@ class InMemorySessionRepository(MemoryMeasures, MemoryRequests, SessionRepositor
         now = self._now()
         self._workers[worker_id] = replace(self._workers[worker_id], heartbeat_at=now)
         return now
+
+    async def note_wake_ups(self, worker_id: UUID, told_by: ToldBy) -> bool:
+        if worker_id not in self._workers:
+            return False
+        self._workers[worker_id] = replace(self._workers[worker_id], wake_ups=told_by)
+        return True
 
     async def heartbeats(self) -> dict[UUID, datetime]:
         return {worker_id: worker.heartbeat_at for worker_id, worker in self._workers.items()}

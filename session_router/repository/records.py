@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from session_router.agent_id import AgentId
+from session_router.doorbell import ToldBy
 from session_router.events import EventName, SignalAction, SignalOutcome, StreamOutcome
 
 NO_WORKER: Final = UUID(int=0)
@@ -112,6 +113,7 @@ class WorkerRow:
 
     Attributes:
         key_id: whose key entered it over HTTP; None where it is a process on this database.
+        wake_ups: how it learns of its signals; None where it has not told.
     """
 
     worker_id: UUID
@@ -122,6 +124,7 @@ class WorkerRow:
     heartbeat_age: timedelta
     streams: int
     key_id: str | None = None
+    wake_ups: ToldBy | None = None
 
 
 @dataclass(frozen=True, slots=True)

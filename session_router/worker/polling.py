@@ -2,11 +2,14 @@
 
 import asyncio
 from typing import Final
+from uuid import UUID
 
-from session_router.doorbell import Doorbell, WakeUps
+from session_router.doorbell import Doorbell, WakeMode, WakeUps
+from session_router.repository.base import SessionRepository
 from session_router.repository.results import SIGNALS_READ
 from session_router.settings import Tuning
 from session_router.worker.dispatcher import Dispatcher
+from session_router.worker.incarnation import Incarnation
 
 _NO_NOTIFICATIONS: Final = WakeUps("polling", "this database sends no notifications")
 
@@ -15,6 +18,8 @@ class Polling:
     """Looks for signals, more seldom while a doorbell wakes it.
 
     Args:
+        repository: is told how the worker learns of them, for others to see.
+        incarnation: the worker.
         dispatcher: reads them and carries them out.
         doorbell: wakes it; None where the database sends no notifications.
         signalled: set when there may be signals for this worker.
@@ -22,15 +27,20 @@ class Polling:
 
     def __init__(
         self,
+        repository: SessionRepository,
+        incarnation: Incarnation,
         dispatcher: Dispatcher,
         doorbell: Doorbell | None,
         signalled: asyncio.Event,
         tuning: Tuning,
     ) -> None:
+        self._repository = repository
+        self._incarnation = incarnation
         self._dispatcher = dispatcher
         self._doorbell = doorbell
         self._signalled = signalled
         self._tuning = tuning
+        self._noted: tuple[UUID, WakeMode] | None = None
 
     @property
     def wake_ups(self) -> WakeUps:
@@ -50,3 +60,10 @@ class Polling:
             # There may be more; they come to light when these are settled.
             await asyncio.wait(tasks)
             self._signalled.set()
+        await self._note_wake_ups()
+
+    async def _note_wake_ups(self) -> None:
+        """Tell once how this incarnation learns of its signals, and whenever that changes."""
+        now = self._incarnation.worker_id, self.wake_ups.mode
+        if now != self._noted and await self._repository.note_wake_ups(*now):
+            self._noted = now

@@ -69,7 +69,9 @@ class Worker:
         doorbell = repository.doorbell(
             lambda: [self.incarnation.worker_id], lambda _: signalled.set()
         )
-        self._polling = Polling(self.dispatcher, doorbell, signalled, tuning)
+        self._polling = Polling(
+            repository, self.incarnation, self.dispatcher, doorbell, signalled, tuning
+        )
         succession = Succession(self.incarnation, self._streams, self.dispatcher, doorbell)
         heartbeat = Heartbeat(repository, tuning.lease_sec, idle_for.total_seconds())
         lease = Lease(self.incarnation, heartbeat, succession)

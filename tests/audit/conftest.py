@@ -10,7 +10,10 @@ from session_router.pseudonyms import ErasureKey
 from tests.support.by_hand import execute
 
 KEY = "an erasure key that nobody else has"
-_GUARDED = ("session_events", "audit_seals", "pruned_stories", "key_events")
+_GUARDED = (
+    *("session_events", "audit_seals", "pruned_stories", "key_events"),
+    "audit_verifications",
+)
 
 
 @pytest.fixture

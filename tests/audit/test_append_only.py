@@ -74,7 +74,9 @@ async def test_no_event_is_replaced_on_sqlite(sqlite_url: str, change: str) -> N
         await execute(sqlite_url, change)
 
 
-@pytest.mark.parametrize("table", ["session_events", "audit_seals", "pruned_stories"])
+@pytest.mark.parametrize(
+    "table", ["session_events", "audit_seals", "pruned_stories", "audit_verifications"]
+)
 @pytest.mark.parametrize("change", ["UPDATE {} SET events = 0", "DELETE FROM {}", "TRUNCATE {}"])
 async def test_what_the_auditor_relies_on_is_not_changed(
     postgres_url: str, table: str, change: str

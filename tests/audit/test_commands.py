@@ -3,18 +3,24 @@
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from typing import Any
 
+import asyncpg
 import pytest
+from sqlalchemy.engine import make_url
 
 from session_router import SessionManager, SQLAlchemySessionRepository
 from tests.audit.conftest import KEY, tamper
 from tests.cli.program import Done, Program
+from tests.support.by_hand import execute as query
 from tests.support.databases import run
 
 EVENTS = "session_router.session_events"
+VERIFICATIONS = "session_router.audit_verifications"
+REFUSED = (asyncpg.InsufficientPrivilegeError, sqlite3.IntegrityError)
 
 
 class Audit:
@@ -76,6 +82,32 @@ def test_verify_lists_what_is_broken(audit: Audit) -> None:
     [violation] = as_json.json["violations"]
     assert (violation["law"], violation["subject"]) == ("law 2", "session")
     assert violation["counts"] == {"started": 1, "ended": 0, "live": 0}
+
+
+def test_when_the_trail_was_verified_is_recorded_with_what_came_of_it(audit: Audit) -> None:
+    audit("audit", "seal")
+    audit("audit", "verify")
+    run(tamper(audit.url, f"DELETE FROM {EVENTS} WHERE event = 'session_ended'"))
+    audit("audit", "verify")
+
+    kept = "SELECT events, sealed_until, violations FROM"
+    found = run(query(audit.url, f"{kept} {VERIFICATIONS} ORDER BY verification_id"))
+    assert [tuple(row) for row in found] == [(3, 3, 0), (2, 3, 2)]
+    with pytest.raises(REFUSED, match="append-only"):
+        run(query(audit.url, f"DELETE FROM {VERIFICATIONS}"))
+
+
+def test_a_database_that_cannot_be_written_to_is_verified_all_the_same(
+    program: Program, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSION_ROUTER_DATABASE_URL", postgres_url)
+    name = make_url(postgres_url).database
+    run(query(postgres_url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+
+    done = program("audit", "verify")
+
+    assert (done.code, "the conservation laws hold" in done.out) == (0, True)
+    assert "could not be recorded" in done.err
 
 
 def test_seals_are_kept_elsewhere_and_compared(audit: Audit) -> None:

@@ -15,7 +15,7 @@ from session_router.audit.erasure import erase
 from session_router.audit.retention import prune
 from session_router.audit.seals import seal
 from session_router.audit.trail import Trail
-from session_router.audit.verification import verify
+from session_router.audit.verification import record, verify
 from session_router.database import migrate
 from session_router.database.definitions.audit_0003 import PRUNE_ARGUMENTS
 from session_router.database.definitions.audit_0006 import SEAL_ARGUMENTS
@@ -113,6 +113,7 @@ CHANGES = (
     f"DELETE FROM {S}.session_events",
     f"TRUNCATE {S}.session_events",
     f"DELETE FROM {S}.audit_seals",
+    f"DELETE FROM {S}.audit_verifications",
     f"UPDATE {S}.pruned_stories SET events = 0",
     f"UPDATE {S}.session_router_version SET version_num = '0001'",
     f"DROP TABLE {S}.sessions",
@@ -132,6 +133,7 @@ FORGERIES = (
     f"INSERT INTO {S}.session_events (event_id, {_EVENT} (-1, {_VALUES}",
     f"INSERT INTO {S}.session_events (erased, {_EVENT} (true, {_VALUES}",
     f"INSERT INTO {S}.audit_seals DEFAULT VALUES",
+    f"INSERT INTO {S}.audit_verifications (verified_at) VALUES (now())",
     f"INSERT INTO {S}.pruned_stories DEFAULT VALUES",
     f"SELECT setval('{S}.session_events_event_id_seq', 1)",
     f"SELECT nextval('{S}.session_events_event_id_seq')",
@@ -143,6 +145,14 @@ async def test_the_app_does_all_that_the_service_does_and_no_more(roles: Roles) 
     assert await migrate.check(Target(roles.app)) == []
 
     await refused(roles.app, *CHANGES, *RETENTION, *FORGERIES)
+
+
+async def test_each_role_records_that_it_verified_the_trail(roles: Roles) -> None:
+    for url in (roles.app, roles.reader, roles.retention):
+        async with Trail.opened(url) as trail:
+            await record(trail, await verify(trail, None), "me")
+    [row] = await execute(roles.owner, f"SELECT count(*) AS made FROM {S}.audit_verifications")
+    assert row["made"] == 3
 
 
 async def test_the_reader_reads_and_verifies_and_changes_nothing(roles: Roles) -> None:

@@ -1,6 +1,7 @@
 """What the console shows: what is there, however it is called, a page at a time."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -14,10 +15,14 @@ from session_router import (
     SessionManager,
     SQLAlchemySessionRepository,
 )
+from session_router.audit.laws import Violation
+from session_router.audit.trail import Trail
+from session_router.audit.verification import record, verify
 from session_router.console import console
 from session_router.console import queries as queries_module
 from session_router.console.lives import lives_of
 from session_router.console.words import age, count, length, plain
+from session_router.doorbell import ToldBy
 from session_router.errors import UnsupportedError
 from session_router.repository.changes import Register
 from session_router.repository.records import Requester
@@ -185,8 +190,22 @@ async def test_the_strip_counts_what_there_is(
         "Workers": "1",
         "Unsettled signals": "0",
         "Expired, not swept": "0",
+        "Last verified": "never yet",
         "Last seal": "none yet",
     }
+
+
+async def test_the_strip_tells_when_the_trail_was_verified_and_that_it_is_broken(
+    client: httpx.AsyncClient, database_url: str
+) -> None:
+    for is_broken in (False, True):
+        async with Trail.opened(database_url) as trail:
+            found = await verify(trail, None)
+            broken = [Violation("law 1", "stream", "x", {})] if is_broken else []
+            await record(trail, replace(found, violations=broken), None)
+        strip = (await client.get("/console/overview")).text
+        [told] = re.findall(r"<dt>Last verified</dt><dd>.* <small>(ago[^<]*)", strip)
+        assert told == ("ago: broken" if is_broken else "ago")
 
 
 async def test_an_open_signal_is_shown_in_the_row_and_counted_with_its_age(
@@ -218,6 +237,12 @@ async def test_workers_are_listed_with_their_lease_and_the_lost_ones_of_the_day(
     assert "gone-host" in workers
     assert "pid 4711" in workers
     assert "left" in workers
+    told: dict[ToldBy, str] = {"listening": "notifications", "service": "the service"}
+    for told_by, shown in told.items():
+        assert await repository.note_wake_ups(gone, told_by)
+        workers = (await client.get("/console/workers")).text
+        [row] = re.findall(f'<tr id="worker-{gone}">.*?</tr>', workers, re.DOTALL)
+        assert f">{shown}<" in row
     heartbeats = await repository.heartbeats()
     await repository.reap_workers({gone: heartbeats[gone]})
     history = (await client.get("/console/history")).text

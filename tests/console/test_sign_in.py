@@ -11,6 +11,7 @@ from session_router.access.keys import parts_of
 from session_router.access.passes import Pass
 from session_router.console.requests import COOKIE
 from tests.console.conftest import key_for, post, sign_in
+from tests.support.by_hand import execute
 from tests.support.waiting import eventually
 
 PAGES = ["", "overview", "streams", "workers", "history", "session?id=s", "story?id=s", "stop-all"]
@@ -130,9 +131,12 @@ async def test_a_revoked_key_signs_out_within_the_time_that_it_is_known_for(
     await eventually(is_out)
 
 
-async def test_a_key_that_expires_signs_out(client: httpx.AsyncClient, keys: Keys) -> None:
-    key = await key_for(keys, expires_in=timedelta(seconds=1))
+async def test_a_key_that_expires_signs_out(
+    client: httpx.AsyncClient, keys: Keys, database_url: str
+) -> None:
+    key = await key_for(keys, expires_in=timedelta(hours=1))
     await sign_in(client, key)
+    await execute(database_url, "UPDATE session_router.api_keys SET expires_at = created_at")
 
     async def is_out() -> bool:
         return (await client.get("/console/")).status_code == 303

@@ -53,6 +53,20 @@ async def test_a_worker_is_found_with_the_key_that_entered_it(
     assert await repository.find_worker(ours) is None
 
 
+async def test_how_a_worker_learns_of_its_signals_is_kept_with_it(
+    repository: SessionRepository,
+) -> None:
+    worker_id = await entered(repository)
+    listed = await repository.list_workers()
+    assert [row.wake_ups for row in listed] == [None]
+    for told_by in ("listening", "polling"):
+        assert await repository.note_wake_ups(worker_id, told_by)
+        found = await repository.find_worker(worker_id)
+        assert found is not None
+        assert found.wake_ups == told_by
+    assert not await repository.note_wake_ups(uuid4(), "listening")
+
+
 async def test_the_signals_of_many_workers_are_read_at_once_each_oldest_first(
     repository: SessionRepository,
 ) -> None:

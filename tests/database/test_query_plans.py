@@ -73,8 +73,8 @@ _FILL = """
     SELECT 's' || n, {uuid}, 'stream_started', {uuid} FROM {numbers};
     INSERT INTO {p}session_events (session_id, session_uid, event, request_id)
     SELECT 's' || n, {uuid}, 'interrupt_requested', {uuid} FROM {numbers};
-    INSERT INTO {p}workers
-    SELECT {uuid}, 'box-1', 4711, {time}, {time}, NULL FROM {numbers};
+    INSERT INTO {p}workers (worker_id, host, pid, started_at, heartbeat_at)
+    SELECT {uuid}, 'box-1', 4711, {time}, {time} FROM {numbers};
     INSERT INTO {p}idempotent_requests SELECT {uuid}, 'f', {time}, NULL FROM {numbers};
     INSERT INTO {p}early_stops (stream_id, session_id, request_id, requested_at)
     SELECT {uuid}, 's' || n, {uuid}, {time} FROM {numbers};

@@ -129,11 +129,25 @@ async def test_an_agent_that_never_stops_does_not_keep_its_worker(
     assert await violations(repository) == []
 
 
+async def is_told_to_others(repository: SessionRepository, mode: str) -> bool:
+    return [row.wake_ups for row in await repository.list_workers()] == [mode]
+
+
+async def test_a_worker_of_a_database_without_notifications_tells_others_that_it_polls(
+    sqlite_url: str,
+) -> None:
+    repository = SQLAlchemySessionRepository.from_url(sqlite_url)
+    async with SessionManager(repository):
+        await eventually(lambda: is_told_to_others(repository, "polling"))
+    await repository.close()
+
+
 async def test_a_worker_that_has_shut_down_does_not_claim_to_listen(postgres_url: str) -> None:
     repository = SQLAlchemySessionRepository.from_url(postgres_url)
     manager = SessionManager(repository)
     await manager.start()
     await eventually(lambda: manager.wake_ups.mode == "listening")
+    await eventually(lambda: is_told_to_others(repository, "listening"))
     await manager.shutdown()
     assert manager.wake_ups.mode == "polling"
     await repository.close()

@@ -15,6 +15,7 @@ from session_router.database.definitions import (
     owners_0009,
     reports_0009,
     stops_0007,
+    verifications_0012,
 )
 from session_router.database.definitions.definition import Definition
 
@@ -29,6 +30,7 @@ _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] =
     keys_0008.made_by_0008,
     owners_0009.made_by_0009,
     hooks_0010.made_by_0010,
+    verifications_0012.made_by_0012,
 )
 
 

@@ -16,6 +16,7 @@ from session_router.database.engine import create_engine, supported
 from session_router.database.listener import Listener
 from session_router.database.schema import Tables, build_tables
 from session_router.database.transactions import Operation, Transactions
+from session_router.doorbell import ToldBy
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
 from session_router.per_loop import PerLoop
 from session_router.repository.base import SessionRepository
@@ -354,6 +355,11 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     async def beat(self, worker_id: UUID) -> datetime | None:
         return await self._access.get().heartbeats.submit(worker_id)
+
+    async def note_wake_ups(self, worker_id: UUID, told_by: ToldBy) -> bool:
+        return await self._transactions.write(
+            lambda conn: workers.note_wake_ups(conn, self._tables, worker_id, told_by)
+        )
 
     async def heartbeats(self) -> dict[UUID, datetime]:
         # On the reserved connection, since each worker asks this all the time.

@@ -30,6 +30,7 @@ from session_router.checks import as_utc
 from session_router.database.pool import driver_of
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
+from session_router.doorbell import ToldBy
 from session_router.events import SignalOutcome, StreamOutcome
 from session_router.repository.records import DETAIL_OF_CLEARED, NO_WORKER, Settlement, WorkerRow
 from session_router.repository.results import Leftovers, WorkerStreams
@@ -105,6 +106,12 @@ def renewal_of(t: Tables, worker_ids: Sequence[UUID]) -> ReturningUpdate[Any]:
     )
 
 
+async def note_wake_ups(conn: AsyncConnection, t: Tables, worker_id: UUID, told_by: ToldBy) -> bool:
+    """Keep how a worker learns of its signals now; returns whether it has a row."""
+    statement = update(t.workers).values(wake_ups=told_by).where(t.workers.c.worker_id == worker_id)
+    return (await conn.execute(statement)).rowcount > 0
+
+
 async def heartbeats(conn: AsyncConnection, t: Tables) -> dict[UUID, datetime]:
     """Each worker's last heartbeat."""
     found = await conn.execute(select(t.workers.c.worker_id, t.workers.c.heartbeat_at))
@@ -142,6 +149,7 @@ async def listed(
             heartbeat_age=max(row.now - row.heartbeat_at, timedelta()),
             streams=row.streams,
             key_id=row.key_id,
+            wake_ups=row.wake_ups,
         ),
     )
 
