@@ -4,7 +4,9 @@
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import pdoc
@@ -22,7 +24,17 @@ _INTERNAL: Final = r"!session_router\.(client|fastapi)\."
 """A function has the name of the module that it is in, so pdoc takes the module to be public."""
 
 
+def loaded(name: str) -> ModuleType:
+    """A module with all its public names, as pdoc wants them; some wait to be asked for."""
+    module = import_module(name)
+    for public in getattr(module, "__all__", ()):
+        getattr(module, public)
+    return module
+
+
 def main(folder: Path) -> None:
+    for name in PUBLIC:
+        loaded(name)
     pdoc.render.configure(docformat="google")
     pdoc.pdoc(*PUBLIC, _INTERNAL, output_directory=folder)
 

@@ -1,10 +1,16 @@
 """The composition root: from settings to a repository, a manager, and the keeper of a secret."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from session_router.errors import InvalidSettingError
-from session_router.manager import SessionManager
 from session_router.pseudonyms import ErasureKey
 from session_router.repository import SessionRepository, SQLAlchemySessionRepository
 from session_router.settings import Settings
+
+if TYPE_CHECKING:
+    from session_router.manager import SessionManager
 
 
 def repository_of(settings: Settings) -> SQLAlchemySessionRepository:
@@ -24,9 +30,13 @@ def repository_of(settings: Settings) -> SQLAlchemySessionRepository:
 def manager_of(
     settings: Settings,
     repository: SessionRepository,
-    kind: type[SessionManager] = SessionManager,
+    kind: type[SessionManager] | None = None,
 ) -> SessionManager:
-    """The manager that the settings describe, not started."""
+    """The manager that the settings describe, or another kind of it, not started."""
+    if kind is None:  # imported here: what only reads takes less time to start without it
+        from session_router.manager import SessionManager
+
+        kind = SessionManager
     return kind(
         repository,
         session_timeout_minutes=settings.session_timeout_minutes,

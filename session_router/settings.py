@@ -1,5 +1,7 @@
 """Settings: what can be tuned, its ranges, and the environment variables that set it."""
 
+import os
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
@@ -11,7 +13,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from session_router.errors import InvalidSettingError
 from session_router.pseudonyms import KEY_LENGTH
@@ -85,7 +86,7 @@ class Tuning(_Intervals):
             raise InvalidSettingError(_explain(error, str)) from None
 
 
-class Settings(_Intervals, BaseSettings):
+class Settings(_Intervals):
     """The service's settings, from `SESSION_ROUTER_*` environment variables.
 
     `SESSION_ROUTER_DATABASE_URL` sets `database_url`, and so on; an empty variable counts as
@@ -95,9 +96,7 @@ class Settings(_Intervals, BaseSettings):
         InvalidSettingError: a value is out of its range; the message names the variable.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="SESSION_ROUTER_", env_ignore_empty=True, frozen=True, extra="forbid"
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     database_url: SecretStr = SecretStr(DEFAULT_DATABASE_URL)
     listen_url: SecretStr | None = None
@@ -116,7 +115,7 @@ class Settings(_Intervals, BaseSettings):
 
     def __init__(self, **values: Any) -> None:
         try:
-            super().__init__(**values)
+            super().__init__(**(_environment(type(self).model_fields) | values))
         except ValidationError as error:
             raise InvalidSettingError(_explain(error, _variable)) from None
 
@@ -169,6 +168,12 @@ def check_resolution(timeout_minutes: float, touch_resolution_sec: float) -> Non
             f"touch_resolution_sec is {touch_resolution_sec:g}, which is not less than half of "
             f"the session timeout of {timeout_minutes * 60:g} s; lower the one or raise the other."
         )
+
+
+def _environment(fields: Iterable[str]) -> dict[str, str]:
+    """What the environment says of these fields; pydantic makes of the texts what they mean."""
+    given = {name.upper(): value for name, value in os.environ.items() if value}
+    return {field: given[_variable(field)] for field in fields if _variable(field) in given}
 
 
 def _variable(field: str) -> str:

@@ -1,32 +1,17 @@
 """`session-router audit`: whether the trail is whole, its seals, its export, its pruning."""
 
+from __future__ import annotations
+
 import asyncio
-import logging
-import signal
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from session_router.audit import seals
-from session_router.audit.laws import SHOWN
-from session_router.audit.receipts import OwnerReceipt, Receipt, broken_receipt, read_receipt
-from session_router.audit.seals import Seal
-from session_router.audit.trail import Progress
-from session_router.audit.verification import (
-    Verification,
-    end_of_seal,
-    last_verified,
-    record,
-    verify,
-)
-from session_router.bootstrap import erasure_key_of, needed_erasure_key_of
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
 from session_router.cli.exit_codes import ExitCode
-from session_router.cli.export import export
 from session_router.cli.options import (
     DatabaseUrl,
     Json,
@@ -34,18 +19,19 @@ from session_router.cli.options import (
     duration_of,
     settings_of,
 )
-from session_router.cli.prune import prune
 from session_router.errors import DatabaseError, InvalidValueError
-from session_router.pseudonyms import ErasureKey
-from session_router.sealing import sealing
-from session_router.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Check, seal, export and prune the audit trail.")
-app.command()(export)
-app.command()(prune)
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from session_router.audit.receipts import OwnerReceipt, Receipt
+    from session_router.audit.seals import Seal
+    from session_router.audit.trail import Progress
+    from session_router.audit.verification import Verification
+    from session_router.pseudonyms import ErasureKey
+    from session_router.settings import Settings
 
 
-@app.command("verify")
 def verify_(
     seal: Annotated[
         Path | None,
@@ -85,10 +71,14 @@ def verify_(
     each law. Seals need SESSION_ROUTER_ERASURE_KEY; without it they are not checked. When the trail
     was verified, and what came of it, is recorded in the database.
     """
+    from session_router.audit.receipts import read_receipt
+    from session_router.audit.seals import read_seals
+    from session_router.bootstrap import erasure_key_of
+
     if whole and since_seal is not None:
         raise InvalidValueError("--whole compares all seals, so leave out --since-seal.")
     settings = settings_of(database_url)
-    kept = seals.read_seals(seal) if seal else []
+    kept = read_seals(seal) if seal else []
     asked = _Asked(
         erasure_key_of(settings),
         kept,
@@ -105,7 +95,6 @@ def verify_(
         raise typer.Exit(ExitCode.FAULT)
 
 
-@app.command("seal")
 def seal_(
     every: Annotated[
         str | None,
@@ -126,14 +115,16 @@ def seal_(
     SESSION_ROUTER_ERASURE_KEY. With --every it seals until SIGTERM or Ctrl-C, and logs that to
     stderr.
     """
+    from session_router.bootstrap import needed_erasure_key_of
+    from session_router.log_output import write_log
+
     settings = settings_of(database_url)
     key = needed_erasure_key_of(settings)
     interval = duration_of(every, "--every")
     if interval is not None:
         if as_json:
             raise InvalidValueError("--every logs what it seals; leave out --json.")
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-        logging.getLogger("session_router").setLevel(logging.INFO)
+        write_log(settings.log_format, settings.log_level)
         asyncio.run(_seal_until_told(settings, key, interval))
         return
     with output.progress() as progress:
@@ -147,7 +138,6 @@ def seal_(
         output.say("nothing to seal: no event has come since the last seal")
 
 
-@app.command("seals")
 def seals_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """List the seals, oldest first.
 
@@ -187,6 +177,9 @@ class _Asked:
 
 
 async def _verify(settings: Settings, asked: _Asked, progress: Progress) -> Verification:
+    from session_router.audit.receipts import broken_receipt
+    from session_router.audit.verification import end_of_seal, last_verified, record, verify
+
     async with opened_trail(settings) as trail:
         if asked.since_seal is None:
             since = await last_verified(trail)
@@ -204,11 +197,17 @@ async def _verify(settings: Settings, asked: _Asked, progress: Progress) -> Veri
 
 
 async def _seal(settings: Settings, key: ErasureKey, progress: Progress) -> list[Seal]:
+    from session_router.audit.seals import seal
+
     async with opened_trail(settings) as trail:
-        return await seals.seal(trail, key, progress)
+        return await seal(trail, key, progress)
 
 
 async def _seal_until_told(settings: Settings, key: ErasureKey, every: timedelta) -> None:
+    import signal
+
+    from session_router.sealing import sealing
+
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for order in (signal.SIGTERM, signal.SIGINT):
@@ -218,8 +217,10 @@ async def _seal_until_told(settings: Settings, key: ErasureKey, every: timedelta
 
 
 async def _seals(settings: Settings) -> list[Seal]:
+    from session_router.audit.seals import seals
+
     async with opened_trail(settings) as trail, trail.snapshot() as conn:
-        return await seals.seals(trail, conn)
+        return await seals(trail, conn)
 
 
 def _show_json(made: list[Seal]) -> None:
@@ -242,6 +243,8 @@ def _json_of(found: Verification, kept: int) -> dict[str, object]:
 
 
 def _show(found: Verification, kept: int) -> None:
+    from session_router.audit.laws import SHOWN
+
     output.say(f"{found.events} event(s), {found.seals} seal(s)")
     for violation in found.violations:
         output.say(output.escape(str(violation)))

@@ -1,40 +1,39 @@
 """`session-router db`: the tables, and the migrations that make them."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from session_router.cli import output
 from session_router.cli.exit_codes import ExitCode
-from session_router.cli.grants import grants
 from session_router.cli.options import DatabaseUrl, Json, actor_or_login, settings_of, target_of
-from session_router.database import migrate
-from session_router.database.migrate import Standing, Target
 
-app = typer.Typer(no_args_is_help=True, help="Create, change and check the database's tables.")
-app.command()(grants)
+if TYPE_CHECKING:
+    from session_router.database.migrate import Standing, Target
 
 
-@app.command()
 def upgrade(
     revision: Annotated[str, typer.Argument(metavar="REVISION", help="See 'db history'.")] = "head",
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Bring the tables to REVISION, the newest unless one is named.
+    """Bring the tables to REVISION, or to the newest.
 
     Creates a missing SQLite file. Of those that start together on one PostgreSQL database, one
     does the work and the others wait for it.
     """
+    from session_router.database import migrate
+
     target = target_of(settings_of(database_url))
     _move(target, migrate.upgrade(target, revision), as_json)
 
 
-@app.command()
 def downgrade(
     revision: Annotated[
         str,
@@ -54,6 +53,8 @@ def downgrade(
     Below 0003 there is no audit. While seals, erasures or prunings are recorded, the way there
     takes --discard-audit; the trail tells of it by the story of session 'audit-discarded'.
     """
+    from session_router.database import migrate
+
     target = target_of(settings_of(database_url))
     going_down = migrate.downgrade(
         target, revision, discard_audit=discard_audit, actor=actor_or_login(None)
@@ -61,12 +62,12 @@ def downgrade(
     _move(target, going_down, as_json)
 
 
-@app.command()
 def current(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
-    """Show the revision that the database is at, and what that means for this version.
+    """Show which revision the database is at.
 
-    A newer version's database tells which code may run on it: in JSON, `may_run` says whether
-    this version's may, and `needs_upgrade` whether 'session-router db upgrade' has work to do.
+    And what that means for this version. A newer version's database tells which code may run on
+    it: in JSON, `may_run` says whether this version's may, and `needs_upgrade` whether
+    'session-router db upgrade' has work to do.
     """
     found = _standing(target_of(settings_of(database_url)))
     if as_json:
@@ -82,12 +83,14 @@ def current(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         output.say(_described(found))
 
 
-@app.command()
 def history(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
-    """List the revisions that this version knows, newest first.
+    """List the revisions that this version knows.
 
-    Asks no database, unless one is named by --database-url: then its revision is marked.
+    The newest first. Asks no database, unless one is named by --database-url: then its revision
+    is marked.
     """
+    from session_router.database import migrate
+
     here = None
     if database_url is not None:
         here = _standing(target_of(settings_of(database_url))).revision
@@ -109,7 +112,6 @@ def history(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     )
 
 
-@app.command()
 def check(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """Compare the database with what this version needs.
 
@@ -117,6 +119,8 @@ def check(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     triggers and views are compared by definition, unless the database is a newer version's. On a
     standby, and for a role that may make no temporary tables, what cannot be compared is named.
     """
+    from session_router.database import migrate
+
     target = target_of(settings_of(database_url))
     faults = asyncio.run(migrate.check(target))
     left_out = asyncio.run(migrate.left_out_of_check(target))
@@ -133,7 +137,6 @@ def check(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         raise typer.Exit(ExitCode.FAULT)
 
 
-@app.command()
 def sql(
     revisions: Annotated[
         str, typer.Argument(metavar="FROM:TO", help="Or TO alone: from the first.")
@@ -141,6 +144,8 @@ def sql(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Print the SQL of revisions, for somebody else to run. The database is not asked."""
+    from session_router.database import migrate
+
     target = target_of(settings_of(database_url))
     output.show_exactly(asyncio.run(migrate.sql(target, revisions)).rstrip())
 
@@ -157,6 +162,8 @@ def _move(target: Target, move: Coroutine[Any, Any, None], as_json: bool) -> Non
 
 
 def _standing(target: Target) -> Standing:
+    from session_router.database import migrate
+
     return asyncio.run(migrate.standing(target))
 
 

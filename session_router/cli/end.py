@@ -1,12 +1,13 @@
 """`session-router sessions end`: a session, or all that one owner has."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from session_router import SessionManager
 from session_router.cli import output
 from session_router.cli.connection import opened_manager
 from session_router.cli.exit_codes import unknown_session
@@ -20,9 +21,10 @@ from session_router.cli.options import (
     settings_of,
 )
 from session_router.errors import InvalidValueError
-from session_router.repository.changes import SessionFilter
-from session_router.session import check_owner, check_session_id
-from session_router.settings import Settings
+
+if TYPE_CHECKING:
+    from session_router import SessionManager
+    from session_router.settings import Settings
 
 _AT_ONCE = 100
 
@@ -39,10 +41,13 @@ def end(
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
-    """End a session and stop what streams in it; with --owner alone all that are that owner's.
+    """End a session, or all of an owner.
 
-    The workers remove its agents from their runtimes. The story of the session stays.
+    What streams in it is stopped, and the workers remove its agents from their runtimes. The
+    story of the session stays. With --owner alone all sessions that are that owner's end.
     """
+    from session_router.session import check_owner, check_session_id
+
     settings, by = settings_of(database_url), actor_or_login(actor)
     if session_id is not None:
         asyncio.run(
@@ -99,6 +104,8 @@ async def _end_all(
 
 
 async def _page(manager: SessionManager, owner: str | None, after: str | None) -> list[str]:
+    from session_router.repository.changes import SessionFilter
+
     found = await manager.repository.list_sessions(
         after=after, limit=_AT_ONCE, matching=SessionFilter(owner=owner)
     )

@@ -1,16 +1,14 @@
 """`session-router sessions erase`: pseudonyms in the place of what names a session."""
 
+from __future__ import annotations
+
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from session_router.audit.erasure import erase as erase_in
-from session_router.audit.erasure import erase_again, erase_owner
-from session_router.audit.receipts import OwnerReceipt, Receipt, read_receipt
-from session_router.bootstrap import needed_erasure_key_of
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
 from session_router.cli.exit_codes import UnknownSessionError
@@ -22,10 +20,12 @@ from session_router.cli.options import (
     settings_of,
 )
 from session_router.errors import InvalidValueError
-from session_router.pseudonyms import ErasureKey
-from session_router.session import check_owner, check_session_id
-from session_router.settings import Settings
 from session_router.text import check_free_text
+
+if TYPE_CHECKING:
+    from session_router.audit.receipts import OwnerReceipt, Receipt
+    from session_router.pseudonyms import ErasureKey
+    from session_router.settings import Settings
 
 _WIDTH: Final = 13
 
@@ -54,12 +54,16 @@ def erase(
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Erase a session id from the trail, every life of it; or all that an owner ever had.
+    """Erase a session, or all of an owner, from the trail.
 
-    Ends what lives of it. Then keyed hashes take the place of its id, its agents' keys,
-    the actors and the details; numbers and times stay. Prints a receipt. Cannot be undone. Needs
-    SESSION_ROUTER_ERASURE_KEY.
+    That is every life of its id, or all that the owner ever had. Ends what lives of it. Then
+    keyed hashes take the place of its id, its agents' keys, the actors and the details; numbers
+    and times stay. Prints a receipt. Cannot be undone. Needs SESSION_ROUTER_ERASURE_KEY.
     """
+    from session_router.audit.receipts import read_receipt
+    from session_router.bootstrap import needed_erasure_key_of
+    from session_router.session import check_owner
+
     if sum(given is not None for given in (session_id, owner, again)) != 1:
         raise InvalidValueError(
             "give the SESSION_ID to erase, or --owner, or --again; one of them."
@@ -93,6 +97,10 @@ async def _erase(
     key: ErasureKey,
     actor: str | None,
 ) -> Receipt | OwnerReceipt | None:
+    from session_router.audit.erasure import erase as erase_in
+    from session_router.audit.erasure import erase_owner
+    from session_router.session import check_session_id
+
     named = None if session_id is None else check_session_id(session_id)
     async with opened_trail(settings) as trail:
         if named is not None:
@@ -104,6 +112,8 @@ async def _erase(
 async def _erase_again(
     settings: Settings, receipt: Receipt | OwnerReceipt, key: ErasureKey, actor: str | None
 ) -> Receipt | OwnerReceipt | None:
+    from session_router.audit.erasure import erase_again
+
     async with opened_trail(settings) as trail:
         return await erase_again(trail, receipt, key, actor)
 
@@ -116,6 +126,8 @@ def _json_of(receipt: Receipt | OwnerReceipt) -> dict[str, object]:
 
 
 def _show(receipt: Receipt | OwnerReceipt) -> None:
+    from session_router.audit.receipts import Receipt
+
     erased = receipt.session_id if isinstance(receipt, Receipt) else f"all of {receipt.owner}"
     lines = {
         "erased": output.escape(erased),
@@ -131,6 +143,8 @@ def _show(receipt: Receipt | OwnerReceipt) -> None:
 
 
 def _counts(receipt: Receipt | OwnerReceipt) -> dict[str, str]:
+    from session_router.audit.receipts import OwnerReceipt
+
     if isinstance(receipt, OwnerReceipt):
         ended = f", {receipt.ended} of them ended for it" if receipt.ended else ""
         return {"sessions": f"{receipt.sessions}{ended}", "lives": str(receipt.lives)}

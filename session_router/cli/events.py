@@ -1,18 +1,21 @@
 """`session-router events`: the whole story of a session id."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from session_router.cli import output
 from session_router.cli.connection import opened_repository
 from session_router.cli.exit_codes import UnknownSessionError
 from session_router.cli.options import DatabaseUrl, Json, SessionIdArgument, settings_of
-from session_router.events import SessionEvent
-from session_router.repository.base import SessionRepository
-from session_router.session import check_session_id
-from session_router.settings import Settings
+
+if TYPE_CHECKING:
+    from session_router.events import SessionEvent
+    from session_router.repository.base import SessionRepository
+    from session_router.settings import Settings
 
 _PAGE: Final = 1_000
 _COLUMNS: Final = ("time (UTC)", "event", "agent", "outcome", "took", "actor", "detail")
@@ -28,6 +31,8 @@ def events(
     the id are told. 'took' is the time since the session, the stream or the request
     began that the line ends. With --json one JSON document a line, with `duration_sec`.
     """
+    from session_router.session import check_session_id
+
     asyncio.run(_tell(settings_of(database_url), check_session_id(session_id), as_json))
 
 

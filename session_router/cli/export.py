@@ -1,5 +1,7 @@
 """`session-router audit export`: events into a file, or into a pipe."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import sys
@@ -7,28 +9,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Annotated, Final
+from typing import IO, TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from session_router.audit.export import Exported, Wanted
-from session_router.audit.export import export as export_events
-from session_router.audit.formats import Format
-from session_router.audit.trail import Progress
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
 from session_router.cli.exit_codes import MissingExtraError
+from session_router.cli.near import one_of
 from session_router.cli.options import DatabaseUrl, Json, moment_of, settings_of
+from session_router.cli.words import EXPORT_FORMATS, completed
 from session_router.errors import InvalidValueError
-from session_router.settings import Settings
+
+if TYPE_CHECKING:
+    from session_router.audit.export import Exported, Wanted
+    from session_router.audit.formats import Format
+    from session_router.audit.trail import Progress
+    from session_router.settings import Settings
 
 _LAST_EVENT_ID: Final = 2**63 - 1
 
 
 def export(
     format_: Annotated[
-        Format, typer.Option("--format", help="How to write; csv is fit for spreadsheets.")
-    ] = Format.JSONL,
+        str,
+        typer.Option(
+            "--format",
+            metavar=f"[{'|'.join(EXPORT_FORMATS)}]",
+            help="How to write; csv is fit for spreadsheets.",
+            autocompletion=completed(EXPORT_FORMATS),
+        ),
+    ] = "jsonl",
     since: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +82,10 @@ def export(
     stderr, how many there were and which --after continues from there; with --json as a JSON
     document, on standard output where --output names a file.
     """
+    from session_router.audit.export import Wanted
+    from session_router.audit.formats import Format
+
+    format_ = Format(one_of(EXPORT_FORMATS, format_, "--format"))
     wanted = Wanted(after, moment_of(since, "--since"), moment_of(until, "--until"))
     if format_ is Format.PARQUET:
         _refuse_without_pyarrow()
@@ -88,6 +103,8 @@ def export(
 async def _export(
     settings: Settings, format_: Format, file: IO[bytes], wanted: Wanted, progress: Progress
 ) -> Exported:
+    from session_router.audit.export import export as export_events
+
     async with opened_trail(settings) as trail:
         return await export_events(trail, format_, file, wanted, progress)
 

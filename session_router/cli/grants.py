@@ -6,7 +6,6 @@ import typer
 
 from session_router.cli import output
 from session_router.cli.options import DatabaseUrl, settings_of, target_of
-from session_router.database import grants as roles
 from session_router.errors import InvalidValueError
 
 
@@ -30,6 +29,8 @@ def grants(
     For the tables' owner to run, after every upgrade anew. The database is not asked, and the
     roles must exist. Nobody gets the right to change or delete an event.
     """
+    from session_router.database import grants as roles
+
     target = target_of(settings_of(database_url))
     if target.schema_name is None:
         raise InvalidValueError("SQLite has no roles; name a PostgreSQL database.")

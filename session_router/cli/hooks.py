@@ -1,31 +1,37 @@
 """`session-router hooks`: which other systems are told of ends."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from session_router.cli import output
 from session_router.cli.connection import refuse_other_versions
 from session_router.cli.exit_codes import UnknownHookError
+from session_router.cli.near import one_of
 from session_router.cli.options import DatabaseUrl, Json, settings_of, target_of
-from session_router.hooks.hook import DeadDelivery, Hook, HookEvent, NewHook
-from session_router.hooks.store import HookStore
-from session_router.settings import Settings
+from session_router.cli.words import HOOK_EVENTS, completed
 
-app = typer.Typer(help="Other systems that are told of ends.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from session_router.hooks.hook import DeadDelivery, Hook, NewHook
+    from session_router.hooks.store import HookStore
+    from session_router.settings import Settings
 
 _PAGE: Final = 500
 
 
-@app.command()
 def add(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where to send: http or https.")],
     event: Annotated[
         list[str],
-        typer.Option(help=f"What to tell: {', '.join(HookEvent)}. May be given again."),
+        typer.Option(
+            help=f"What to tell: {', '.join(HOOK_EVENTS)}. May be given again.",
+            autocompletion=completed(HOOK_EVENTS),
+        ),
     ],
     owner: Annotated[
         str | None,
@@ -37,7 +43,14 @@ def add(
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Have a system told, and print the secret that signs what it is sent."""
+    """Have a system told, and print its secret.
+
+    The secret signs what the system is sent.
+    """
+    from session_router.hooks.hook import NewHook
+
+    for each in event:
+        one_of(HOOK_EVENTS, each, "--event")
     new = NewHook.to_url(url, event, owner, allows_private=allow_private)
     hook = asyncio.run(_add(settings_of(database_url), new))
     if as_json:
@@ -47,7 +60,6 @@ def add(
     output.say(hook.secret or "")
 
 
-@app.command("list")
 def list_hooks(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """List who is told of what. With --json one JSON document a line."""
     found = asyncio.run(_list(settings_of(database_url)))
@@ -64,20 +76,24 @@ def list_hooks(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         )
 
 
-@app.command()
 def remove(
     hook_id: Annotated[str, typer.Argument(metavar="HOOK_ID", help="See 'hooks list'.")],
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Tell it nothing more, and forget what it is owed."""
+    """Tell a system nothing more.
+
+    What it is owed is forgotten.
+    """
     if not asyncio.run(_remove(settings_of(database_url), hook_id)):
         raise UnknownHookError(f"there is no hook {hook_id!a}; see 'session-router hooks list'.")
     output.say(f"removed: {output.escape(hook_id)}")
 
 
-@app.command()
 def dead(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
-    """List what was given up, some three days after the first attempt."""
+    """List what was given up.
+
+    That is some three days after the first attempt. With --json one JSON document a line.
+    """
     found = asyncio.run(_dead(settings_of(database_url)))
     if as_json:
         for delivery in found:
@@ -92,7 +108,6 @@ def dead(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         )
 
 
-@app.command("send-again")
 def send_again(
     delivery_ids: Annotated[
         list[int] | None,
@@ -100,13 +115,18 @@ def send_again(
     ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Try again what was given up, with as many attempts as at first."""
+    """Try again what was given up.
+
+    With as many attempts as at first.
+    """
     revived = asyncio.run(_send_again(settings_of(database_url), delivery_ids))
     output.say(f"to be sent again: {revived}")
 
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[HookStore]:
+    from session_router.hooks.store import HookStore
+
     await refuse_other_versions(target_of(settings))
     url = settings.database_url.get_secret_value()
     async with HookStore.opened(url, schema=settings.database_schema) as store:

@@ -1,16 +1,16 @@
 """`session-router sessions interrupt`: of a session, of one stream, or of all that match."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from session_router.agent_id import AgentId, check_agent_type
 from session_router.cli import output
-from session_router.cli.bulk import interrupt_all
 from session_router.cli.connection import opened_manager
 from session_router.cli.exit_codes import unknown_session
 from session_router.cli.options import (
@@ -27,10 +27,10 @@ from session_router.cli.options import (
     worker_of,
 )
 from session_router.errors import InvalidValueError
-from session_router.repository.changes import StreamFilter
-from session_router.repository.results import Found
-from session_router.session import check_owner, check_session_id
-from session_router.settings import Settings
+
+if TYPE_CHECKING:
+    from session_router.agent_id import AgentId
+    from session_router.settings import Settings
 
 _AT_ONCE_SEC: Final = 0.001
 
@@ -92,17 +92,23 @@ def interrupt(
             help="How long to wait at the most for what becomes of it; 0: not at all. Left out: "
             "the poll interval, the cancel timeout and the operation deadline together, in which "
             "a live worker has settled it.",
-            show_default=f"{Settings.model_construct().settled_within_sec:g}, by their defaults",
+            show_default="16, by their defaults",
         ),
     ] = None,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Stop what streams in a session now, one stream, or with --all what matches anywhere.
+    """Stop what streams in a session, or anywhere.
 
-    The sessions live on. The workers that the agents stream in carry it out. Prints what became
+    That is all that streams in it now, or one stream, or with --all what matches. The sessions
+    live on. The workers that the agents stream in carry it out. Prints what became
     of the signals: delivered, failed, lost, or open when that is not known in time.
     """
+    from session_router.agent_id import AgentId, check_agent_type
+    from session_router.cli.bulk import interrupt_all
+    from session_router.repository.changes import StreamFilter
+    from session_router.session import check_owner, check_session_id
+
     settings = settings_of(database_url)
     settled_sec = settings.settled_within_sec if wait is None else wait
     asked = _Asked(actor_or_login(actor), reason, settled_sec or _AT_ONCE_SEC, check_owner(owner))
@@ -178,6 +184,8 @@ async def _session(
 async def _stream(
     settings: Settings, session_id: str, stream_id: str, asked: _Asked, as_json: bool
 ) -> None:
+    from session_router.repository.results import Found
+
     async with opened_manager(settings) as manager:
         did = await manager.interrupt_stream(
             session_id,

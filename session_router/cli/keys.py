@@ -1,16 +1,17 @@
 """`session-router keys`: who may call the service, and for what."""
 
+from __future__ import annotations
+
 import asyncio
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from session_router.access import ApiKey, NewKey, Scope
-from session_router.access.keys import told
 from session_router.cli import output
 from session_router.cli.connection import opened_keys
 from session_router.cli.exit_codes import UnknownKeyError
+from session_router.cli.near import one_of
 from session_router.cli.options import (
     Actor,
     DatabaseUrl,
@@ -19,20 +20,24 @@ from session_router.cli.options import (
     duration_of,
     settings_of,
 )
-from session_router.settings import Settings
+from session_router.cli.words import SCOPES, completed
 from session_router.text import check_free_text
 
-app = typer.Typer(help="Keys of those who call the service.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from session_router.access import ApiKey, NewKey
+    from session_router.settings import Settings
 
 
-@app.command()
 def create(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Who it is for: the actor in the trail.")
     ],
     scope: Annotated[
         list[str],
-        typer.Option(help=f"What it may be used for: {', '.join(Scope)}. May be given again."),
+        typer.Option(
+            help=f"What it may be used for: {', '.join(SCOPES)}. May be given again.",
+            autocompletion=completed(SCOPES),
+        ),
     ],
     owner: Annotated[
         str | None,
@@ -51,6 +56,10 @@ def create(
     `read` looks, `operate` starts, touches, ends and interrupts, `agent` registers streams,
     `admin` makes keys and erases.
     """
+    from session_router.access import NewKey
+
+    for each in scope:
+        one_of(SCOPES, each, "--scope")
     key = NewKey.of(name, scope, owner)
     within = duration_of(expires, "--expires")
     by = check_free_text(actor_or_login(actor), "actor")
@@ -62,7 +71,6 @@ def create(
     output.say(key.token)
 
 
-@app.command("list")
 def list_keys(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """List all keys that ever were. With --json one JSON document a line."""
     found = asyncio.run(_list(settings_of(database_url)))
@@ -79,14 +87,16 @@ def list_keys(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         )
 
 
-@app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="See 'keys list'.")],
     actor: Actor = None,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Have a key refused from now on, in every process within 5 s."""
+    """Have a key refused from now on.
+
+    In every process within 5 s.
+    """
     by = check_free_text(actor_or_login(actor), "actor")
     revoked = asyncio.run(_revoke(settings_of(database_url), key_id, by))
     if revoked is None:
@@ -115,6 +125,8 @@ async def _revoke(settings: Settings, key_id: str, actor: str | None) -> ApiKey 
 
 
 def _cells(key: ApiKey) -> tuple[str, ...]:
+    from session_router.access.keys import told
+
     return (
         key.key_id,
         key.name,
@@ -131,6 +143,8 @@ def _moment(moment: datetime | None) -> str:
 
 
 def _json_of(key: ApiKey) -> dict[str, object]:
+    from session_router.access.keys import told
+
     return {
         "key_id": key.key_id,
         "name": key.name,

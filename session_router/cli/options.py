@@ -1,20 +1,23 @@
 """The options that many commands share, and the settings that they lead to."""
 
+from __future__ import annotations
+
 import getpass
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
 import typer
 
 from session_router.checks import as_uuid
-from session_router.database.migrate import Target
 from session_router.errors import InvalidValueError
-from session_router.reports.bounds import parse_time
-from session_router.settings import DEFAULT_DATABASE_URL, Settings
+
+if TYPE_CHECKING:
+    from session_router.database.migration.target import Target
+    from session_router.settings import Settings
 
 
 @dataclass
@@ -40,7 +43,7 @@ DatabaseUrl = Annotated[
         "--database-url",
         metavar="URL",
         help="postgresql://user:password@host/database or sqlite:///path/to/file.db. Left out: "
-        f"SESSION_ROUTER_DATABASE_URL, or else {DEFAULT_DATABASE_URL} in this folder.",
+        "SESSION_ROUTER_DATABASE_URL, or else sqlite:///session_router.db in this folder.",
         show_default=False,
     ),
 ]
@@ -116,12 +119,16 @@ def settings_of(database_url: str | None, **given: Any) -> Settings:
     Raises:
         InvalidSettingError: a value is out of its range.
     """
+    from session_router.settings import Settings
+
     options = {"database_url": database_url, **given}
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
 def target_of(settings: Settings) -> Target:
     """The database that the settings name, for migrations."""
+    from session_router.database.migration.target import Target
+
     return Target(settings.database_url.get_secret_value(), settings.database_schema)
 
 
@@ -141,4 +148,6 @@ def moment_of(text: str | None, option: str) -> datetime | None:
     Raises:
         InvalidValueError: it is no time.
     """
+    from session_router.reports.bounds import parse_time
+
     return None if text is None else parse_time(text, option)

@@ -12,11 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
 _MINUTE: Final = 60
 _HOUR: Final = 3_600
@@ -69,6 +64,11 @@ def show_table(
     title: str | None = None,
 ) -> None:
     """Print a table as wide as it needs to be, and the terminal allows."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.title, table.title_justify, table.title_style = title, "left", "bold"
     for name in columns:
@@ -127,6 +127,8 @@ def complain(error: Exception, code: int, *, as_json: bool) -> None:
 def busy(doing: str) -> Iterator[None]:
     """Tell a person at a terminal what takes time, while it does."""
     if sys.stderr.isatty():
+        from rich.console import Console
+
         with Console(stderr=True).status(f"{doing} ..."):
             yield
     else:
@@ -139,6 +141,9 @@ def progress() -> Iterator[Callable[[str, float], None]]:
     if not sys.stderr.isatty():
         yield lambda _what, _share: None
         return
+    from rich.console import Console
+    from rich.progress import Progress
+
     with Progress(console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("", total=1.0)
         yield lambda what, share: bars.update(bar, description=what, completed=share)

@@ -1,24 +1,26 @@
 """`session-router audit prune`: old stories leave the trail."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from session_router.audit import retention
-from session_router.audit.retention import Plan, Pruned, check_age, plan
-from session_router.audit.trail import Progress
-from session_router.bootstrap import erasure_key_of
 from session_router.cli import output
 from session_router.cli.connection import opened_trail
 from session_router.cli.exit_codes import ExitCode
 from session_router.cli.options import Actor, DatabaseUrl, Json, actor_or_login, settings_of
-from session_router.reports.bounds import Bounds, Moment, parse_moment
-from session_router.settings import Settings
 from session_router.text import check_free_text
+
+if TYPE_CHECKING:
+    from session_router.audit.retention import Plan, Pruned
+    from session_router.audit.trail import Progress
+    from session_router.reports.bounds import Moment
+    from session_router.settings import Settings
 
 
 def prune(
@@ -49,6 +51,8 @@ def prune(
     over lies, is asked about on a terminal; a script is taken at its word, and told. What is
     younger than SESSION_ROUTER_PRUNE_LEAST_AGE_DAYS stays, whatever TIME says: it is refused.
     """
+    from session_router.reports.bounds import parse_moment
+
     moment = parse_moment(before, "--before")
     actor = check_free_text(actor_or_login(actor), "actor")
     settings = settings_of(database_url)
@@ -96,6 +100,8 @@ def _told(planned: Plan) -> str:
 
 
 async def _plan(settings: Settings, before: datetime) -> Plan:
+    from session_router.audit.retention import plan
+
     async with opened_trail(settings) as trail:
         return await plan(trail, before)
 
@@ -103,12 +109,18 @@ async def _plan(settings: Settings, before: datetime) -> Plan:
 async def _prune(
     settings: Settings, before: datetime, actor: str | None, progress: Progress
 ) -> Pruned:
+    from session_router.audit import retention
+    from session_router.bootstrap import erasure_key_of
+
     async with opened_trail(settings) as trail:
         return await retention.prune(trail, before, erasure_key_of(settings), actor, progress)
 
 
 async def _resolved(settings: Settings, moment: Moment) -> tuple[datetime, datetime]:
     """The time that is meant, and the database's own."""
+    from session_router.audit.retention import check_age
+    from session_router.reports.bounds import Bounds
+
     async with opened_trail(settings) as trail:
         now = await trail.now()
     before, _ = Bounds(since=moment).at(now)

@@ -1,48 +1,42 @@
 """`session-router report`: what happened, counted and measured."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from session_router.cli import output
 from session_router.cli.connection import opened_reports
 from session_router.cli.exit_codes import MissingExtraError
+from session_router.cli.near import near, one_of
 from session_router.cli.options import DatabaseUrl, Invocation, settings_of
+from session_router.cli.words import REPORT_FORMATS, REPORT_NAMES, completed
 from session_router.csv_cells import text_cell
 from session_router.errors import InvalidValueError, SessionRouterError
-from session_router.reports import REPORTS, Bounds, Reports
-from session_router.reports.bounds import parse_moment
-from session_router.reports.rows import ConcurrencyBucket, ReportRow
-from session_router.settings import Settings
 
-_CONCURRENCY: Final = "concurrency"
-_NAMES: Final = (*REPORTS, _CONCURRENCY)
+if TYPE_CHECKING:
+    from session_router.reports import Bounds, Reports
+    from session_router.reports.rows import ReportRow
+    from session_router.settings import Settings
+
+    Draw = Callable[[str, AsyncIterator[ReportRow], Path], Awaitable[None]]
+
 _PAGE: Final = 1_000
 _PICTURES: Final = ("activity", "agents", "concurrency", "interrupts")
 _SUFFIXES: Final = (".png", ".svg")
-
-Draw = Callable[[str, AsyncIterator[ReportRow], Path], Awaitable[None]]
-
-
-class Format(StrEnum):
-    """How rows are printed."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
 
 
 class PlotError(SessionRouterError):
     """The picture cannot be written."""
 
 
-def _remember_json(ctx: typer.Context, chosen: Format) -> Format:
-    ctx.ensure_object(Invocation).as_json = chosen is Format.JSON
+def _remember_json(ctx: typer.Context, chosen: str) -> str:
+    ctx.ensure_object(Invocation).as_json = chosen == "json"
     return chosen
 
 
@@ -52,7 +46,12 @@ _TIME: Final = "a date or time (UTC, unless it says otherwise), or so long ago: 
 def report(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help=f"One of {', '.join(_NAMES)}.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help=f"One of {', '.join(REPORT_NAMES)}.",
+            show_default=False,
+            autocompletion=completed(REPORT_NAMES),
+        ),
     ],
     since: Annotated[
         str | None,
@@ -72,14 +71,16 @@ def report(
         ),
     ] = None,
     format_: Annotated[
-        Format,
+        str,
         typer.Option(
             "--format",
+            metavar=f"[{'|'.join(REPORT_FORMATS)}]",
+            autocompletion=completed(REPORT_FORMATS),
             callback=_remember_json,
             help="csv and json have every column, times in UTC, lengths in seconds; json is one "
             "document a line.",
         ),
-    ] = Format.TABLE,
+    ] = "table",
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="At most so many rows, the earliest.", show_default=False),
@@ -101,8 +102,16 @@ def report(
     'concurrency' tells how many streams there were at once; left out, --since is a day before
     --until there. 'live' and 'backlog' are of this moment.
     """
-    if name not in _NAMES:
-        raise InvalidValueError(f"there is no report {name!a}; choose one of {', '.join(_NAMES)}.")
+    if name not in REPORT_NAMES:
+        raise InvalidValueError(
+            f"there is no report {name!a}; choose one of {', '.join(REPORT_NAMES)}."
+            f"{near(name, REPORT_NAMES)}"
+        )
+    one_of(REPORT_FORMATS, format_, "--format")
+
+    from session_router.reports import REPORTS, Bounds
+    from session_router.reports.bounds import parse_moment
+
     bounds = Bounds(
         None if since is None else parse_moment(since, "--since"),
         None if until is None else parse_moment(until, "--until"),
@@ -118,18 +127,21 @@ def report(
 
 
 async def _print(
-    settings: Settings, name: str, bounds: Bounds, limit: int | None, format_: Format
+    settings: Settings, name: str, bounds: Bounds, limit: int | None, format_: str
 ) -> None:
+    from session_router.reports import REPORTS
+    from session_router.reports.rows import ConcurrencyBucket
+
     kind = REPORTS[name].row if name in REPORTS else ConcurrencyBucket
     columns = list(kind.model_fields)
     async with opened_reports(settings) as reports:
         pages = _pages(_rows(reports, name, bounds, limit))
-        if format_ is Format.CSV:
+        if format_ == "csv":
             output.show_exactly(",".join(columns))
             async for page in pages:
                 for row in page:
                     output.show_exactly(_csv_line(row))
-        elif format_ is Format.JSON:
+        elif format_ == "json":
             async for page in pages:
                 for row in page:
                     output.show_json(row.model_dump(mode="json"))
@@ -162,6 +174,8 @@ async def _show(pages: AsyncIterator[list[ReportRow]]) -> None:
 def _rows(
     reports: Reports, name: str, bounds: Bounds, limit: int | None
 ) -> AsyncIterator[ReportRow]:
+    from session_router.reports import REPORTS
+
     if name in REPORTS:
         return reports.read(REPORTS[name], bounds, limit=limit)
     return _buckets(reports, bounds, limit)

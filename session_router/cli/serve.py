@@ -1,22 +1,24 @@
 """`session-router serve`: the HTTP service, and the demo in it."""
 
+from __future__ import annotations
+
 import logging
 import shlex
 import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from session_router.cli import output
 from session_router.cli.exit_codes import MissingExtraError
 from session_router.cli.options import DatabaseUrl, settings_of
-from session_router.database.url import parse_url
-from session_router.demo import READERS, REST_SEC, WORD_SEC, read_aloud
-from session_router.manager import SessionManager
-from session_router.settings import Settings
+
+if TYPE_CHECKING:
+    from session_router.manager import SessionManager
+    from session_router.settings import Settings
 
 
 def serve(
@@ -79,11 +81,15 @@ def _service() -> Callable[..., None]:
 
 async def _perform(settings: Settings, database_url: str | None, manager: SessionManager) -> None:
     """Tell a newcomer what to try, then let the readers read."""
+    from session_router.demo import read_aloud
+
     output.say(_what_to_try(settings, database_url))
     await read_aloud(manager, _say_now)
 
 
 def _what_to_try(settings: Settings, database_url: str | None) -> str:
+    from session_router.demo import READERS, REST_SEC, WORD_SEC
+
     url, session_id = _url(settings), READERS[0].session_id
     shortest = min(len(reader.text.split()) for reader in READERS) * WORD_SEC
     events = shlex.join([*_program(), "events", session_id, *_database_option(database_url)])
@@ -126,4 +132,6 @@ def _database_option(database_url: str | None) -> list[str]:
     """
     if database_url is None:
         return []
+    from session_router.database.url import parse_url
+
     return ["--database-url", parse_url(database_url).set(query={}).render_as_string()]

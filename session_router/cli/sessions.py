@@ -1,18 +1,16 @@
 """`session-router sessions`: look at live sessions, and stop what streams in them."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from session_router.agent_id import check_agent_type
 from session_router.cli import output
 from session_router.cli.connection import opened_repository
-from session_router.cli.end import end
-from session_router.cli.erase import erase
 from session_router.cli.exit_codes import unknown_session
-from session_router.cli.interrupt import interrupt
 from session_router.cli.options import (
     AgentType,
     DatabaseUrl,
@@ -24,21 +22,17 @@ from session_router.cli.options import (
     settings_of,
     worker_of,
 )
-from session_router.repository.base import SessionRepository
-from session_router.repository.changes import EVERY_SESSION, SessionFilter
-from session_router.repository.records import NO_WORKER, StreamRow
-from session_router.session import Session, check_owner, check_session_id
-from session_router.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Look at live sessions; stop what streams in them.")
-app.command()(end)
-app.command()(interrupt)
-app.command()(erase)
+if TYPE_CHECKING:
+    from session_router.repository.base import SessionRepository
+    from session_router.repository.changes import SessionFilter
+    from session_router.repository.records import StreamRow
+    from session_router.session import Session
+    from session_router.settings import Settings
 
 _PAGE: Final = 1_000
 
 
-@app.command("list")
 def list_(
     prefix: Annotated[
         str | None,
@@ -70,6 +64,10 @@ def list_(
 
     In the order of their ids. With --json one JSON document a line.
     """
+    from session_router.agent_id import check_agent_type
+    from session_router.repository.changes import SessionFilter
+    from session_router.session import check_owner, check_session_id
+
     matching = SessionFilter(
         prefix=None if prefix is None else check_session_id(prefix),
         agent_type=None if agent_type is None else check_agent_type(agent_type),
@@ -81,7 +79,6 @@ def list_(
     asyncio.run(_list(settings_of(database_url), matching, as_json))
 
 
-@app.command()
 def show(
     session_id: SessionIdArgument, database_url: DatabaseUrl = None, as_json: Json = False
 ) -> None:
@@ -89,10 +86,14 @@ def show(
 
     Each stream with its id, its worker and its beginning.
     """
+    from session_router.session import check_session_id
+
     asyncio.run(_show(settings_of(database_url), check_session_id(session_id), as_json))
 
 
 async def _list(settings: Settings, matching: SessionFilter, as_json: bool) -> None:
+    from session_router.repository.changes import EVERY_SESSION
+
     async with opened_repository(settings) as repository:
         pages = 0
         async for page in _pages(repository, matching):
@@ -134,6 +135,8 @@ def _show_page(page: list[Session], as_json: bool, *, header: bool) -> None:
 
 
 async def _show(settings: Settings, session_id: str, as_json: bool) -> None:
+    from session_router.repository.records import NO_WORKER
+
     async with opened_repository(settings) as repository:
         session = await repository.find_session(session_id)
         if session is None:

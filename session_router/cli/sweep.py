@@ -1,12 +1,17 @@
 """`session-router sweep`: one sweep, now."""
 
+from __future__ import annotations
+
 import asyncio
+from typing import TYPE_CHECKING
 
 from session_router.cli import output
 from session_router.cli.connection import opened_manager
 from session_router.cli.options import DatabaseUrl, Json, settings_of
-from session_router.settings import Settings
-from session_router.worker.sweeper import SweepCounts
+
+if TYPE_CHECKING:
+    from session_router.settings import Settings
+    from session_router.worker.sweeper import SweepCounts
 
 
 def sweep(database_url: DatabaseUrl = None, as_json: Json = False) -> None:

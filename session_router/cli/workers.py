@@ -1,16 +1,21 @@
 """`session-router workers`: which workers there are, and how they do."""
 
+from __future__ import annotations
+
 import asyncio
+from typing import TYPE_CHECKING
 
 from session_router.cli import output
 from session_router.cli.connection import opened_repository
 from session_router.cli.options import DatabaseUrl, Json, settings_of
-from session_router.repository.records import WorkerRow
-from session_router.settings import Settings
+
+if TYPE_CHECKING:
+    from session_router.repository.records import WorkerRow
+    from session_router.settings import Settings
 
 
 def workers(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
-    """List the workers, with their streams and the age of their heartbeats.
+    """List the workers, their streams and heartbeats.
 
     A worker whose heartbeat is older than SESSION_ROUTER_LEASE_SEC is dead; another one takes it
     out soon. One that is 'listening' is woken by notifications, one that is 'polling' looks from

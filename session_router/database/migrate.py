@@ -4,22 +4,28 @@ import asyncio
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.migration import discarding
 from session_router.database.migration.compare import differences, left_out
 from session_router.database.migration.lock import patiently, take_migration_lock
+from session_router.database.migration.standing import (
+    Standing,
+    head,
+    known,
+    migrations,
+    standing,
+    standing_seen_by,
+)
 from session_router.database.migration.target import Target
 from session_router.database.privileges import open_to_everybody
-from session_router.database.schema import VERSION_TABLE, oldest_code_table
+from session_router.database.schema import VERSION_TABLE
 from session_router.database.sqlite_file import no_such_file
 from session_router.errors import DatabaseError, SchemaError
 
@@ -48,35 +54,6 @@ class Revision:
     revision: str
     down_revision: str | None
     summary: str
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a database is, seen from this version.
-
-    Attributes:
-        revision: the database's; None where there are no tables.
-        newest: the newest that this version knows.
-        oldest_code: the revision that code must know to run on a database that is ahead of it;
-            None where none is written down.
-    """
-
-    revision: str | None
-    newest: str
-    oldest_code: str | None = None
-
-    @property
-    def is_ahead(self) -> bool:
-        return self.revision is not None and self.revision not in _known()
-
-    @property
-    def needs_upgrade(self) -> bool:
-        return self.revision != self.newest and not self.is_ahead
-
-    @property
-    def may_run(self) -> bool:
-        """Whether this version's code may run on the database."""
-        return self.revision == self.newest or (self.is_ahead and self.oldest_code in _known())
 
 
 async def upgrade(target: Target, revision: str = "head") -> None:
@@ -124,20 +101,6 @@ async def current(target: Target) -> str | None:
     return (await standing(target)).revision
 
 
-async def standing(target: Target) -> Standing:
-    """Where the database is. Raises `DatabaseError`."""
-    if target.missing_file is not None:
-        return Standing(None, head())
-    return await target.run(lambda conn: _standing(conn, target), writes=False)
-
-
-def head() -> str:
-    """The newest revision that this version knows."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
-
-
 def history() -> list[Revision]:
     """Every revision that this version knows, newest first."""
     return [
@@ -158,7 +121,7 @@ async def check(target: Target) -> list[str]:
     """
 
     def compare(conn: Connection) -> list[str]:
-        found = _standing(conn, target)
+        found = standing_seen_by(conn, target)
         if found.revision == found.newest:
             schema = target.schema_name
             return differences(conn, schema) + open_to_everybody(conn, schema)
@@ -211,7 +174,7 @@ async def _migrate(
         _run(move, config, revision)
 
     # Whoever tries again must come to the same end, which a relative revision ('-1') would not.
-    if revision not in {*_known(), "head", "base"}:
+    if revision not in {*known(), "head", "base"}:
         raise _no_such(revision, "it is not in the history")
     async with target.connected(writes=True) as conn:
         if target.schema_name is None:
@@ -262,22 +225,6 @@ async def _create_schema(conn: AsyncConnection, schema: str) -> None:
     await conn.commit()
 
 
-def _standing(conn: Connection, target: Target) -> Standing:
-    options = {"version_table": VERSION_TABLE, "version_table_schema": target.schema_name}
-    found = MigrationContext.configure(conn, opts=options).get_current_heads()
-    revision, newest = ", ".join(found) or None, head()
-    oldest_code = None if revision == newest else _oldest_code(conn, target)
-    conn.rollback()
-    return Standing(revision, newest, oldest_code)
-
-
-def _oldest_code(conn: Connection, target: Target) -> str | None:
-    table = oldest_code_table(target.schema_name)
-    if not inspect(conn).has_table(table.name, schema=table.schema):
-        return None
-    return conn.execute(select(table.c.revision)).scalar()
-
-
 def _behind_or_ahead(found: Standing) -> str:
     if found.revision is None:
         fault = f"the database has no tables of session_router; this version needs {found.newest}"
@@ -285,36 +232,24 @@ def _behind_or_ahead(found: Standing) -> str:
         newer = f"which this version does not know (its newest is {found.newest})"
         return f"the database is at {found.revision}, {newer}: install the version that made it."
     else:
-        behind = _known().index(found.revision)
+        behind = known().index(found.revision)
         fault = f"the database is at {found.revision}, {behind} revision(s) behind {found.newest}"
     return f"{fault}: run 'session-router db upgrade'."
 
 
-def _known() -> list[str]:
-    """The revisions that this version knows, newest first."""
-    return [step.revision for step in history()]
-
-
 def _is_below_the_audit(revision: str) -> bool:
-    order = ["base", *reversed(_known()), "head"]
+    order = ["base", *reversed(known()), "head"]
     return revision in order[: order.index(discarding.FIRST_WITH_AUDIT)]
 
 
 def _goes_down(revisions: str) -> bool:
     start, colon, end = revisions.partition(":")
-    order = ["base", *reversed(_known()), "head"]
+    order = ["base", *reversed(known()), "head"]
     return bool(colon) and start in order and end in order and order.index(start) > order.index(end)
 
 
 def _config(target: Target | None = None, output: io.StringIO | None = None) -> Config:
     config = Config(output_buffer=output) if output else Config()
-    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
     config.attributes["target"] = target
     return config
-
-
-def _migrations() -> Path:
-    """Inside the package when installed from a wheel, beside it in a checkout."""
-    package = Path(__file__).parent.parent
-    shipped = package / "migrations"
-    return shipped if shipped.is_dir() else package.parent / "migrations"

@@ -10,6 +10,7 @@ from session_router import AgentId, SchemaError, SessionManager, SQLAlchemySessi
 from session_router.database import migrate
 from session_router.database.engine import create_engine
 from session_router.database.migrate import Target
+from session_router.database.migration.standing import known
 from session_router.database.schema import OLDEST_CODE_TABLE, VERSION_TABLE
 from tests.support.laws import contents, violations
 from tests.support.sql import query
@@ -35,6 +36,10 @@ async def execute(url: str, *statements: str) -> None:
 
 def qualified(url: str, name: str) -> str:
     return name if url.startswith("sqlite") else f"session_router.{name}"
+
+
+def test_the_revisions_that_are_known_by_their_files_are_alembics() -> None:
+    assert list(known()) == [step.revision for step in migrate.history()]
 
 
 async def test_the_migrated_schema_is_the_metadatas(empty_url: str) -> None:

@@ -3,14 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pdoc import doc
 
-from docs.api import PUBLIC
+import session_router
+from docs.api import PUBLIC, loaded
 from tests.docs.pages import CHECKOUT
 
 
@@ -27,9 +27,15 @@ def test_it_is_made_without_a_warning_of_all_public_modules(tmp_path: Path) -> N
     assert made == {"index", *(module.replace(".", "/") for module in PUBLIC)}
 
 
+def test_every_public_name_of_the_package_can_be_asked_for_and_is_listed() -> None:
+    assert set(session_router.__all__) <= set(dir(session_router))
+    assert [name for name in session_router.__all__ if not hasattr(session_router, name)] == []
+    assert not hasattr(session_router, "NoSuchName")
+
+
 @pytest.mark.parametrize("module", PUBLIC)
 def test_every_public_class_and_function_has_a_docstring(module: str) -> None:
-    names = list(_described(doc.Module(import_module(module)).members.values()))
+    names = list(_described(doc.Module(loaded(module)).members.values()))
     assert names
     assert [name.fullname for name in names if not name.docstring] == []
 
