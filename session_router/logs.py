@@ -22,7 +22,8 @@ request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=Non
 def _line(level: int, event: str, *, trace: BaseException | None = None, **fields: object) -> None:
     if _log.isEnabledFor(level):
         told = " ".join(f"{k}={_text(v)}" for k, v in fields.items())
-        _log.log(level, "%s %s", event, told, exc_info=trace)
+        as_fields = {"session_router": {"message": event, **fields}}  # see log_output.py
+        _log.log(level, "%s %s", event, told, exc_info=trace, extra=as_fields)
 
 
 def _text(value: object) -> str:
@@ -63,7 +64,7 @@ def hook_failed(
         delivery_id=delivery_id,
         attempts=attempts,
         error=error,
-        again_in=None if pause is None else f"{pause.total_seconds():g}s",
+        again_in_sec=None if pause is None else pause.total_seconds(),
     )
 
 
@@ -89,7 +90,7 @@ def job_failed(job: str, error: Exception, retry_in: float) -> None:
         trace=_bug(error),
         job=job,
         error=explain(error),
-        retry_in=f"{retry_in:.1f}s",
+        retry_in_sec=round(retry_in, 1),
     )
 
 
@@ -98,7 +99,7 @@ def job_recovered(job: str) -> None:
 
 
 def migration_waits(holders: str, retry_in: float) -> None:
-    _line(logging.WARNING, "migration_waits", in_its_way=holders, retry_in=f"{retry_in:.1f}s")
+    _line(logging.WARNING, "migration_waits", in_its_way=holders, retry_in_sec=round(retry_in, 1))
 
 
 def sweep_finished(sessions: int, streams: int) -> None:
@@ -143,7 +144,7 @@ def stream_unregister_failed(stream_id: UUID, error: BaseException, retry_in: fl
         trace=_bug(error),
         stream_id=stream_id,
         error=explain(error),
-        retry_in=f"{retry_in:.1f}s",
+        retry_in_sec=round(retry_in, 1),
     )
 
 
@@ -194,11 +195,11 @@ def request_crashed(method: str, path: str, error: Exception) -> None:
 
 
 def serving_stops(drain_sec: float) -> None:
-    _line(logging.INFO, "serving_stops", drain=f"{drain_sec:g}s")
+    _line(logging.INFO, "serving_stops", drain_sec=drain_sec)
 
 
 def process_ended(pid: int, code: int, restart_in: float) -> None:
-    _line(logging.ERROR, "process_ended", pid=pid, code=code, restart_in=f"{restart_in:.1f}s")
+    _line(logging.ERROR, "process_ended", pid=pid, code=code, restart_in_sec=round(restart_in, 1))
 
 
 def process_failed(error: BaseException) -> None:

@@ -1,10 +1,11 @@
 """Settings: what can be tuned, its ranges, and the environment variables that set it."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -26,6 +27,15 @@ TIMEOUT_LIMIT_MINUTES: Final = 5_256_000
 _LONGEST_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60.0
 
 _SECRETS: Final = {"", "database_url", "listen_url", "erasure_key"}
+
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def _lowered(value: object) -> object:
+    """Operators write levels in either case."""
+    return value.lower() if isinstance(value, str) else value
+
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
@@ -111,6 +121,8 @@ class Settings(_Intervals, BaseSettings):
     http_allowed_hosts: str | None = None
     drain_sec: float = Field(1.0, ge=0, le=600, allow_inf_nan=False)
     erasure_key: SecretStr | None = Field(None, min_length=KEY_LENGTH)
+    log_format: LogFormat = "text"
+    log_level: Annotated[LogLevel, BeforeValidator(_lowered)] = "info"
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -1,6 +1,5 @@
 """`session-router serve`: the HTTP service, and the demo in it."""
 
-import logging
 import shlex
 import shutil
 import sys
@@ -15,6 +14,7 @@ from session_router.cli.exit_codes import MissingExtraError
 from session_router.cli.options import DatabaseUrl, settings_of
 from session_router.database.url import parse_url
 from session_router.demo import READERS, REST_SEC, WORD_SEC, read_aloud
+from session_router.log_output import write_log
 from session_router.manager import SessionManager
 from session_router.settings import Settings
 
@@ -53,12 +53,11 @@ def serve(
     It answers to its addresses and to localhost; SESSION_ROUTER_HTTP_ALLOWED_HOSTS names further
     hosts. SIGTERM and Ctrl-C stop it with exit code 0. The tables of the default SQLite file are
     made and upgraded by themselves; any other database has to be as 'session-router db upgrade'
-    leaves it. The log goes to stderr.
+    leaves it. The log goes to stderr; SESSION_ROUTER_LOG_FORMAT=json makes each line an object.
     """
     settings = settings_of(database_url, http_host=host, http_port=port, http_workers=workers)
     run_service = _service()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    logging.getLogger("session_router").setLevel(logging.INFO)
+    write_log(settings.log_format, settings.log_level)
     background = [partial(_perform, settings, database_url)] if demo else []
     run_service(settings, background=background)
 
