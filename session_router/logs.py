@@ -4,6 +4,7 @@ Gathered here so that an operator finds in one place what can be searched and al
 """
 
 import logging
+from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import lru_cache
@@ -14,6 +15,7 @@ from session_router.errors import SessionRouterError
 
 _log: Final = logging.getLogger("session_router")
 _LONGEST_TEXT: Final = 2_000
+_MOST_NAMED: Final = 100
 
 request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """Names the HTTP request that is being answered."""
@@ -49,8 +51,27 @@ def worker_lost_streams(worker_id: UUID, streams: int) -> None:
     _line(logging.WARNING, "worker_lost_streams", worker_id=worker_id, streams=streams)
 
 
-def workers_reaped(workers: int, streams: int, signals: int) -> None:
-    _line(logging.WARNING, "workers_reaped", workers=workers, streams=streams, signals=signals)
+class _Reaped(list[dict[str, object]]):
+    """In JSON an object each; in a text as short as that."""
+
+    def __str__(self) -> str:
+        return ",".join(f"{each['worker_id']}@{each['host']}:{each['pid']}" for each in self)
+
+
+def workers_reaped(workers: Sequence[tuple[UUID, str, int]], streams: int, signals: int) -> None:
+    """Workers that had fallen silent, as their ids, hosts and process ids: 100 are named."""
+    named = _Reaped(
+        {"worker_id": worker_id, "host": host, "pid": pid}
+        for worker_id, host, pid in workers[:_MOST_NAMED]
+    )
+    _line(
+        logging.WARNING,
+        "workers_reaped",
+        workers=len(workers),
+        streams=streams,
+        signals=signals,
+        reaped=named,
+    )
 
 
 def hook_failed(
