@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, ColumnElement, Row, func, literal, select, text, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from session_router.database.connection_names import ConnectionNames
 from session_router.database.connections import PooledConnections
 from session_router.database.engine import create_engine, supported
 from session_router.database.faults import translated
@@ -59,7 +60,7 @@ class Trail:
     @asynccontextmanager
     async def opened(cls, url: str, *, schema: str = DEFAULT_SCHEMA) -> "AsyncIterator[Trail]":
         """A trail with an engine of its own, for the length of the block."""
-        engine = create_engine(url)
+        engine = create_engine(url, names=ConnectionNames("audit"))
         try:
             yield cls(engine, schema=schema)
         finally:

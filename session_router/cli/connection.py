@@ -9,6 +9,7 @@ from session_router.audit.trail import Trail
 from session_router.bootstrap import manager_of, repository_of
 from session_router.cli.options import target_of
 from session_router.database import migrate
+from session_router.database.connection_names import ConnectionNames
 from session_router.database.engine import create_engine
 from session_router.database.migrate import Target
 from session_router.errors import SchemaError
@@ -67,7 +68,8 @@ async def refuse_other_versions(target: Target) -> None:
 async def opened_reports(settings: Settings) -> AsyncIterator[Reports]:
     """The reports of a database that has this version's tables and views. Raises likewise."""
     await refuse_other_versions(target_of(settings))
-    engine = create_engine(settings.database_url.get_secret_value())
+    url = settings.database_url.get_secret_value()
+    engine = create_engine(url, names=ConnectionNames("reports"))
     try:
         yield Reports(engine, settings.database_schema)
     finally:

@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router import logs
-from session_router.database.channel import APPLICATION_NAME, channel
+from session_router.database.channel import channel
+from session_router.database.connection_names import call
 from session_router.database.faults import translated
 from session_router.doorbell import WakeUps
 
@@ -38,6 +39,7 @@ class Listener:
         worker_ids: gives whose doorbells it hears at the moment.
         ring: called with a worker at each ring, after each LISTEN for it, and when the connection
             is lost.
+        name: gives what the connection is to be called.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Listener:
         engine: Callable[[], AsyncEngine],
         worker_ids: Callable[[], Collection[UUID]],
         ring: Callable[[UUID], None],
+        name: Callable[[], str],
     ) -> None:
         self._engine = engine
+        self._name = name
         self._worker_ids = worker_ids
         self._ring = ring
         self._stirred = asyncio.Event()
@@ -92,7 +96,7 @@ class Listener:
         driver = cast("_Driver", (await conn.get_raw_connection()).driver_connection)
         self._heard_for = {}
         async with asyncio.timeout(_ANSWER_SEC):
-            await conn.exec_driver_sql(f"SET application_name = '{APPLICATION_NAME}'")
+            await call(driver, self._name())
             backend = (await conn.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
             if backend != driver.get_server_pid():
                 self._fall_back(_POOLER)

@@ -278,6 +278,9 @@ class SessionRepository(ABC):
 
     # Workers and their signals
 
+    def speak_for(self, worker_id: UUID) -> None:  # noqa: B027 - not all have connections to name
+        """Have connections, as the database lists them, named by the worker that uses them."""
+
     @abstractmethod
     async def add_worker(
         self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
