@@ -76,7 +76,7 @@ class Trail:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """One transaction whose statements all see the same moment."""
-        with translated():
+        with translated(nothing_written=True):
             if not self.is_postgresql:
                 async with self._connections.reading() as conn:
                     yield conn

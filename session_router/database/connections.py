@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Final, Protocol, cast
 
 import aiosqlite
@@ -157,15 +157,21 @@ class PooledConnections:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        async with self._write_lock, self._writing.begin() as conn:
-            yield conn
+        async with self._write_lock, AsyncExitStack() as stack:
+            with translated(nothing_written=True):
+                conn = await stack.enter_async_context(self._writing.connect())
+                transaction = await conn.begin()
+                yield conn  # what is not committed is rolled back when the connection is returned
+            with translated():
+                await transaction.commit()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         # A database in memory is one connection, which all that use it take turns at.
         lock = self._write_lock if self._is_in_memory else nullcontext()
-        async with lock, self._reading.begin() as conn:
-            yield conn
+        with translated(nothing_written=True):
+            async with lock, self._reading.begin() as conn:
+                yield conn
 
     single = writing
 

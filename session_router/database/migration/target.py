@@ -72,7 +72,7 @@ class Target:
         names = ConnectionNames("migrate" if writes else "check")
         engine = create_engine(self.url, may_create=writes, names=names)
         try:
-            with translated():
+            with translated(nothing_written=not writes):
                 async with AsyncExitStack() as stack:
                     ours = with_our_transactions(engine)
                     if self.is_sqlite and writes:
