@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from session_router.errors import SessionRouterError
+from session_router.errors import SessionRouterError, is_outage
 
 _log: Final = logging.getLogger("session_router")
 _LONGEST_TEXT: Final = 2_000
@@ -89,9 +89,36 @@ def hook_failed(
     )
 
 
-def wake_ups_changed(mode: str, reason: str | None) -> None:
-    level = logging.INFO if mode == "listening" else logging.WARNING
+def wake_ups_changed(mode: str, reason: str | None, *, passes: bool = True) -> None:
+    """How a worker learns of its signals; `passes`: nobody need do anything about it."""
+    level = logging.INFO if passes else logging.WARNING
     _line(level, "wake_ups_changed", mode=mode, reason=reason)
+
+
+def outage_began(of: str, job: str, error: Exception) -> None:
+    _line(logging.ERROR, "outage_began", of=of, job=job, error=explain(error))
+
+
+def outage_lasts(of: str, for_sec: float, failures: int, error: Exception) -> None:
+    _line(
+        logging.ERROR,
+        "outage_lasts",
+        of=of,
+        for_sec=round(for_sec, 1),
+        failures=failures,
+        error=explain(error),
+    )
+
+
+def outage_ended(of: str, after_sec: float, failures: int) -> None:
+    """At the level of a warning, so that whoever was told of its beginning is told of its end."""
+    _line(
+        logging.WARNING,
+        "outage_ended",
+        of=of,
+        after_sec=round(after_sec, 1),
+        failures=failures,
+    )
 
 
 def shutdown_incomplete(worker_id: UUID, error: Exception) -> None:
@@ -106,7 +133,7 @@ def shutdown_incomplete(worker_id: UUID, error: Exception) -> None:
 
 def job_failed(job: str, error: Exception, retry_in: float) -> None:
     _line(
-        logging.ERROR,
+        _told_already(error, logging.ERROR),
         "job_failed",
         trace=_bug(error),
         job=job,
@@ -150,7 +177,7 @@ def row_unreadable(fault: str) -> None:
 
 def settle_failed(signals: int, error: BaseException) -> None:
     _line(
-        logging.WARNING,
+        _told_already(error, logging.WARNING),
         "settle_failed",
         trace=_bug(error),
         signals=signals,
@@ -160,7 +187,7 @@ def settle_failed(signals: int, error: BaseException) -> None:
 
 def stream_unregister_failed(stream_id: UUID, error: BaseException, retry_in: float) -> None:
     _line(
-        logging.WARNING,
+        _told_already(error, logging.WARNING),
         "stream_unregister_failed",
         trace=_bug(error),
         stream_id=stream_id,
@@ -171,7 +198,7 @@ def stream_unregister_failed(stream_id: UUID, error: BaseException, retry_in: fl
 
 def stream_touch_failed(stream_id: UUID, error: BaseException) -> None:
     _line(
-        logging.WARNING,
+        _told_already(error, logging.WARNING),
         "stream_touch_failed",
         trace=_bug(error),
         stream_id=stream_id,
@@ -188,12 +215,13 @@ def reconcile_failed(error: BaseException) -> None:
 
 
 def abandoned_operation_failed(error: BaseException) -> None:
-    _line(logging.WARNING, "abandoned_operation_failed", trace=_bug(error), error=explain(error))
+    level = _told_already(error, logging.WARNING)
+    _line(level, "abandoned_operation_failed", trace=_bug(error), error=explain(error))
 
 
 def request_failed(method: str, path: str, status: int, error: BaseException) -> None:
     _line(
-        logging.WARNING,
+        logging.INFO if is_outage(error) else logging.WARNING,
         "request_failed",
         method=method,
         path=path,
@@ -233,6 +261,11 @@ def connections_full(limit: int) -> None:
 
 def background_failed(error: Exception) -> None:
     _line(logging.ERROR, "background_failed", trace=error, error=explain(error))
+
+
+def _told_already(error: BaseException, level: int) -> int:
+    """The level of a line about an error: an outage is told of by itself, see `outages.py`."""
+    return logging.DEBUG if is_outage(error) else level
 
 
 def _of_request() -> dict[str, Any]:

@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router.agent_id import AgentId
 from session_router.database.connection_names import ConnectionNames
-from session_router.database.engine import create_engine, supported
+from session_router.database.engine import create_engine, name_of, supported
 from session_router.database.listener import Listener
 from session_router.database.schema import Tables, build_tables
 from session_router.database.transactions import Operation, Transactions
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
+from session_router.outages import Outage, outage_of
 from session_router.per_loop import PerLoop
 from session_router.repository.base import SessionRepository
 from session_router.repository.changes import (
@@ -345,6 +346,10 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     # Workers and their signals
 
+    @property
+    def outage(self) -> Outage:
+        return outage_of(name_of(self._engine))
+
     def speak_for(self, worker_id: UUID) -> None:
         if worker_id == self._names.worker_id:
             return
@@ -460,7 +465,13 @@ class SQLAlchemySessionRepository(SessionRepository):
     ) -> Listener | None:
         if self._access.peek().listening is None:
             return None
-        return Listener(self._listening_engine, worker_ids, ring, lambda: self._names.of("listen"))
+        return Listener(
+            self._listening_engine,
+            worker_ids,
+            ring,
+            lambda: self._names.of("listen"),
+            self.outage,
+        )
 
     def _listening_engine(self) -> AsyncEngine:
         engine = self._access.peek().listening
