@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from session_router import AgentId
+from session_router.client import connect
 from tests.cli.program import Program
 from tests.cli.test_serve_workers import address_of
+from tests.support.sources import Source, hang
+from tests.support.waiting import eventually
 
 LOGS = """
 import logging
@@ -99,3 +103,25 @@ def test_a_form_or_level_that_is_none_is_refused_by_name(
     done = program.run_process("serve", **{name: value})
     assert done.code == 2
     assert f"SESSION_ROUTER_{name.upper()}" in done.err
+
+
+@pytest.mark.parametrize("order", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_clean_stop_while_agents_stream_here_and_in_remote_workers_warns_of_nothing(
+    program: Program, database_url: str, workers: str, order: signal.Signals
+) -> None:
+    settings = {"database_url": database_url, "http_workers": workers, "log_level": "warning"}
+    with program.process("serve", "--demo", "--port", "0", drain_sec="0", **settings) as service:
+        url = await address_of(service)
+        manager = connect(url, None)
+        streams = [
+            manager.stream(f"chat-{number}", AgentId("writer", "ann"), Source("word", then=hang))
+            for number in range(3)
+        ]
+        for stream in streams:
+            assert await anext(stream) == "word"
+        await eventually(lambda: manager.wake_ups.mode == "listening", within=60)
+        service.send_signal(order)
+        _, err = await asyncio.to_thread(service.communicate)
+    assert (service.returncode, err) == (0, "")
+    await manager.shutdown()
