@@ -108,6 +108,9 @@ def _translate(
     if fault := sqlite_fault(cause):
         return fault
     said = " ".join(str(cause).split()) or type(cause).__name__
+    if type(cause) is asyncpg.InternalClientError:
+        # As when the server has just said goodbye on a connection that was not in use.
+        said = f"the connection was lost; asyncpg says: {said}"
     code = _code_of(cause)
     if code in _SCHEMA_CODES or said.startswith(_SQLITE_SCHEMA_TEXTS):
         return SchemaError(f"the database's tables are not this version's ({said}); {_UPGRADE}.")
