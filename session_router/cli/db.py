@@ -14,6 +14,7 @@ from session_router.cli.grants import grants
 from session_router.cli.options import DatabaseUrl, Json, actor_or_login, settings_of, target_of
 from session_router.database import migrate
 from session_router.database.migrate import Standing, Target
+from session_router.log_output import write_log
 
 app = typer.Typer(no_args_is_help=True, help="Create, change and check the database's tables.")
 app.command()(grants)
@@ -30,7 +31,7 @@ def upgrade(
     Creates a missing SQLite file. Of those that start together on one PostgreSQL database, one
     does the work and the others wait for it.
     """
-    target = target_of(settings_of(database_url))
+    target = _to_be_moved(database_url)
     _move(target, migrate.upgrade(target, revision), as_json)
 
 
@@ -54,7 +55,7 @@ def downgrade(
     Below 0003 there is no audit. While seals, erasures or prunings are recorded, the way there
     takes --discard-audit; the trail tells of it by the story of session 'audit-discarded'.
     """
-    target = target_of(settings_of(database_url))
+    target = _to_be_moved(database_url)
     going_down = migrate.downgrade(
         target, revision, discard_audit=discard_audit, actor=actor_or_login(None)
     )
@@ -143,6 +144,13 @@ def sql(
     """Print the SQL of revisions, for somebody else to run. The database is not asked."""
     target = target_of(settings_of(database_url))
     output.show_exactly(asyncio.run(migrate.sql(target, revisions)).rstrip())
+
+
+def _to_be_moved(database_url: str | None) -> Target:
+    """The database; it may take a while, so the log tells what a revision waits for."""
+    settings = settings_of(database_url)
+    write_log(settings.log_format, settings.log_level)
+    return target_of(settings)
 
 
 def _move(target: Target, move: Coroutine[Any, Any, None], as_json: bool) -> None:

@@ -11,9 +11,12 @@ import pytest
 
 from session_router import AgentId
 from session_router.client import connect
+from session_router.database import migrate
+from session_router.database.migrate import Target
 from tests.cli.program import Program
 from tests.cli.test_serve_workers import address_of
 from tests.support.sources import Source, hang
+from tests.support.sql import connected
 from tests.support.waiting import eventually
 
 LOGS = """
@@ -103,6 +106,24 @@ def test_a_form_or_level_that_is_none_is_refused_by_name(
     done = program.run_process("serve", **{name: value})
     assert done.code == 2
     assert f"SESSION_ROUTER_{name.upper()}" in done.err
+
+
+async def test_a_migration_tells_what_it_waits_for(program: Program, postgres_url: str) -> None:
+    await migrate.downgrade(Target(postgres_url), "0008")
+    options = ("db", "downgrade", "base", "--discard-audit")
+    async with connected(postgres_url) as reader:
+        await reader.execute("BEGIN; SELECT * FROM session_router.sessions")
+        with program.process(*options, database_url=postgres_url, log_format="json") as moving:
+            assert moving.stderr is not None
+            waits = {"message": ""}
+            while waits["message"] != "migration_waits":
+                line = await asyncio.to_thread(moving.stderr.readline)
+                assert line, "it has not waited"
+                waits = json.loads(line) if line.startswith("{") else waits
+            await reader.execute("COMMIT")
+            _, err = await asyncio.to_thread(moving.communicate)
+            assert moving.returncode == 0, err
+        assert f"process {reader.get_server_pid()}" in waits["in_its_way"]
 
 
 @pytest.mark.parametrize("order", [signal.SIGTERM, signal.SIGINT])
