@@ -13,7 +13,6 @@ from benchmarks.bench import Bench, connected
 from benchmarks.report import Goal, Report, Table
 from benchmarks.samples import median
 from session_router import SessionManager, SQLAlchemySessionRepository
-from session_router.database.channel import APPLICATION_NAME
 from session_router.settings import Tuning
 from tests.support.processes import PythonProcess
 
@@ -102,8 +101,8 @@ async def _idle_workers(url: str, plan: _Plan) -> AsyncIterator[None]:
         async with connected(url) as connection:
             listening = await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity "
-                "WHERE application_name = $1 AND datname = current_database()",
-                APPLICATION_NAME,
+                "WHERE application_name LIKE 'session_router % listen' "
+                "AND datname = current_database()"
             )
         assert listening == _WORKERS, listening
         yield

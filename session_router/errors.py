@@ -75,9 +75,11 @@ class DeadlineExceededError(SessionRouterError, TimeoutError):
 
     Attributes:
         nothing_written: whether it is certain that the operation did not happen.
+        in_the_way: what its last attempt met, where other transactions held what it needed.
     """
 
     nothing_written = False
+    in_the_way: ContentionError | None = None
 
     @classmethod
     def of(cls, deadline_sec: float) -> Self:
@@ -88,18 +90,20 @@ class DeadlineExceededError(SessionRouterError, TimeoutError):
         )
 
     @classmethod
-    def nothing_done(cls, deadline_sec: float, met: ContentionError | None) -> Self:
-        """The error of an operation that had not begun by then, or had been rolled back.
+    def nothing_done(cls, deadline_sec: float, met: ContentionError | None = None) -> Self:
+        """The error of an operation that had not begun to commit by then, or only reads.
 
         Args:
-            met: what its last attempt met; None where it had found no connection.
+            met: what its last attempt met; None where it found no connection, or no answer.
         """
-        why = f"other transactions were in its way ({met})" if met else "it found no connection"
+        why, remedy = "it found no connection, or no answer", ""
+        if met is not None:
+            why, remedy = f"other transactions were in its way ({met})", "end what holds its rows, "
         error = cls(
             f"the operation was given up after {deadline_sec:g} s, as {why}; nothing was written. "
-            "Try again later, end what holds its rows, or raise the deadline."
+            f"Try again later, {remedy}or raise the deadline."
         )
-        error.nothing_written = True
+        error.nothing_written, error.in_the_way = True, met
         return error
 
 
@@ -273,3 +277,10 @@ class OutputError(SessionRouterError):
 
 class ServeError(SessionRouterError):
     """The HTTP service cannot listen on its address."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error says of the database, or the service, that it is away or does not answer."""
+    if isinstance(error, DeadlineExceededError):
+        return error.in_the_way is None
+    return isinstance(error, DatabaseUnavailableError)

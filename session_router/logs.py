@@ -4,16 +4,18 @@ Gathered here so that an operator finds in one place what can be searched and al
 """
 
 import logging
+from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from session_router.errors import SessionRouterError
+from session_router.errors import SessionRouterError, is_outage
 
 _log: Final = logging.getLogger("session_router")
 _LONGEST_TEXT: Final = 2_000
+_MOST_NAMED: Final = 100
 
 request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """Names the HTTP request that is being answered."""
@@ -22,7 +24,8 @@ request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=Non
 def _line(level: int, event: str, *, trace: BaseException | None = None, **fields: object) -> None:
     if _log.isEnabledFor(level):
         told = " ".join(f"{k}={_text(v)}" for k, v in fields.items())
-        _log.log(level, "%s %s", event, told, exc_info=trace)
+        as_fields = {"session_router": {"message": event, **fields}}  # see log_output.py
+        _log.log(level, "%s %s", event, told, exc_info=trace, extra=as_fields)
 
 
 def _text(value: object) -> str:
@@ -48,8 +51,27 @@ def worker_lost_streams(worker_id: UUID, streams: int) -> None:
     _line(logging.WARNING, "worker_lost_streams", worker_id=worker_id, streams=streams)
 
 
-def workers_reaped(workers: int, streams: int, signals: int) -> None:
-    _line(logging.WARNING, "workers_reaped", workers=workers, streams=streams, signals=signals)
+class _Reaped(list[dict[str, object]]):
+    """In JSON an object each; in a text as short as that."""
+
+    def __str__(self) -> str:
+        return ",".join(f"{each['worker_id']}@{each['host']}:{each['pid']}" for each in self)
+
+
+def workers_reaped(workers: Sequence[tuple[UUID, str, int]], streams: int, signals: int) -> None:
+    """Workers that had fallen silent, as their ids, hosts and process ids: 100 are named."""
+    named = _Reaped(
+        {"worker_id": worker_id, "host": host, "pid": pid}
+        for worker_id, host, pid in workers[:_MOST_NAMED]
+    )
+    _line(
+        logging.WARNING,
+        "workers_reaped",
+        workers=len(workers),
+        streams=streams,
+        signals=signals,
+        reaped=named,
+    )
 
 
 def hook_failed(
@@ -63,13 +85,40 @@ def hook_failed(
         delivery_id=delivery_id,
         attempts=attempts,
         error=error,
-        again_in=None if pause is None else f"{pause.total_seconds():g}s",
+        again_in_sec=None if pause is None else pause.total_seconds(),
     )
 
 
-def wake_ups_changed(mode: str, reason: str | None) -> None:
-    level = logging.INFO if mode == "listening" else logging.WARNING
+def wake_ups_changed(mode: str, reason: str | None, *, passes: bool = True) -> None:
+    """How a worker learns of its signals; `passes`: nobody need do anything about it."""
+    level = logging.INFO if passes else logging.WARNING
     _line(level, "wake_ups_changed", mode=mode, reason=reason)
+
+
+def outage_began(of: str, job: str, error: Exception) -> None:
+    _line(logging.ERROR, "outage_began", of=of, job=job, error=explain(error))
+
+
+def outage_lasts(of: str, for_sec: float, failures: int, error: Exception) -> None:
+    _line(
+        logging.ERROR,
+        "outage_lasts",
+        of=of,
+        for_sec=round(for_sec, 1),
+        failures=failures,
+        error=explain(error),
+    )
+
+
+def outage_ended(of: str, after_sec: float, failures: int) -> None:
+    """At the level of a warning, so that whoever was told of its beginning is told of its end."""
+    _line(
+        logging.WARNING,
+        "outage_ended",
+        of=of,
+        after_sec=round(after_sec, 1),
+        failures=failures,
+    )
 
 
 def shutdown_incomplete(worker_id: UUID, error: Exception) -> None:
@@ -84,12 +133,12 @@ def shutdown_incomplete(worker_id: UUID, error: Exception) -> None:
 
 def job_failed(job: str, error: Exception, retry_in: float) -> None:
     _line(
-        logging.ERROR,
+        _told_already(error, logging.ERROR),
         "job_failed",
         trace=_bug(error),
         job=job,
         error=explain(error),
-        retry_in=f"{retry_in:.1f}s",
+        retry_in_sec=round(retry_in, 1),
     )
 
 
@@ -98,7 +147,7 @@ def job_recovered(job: str) -> None:
 
 
 def migration_waits(holders: str, retry_in: float) -> None:
-    _line(logging.WARNING, "migration_waits", in_its_way=holders, retry_in=f"{retry_in:.1f}s")
+    _line(logging.WARNING, "migration_waits", in_its_way=holders, retry_in_sec=round(retry_in, 1))
 
 
 def trail_sealed(events: int, until: int) -> None:
@@ -132,7 +181,7 @@ def row_unreadable(fault: str) -> None:
 
 def settle_failed(signals: int, error: BaseException) -> None:
     _line(
-        logging.WARNING,
+        _told_already(error, logging.WARNING),
         "settle_failed",
         trace=_bug(error),
         signals=signals,
@@ -142,18 +191,18 @@ def settle_failed(signals: int, error: BaseException) -> None:
 
 def stream_unregister_failed(stream_id: UUID, error: BaseException, retry_in: float) -> None:
     _line(
-        logging.WARNING,
+        _told_already(error, logging.WARNING),
         "stream_unregister_failed",
         trace=_bug(error),
         stream_id=stream_id,
         error=explain(error),
-        retry_in=f"{retry_in:.1f}s",
+        retry_in_sec=round(retry_in, 1),
     )
 
 
 def stream_touch_failed(stream_id: UUID, error: BaseException) -> None:
     _line(
-        logging.WARNING,
+        _told_already(error, logging.WARNING),
         "stream_touch_failed",
         trace=_bug(error),
         stream_id=stream_id,
@@ -170,12 +219,13 @@ def reconcile_failed(error: BaseException) -> None:
 
 
 def abandoned_operation_failed(error: BaseException) -> None:
-    _line(logging.WARNING, "abandoned_operation_failed", trace=_bug(error), error=explain(error))
+    level = _told_already(error, logging.WARNING)
+    _line(level, "abandoned_operation_failed", trace=_bug(error), error=explain(error))
 
 
 def request_failed(method: str, path: str, status: int, error: BaseException) -> None:
     _line(
-        logging.WARNING,
+        logging.INFO if is_outage(error) else logging.WARNING,
         "request_failed",
         method=method,
         path=path,
@@ -198,11 +248,11 @@ def request_crashed(method: str, path: str, error: Exception) -> None:
 
 
 def serving_stops(drain_sec: float) -> None:
-    _line(logging.INFO, "serving_stops", drain=f"{drain_sec:g}s")
+    _line(logging.INFO, "serving_stops", drain_sec=drain_sec)
 
 
 def process_ended(pid: int, code: int, restart_in: float) -> None:
-    _line(logging.ERROR, "process_ended", pid=pid, code=code, restart_in=f"{restart_in:.1f}s")
+    _line(logging.ERROR, "process_ended", pid=pid, code=code, restart_in_sec=round(restart_in, 1))
 
 
 def process_failed(error: BaseException) -> None:
@@ -215,6 +265,11 @@ def connections_full(limit: int) -> None:
 
 def background_failed(error: Exception) -> None:
     _line(logging.ERROR, "background_failed", trace=error, error=explain(error))
+
+
+def _told_already(error: BaseException, level: int) -> int:
+    """The level of a line about an error: an outage is told of by itself, see `outages.py`."""
+    return logging.DEBUG if is_outage(error) else level
 
 
 def _of_request() -> dict[str, Any]:

@@ -119,7 +119,9 @@ _UNAVAILABLE_DETAIL: Final = (
     "the database cannot be reached or gave up; a change that was being committed may or may not "
     "have happened. Try again."
 )
-_NOT_BEGUN_DETAIL: Final = "the database cannot be reached; nothing was written. Try again."
+_NOT_BEGUN_DETAIL: Final = (
+    "the database cannot be reached, gave up or does not answer; nothing was written. Try again."
+)
 _CONTENTION_DETAIL: Final = "another change was in the way; nothing was written. Try again."
 _REFUSED_DETAIL: Final = (
     "the database does not take these values; nothing was written. The cause is in the service's "
@@ -183,6 +185,11 @@ class Problem(BaseModel):
     request_id: str | None = Field(
         None, description="The request's name in the service's log: the answer's `X-Request-Id`."
     )
+    nothing_written: bool | None = Field(
+        None,
+        description="True: the database is away, and it is certain that the request has changed "
+        "nothing; so it may be repeated.",
+    )
     errors: list[Fault] | None = Field(None, description="Of an invalid request: each fault.")
     streams: list[StreamInTheWay] | None = Field(
         None, description="Of a busy session: the streams in the way."
@@ -205,6 +212,7 @@ def problem_response(
     kind: ProblemKind,
     detail: str,
     *,
+    nothing_written: bool | None = None,
     errors: list[Fault] | None = None,
     streams: list[StreamInTheWay] | None = None,
     headers: Mapping[str, str] | None = None,
@@ -216,6 +224,7 @@ def problem_response(
         status=kind.status,
         detail=detail,
         request_id=logs.request_id.get(),
+        nothing_written=nothing_written,
         errors=errors,
         streams=streams,
     )
@@ -230,15 +239,21 @@ def problem_response(
 
 async def on_our_error(request: Request, error: Exception) -> JSONResponse:
     """Answer one of this package's errors: what handles `SessionRouterError` in an application."""
-    answered = next(kind for kind in type(error).__mro__ if kind in _ANSWERS)
-    kind, detail = _ANSWERS[answered]
-    if isinstance(error, DatabaseUnavailableError) and error.nothing_written:
-        detail = _NOT_BEGUN_DETAIL
-    if isinstance(error, DeadlineExceededError) and error.nothing_written:
-        kind, detail = CONTENTION, _CONTENTION_DETAIL
+    kind, detail = _answer_to(error)
+    nothing_written = True if detail is _NOT_BEGUN_DETAIL else None
     if kind.status >= 500 or kind is REFUSED:
         logs.request_failed(request.method, request.scope["path"], kind.status, error)
-    return problem_response(kind, detail or str(error))
+    return problem_response(kind, detail or str(error), nothing_written=nothing_written)
+
+
+def _answer_to(error: Exception) -> tuple[ProblemKind, str | None]:
+    """The problem that an error is, and what is said of it; None: what the error says."""
+    if isinstance(error, DeadlineExceededError) and error.in_the_way is not None:
+        return CONTENTION, _CONTENTION_DETAIL
+    may_say_so = DatabaseUnavailableError | DeadlineExceededError
+    if isinstance(error, may_say_so) and error.nothing_written:
+        return DATABASE_UNAVAILABLE, _NOT_BEGUN_DETAIL
+    return _ANSWERS[next(kind for kind in type(error).__mro__ if kind in _ANSWERS)]
 
 
 def stream_not_found(session_id: str, stream_id: UUID) -> ProblemError:

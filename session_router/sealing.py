@@ -26,7 +26,7 @@ async def sealing(trail: Trail, key: ErasureKey, every: timedelta) -> AsyncItera
         if made := await seal_if_due(trail, key, every):
             logs.trail_sealed(sum(each.events for each in made), made[-1].last_event_id)
 
-    supervisor = Supervisor()
+    supervisor = Supervisor(trail.outage)
     pause_sec = min(every.total_seconds(), _LOOK_EVERY_SEC)
     supervisor.start(Job("seal", run_once, lambda: pause_sec))
     try:

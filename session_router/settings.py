@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -27,6 +28,15 @@ TIMEOUT_LIMIT_MINUTES: Final = 5_256_000
 _LONGEST_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60.0
 
 _SECRETS: Final = {"", "database_url", "listen_url", "erasure_key"}
+
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def _lowered(value: object) -> object:
+    """Operators write levels in either case."""
+    return value.lower() if isinstance(value, str) else value
+
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
@@ -112,6 +122,8 @@ class Settings(_Intervals):
     erasure_key: SecretStr | None = Field(None, min_length=KEY_LENGTH)
     seal_interval_sec: Seconds | None = None
     prune_least_age_days: float = Field(0, ge=0, le=36_525, allow_inf_nan=False)
+    log_format: LogFormat = "text"
+    log_level: Annotated[LogLevel, BeforeValidator(_lowered)] = "info"
 
     def __init__(self, **values: Any) -> None:
         try:

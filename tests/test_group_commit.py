@@ -243,6 +243,21 @@ async def test_a_caller_waits_no_longer_than_its_deadline() -> None:
     await commits.close()
 
 
+async def test_a_caller_whose_turn_did_not_come_is_told_that_nothing_was_written() -> None:
+    database = Database()
+    commits = group(database, deadline_sec=0.01)
+    first = await begun(commits, database, 1)
+    others = await waiting(commits, 2, 3)
+    for waited in [await told(task) for task in others]:
+        assert isinstance(waited, DeadlineExceededError)
+        assert waited.nothing_written
+        assert "nothing was written" in str(waited)
+    assert not getattr(await told(first), "nothing_written", True)
+    database.may_commit.set()
+    await commits.close()
+    assert database.batches == [[1]]
+
+
 async def test_closing_waits_for_all_that_was_submitted() -> None:
     database = Database()
     database.answers = lambda item: Retry.IN_OWN_TRANSACTION if item == 2 else item

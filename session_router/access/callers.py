@@ -195,7 +195,7 @@ class Callers:
             async with asyncio.timeout(self._deadline_sec):
                 return await answer
         except TimeoutError:
-            raise DeadlineExceededError.nothing_done(self._deadline_sec, None) from None
+            raise DeadlineExceededError.nothing_done(self._deadline_sec) from None
 
 
 def _nobodys(key_id: str, now: datetime) -> ApiKey:

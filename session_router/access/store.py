@@ -9,6 +9,7 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from session_router.access.keys import ApiKey, NewKey, scopes_of, told
+from session_router.database.connection_names import ConnectionNames
 from session_router.database.connections import PooledConnections
 from session_router.database.engine import create_engine, supported
 from session_router.database.faults import translated
@@ -39,7 +40,7 @@ class Keys:
     @asynccontextmanager
     async def opened(cls, url: str, *, schema: str = DEFAULT_SCHEMA) -> "AsyncIterator[Keys]":
         """Keys with an engine of their own, for the length of the block."""
-        engine = create_engine(url)
+        engine = create_engine(url, names=ConnectionNames("keys"))
         try:
             yield cls(engine, schema=schema)
         finally:

@@ -19,13 +19,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from session_router.database.connection_names import ConnectionNames
 from session_router.database.connections import PooledConnections
-from session_router.database.engine import create_engine, supported
+from session_router.database.engine import create_engine, name_of, supported
 from session_router.database.faults import translated
 from session_router.database.schema import Tables, build_tables
 from session_router.database.trail_writers import TRAIL_WRITERS
 from session_router.database.types import clock
 from session_router.errors import DatabaseError, DatabaseUnavailableError
+from session_router.outages import Outage, outage_of
 from session_router.schema_name import check_schema
 from session_router.settings import DEFAULT_SCHEMA
 
@@ -70,11 +72,16 @@ class Trail:
         self.tables: Tables = build_tables(schema if self.is_postgresql else None)
         self._connections = PooledConnections(engine)
 
+    @property
+    def outage(self) -> Outage:
+        """Of the database."""
+        return outage_of(name_of(self._engine))
+
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, *, schema: str = DEFAULT_SCHEMA) -> "AsyncIterator[Trail]":
         """A trail with an engine of its own, for the length of the block."""
-        engine = create_engine(url)
+        engine = create_engine(url, names=ConnectionNames("audit"))
         try:
             yield cls(engine, schema=schema)
         finally:
@@ -90,7 +97,7 @@ class Trail:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """One transaction whose statements all see the same moment."""
-        with translated():
+        with translated(nothing_written=True):
             if not self.is_postgresql:
                 async with self._connections.reading() as conn:
                     yield conn

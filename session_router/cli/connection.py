@@ -81,11 +81,13 @@ async def refuse_other_versions(target: Target) -> None:
 @asynccontextmanager
 async def opened_reports(settings: Settings) -> AsyncIterator[Reports]:
     """The reports of a database that has this version's tables and views. Raises likewise."""
+    from session_router.database.connection_names import ConnectionNames
     from session_router.database.engine import create_engine
     from session_router.reports import Reports
 
     await refuse_other_versions(target_of(settings))
-    engine = create_engine(settings.database_url.get_secret_value())
+    url = settings.database_url.get_secret_value()
+    engine = create_engine(url, names=ConnectionNames("reports"))
     try:
         yield Reports(engine, settings.database_schema)
     finally:

@@ -13,6 +13,7 @@ import typer
 from session_router.cli import output
 from session_router.cli.exit_codes import ExitCode
 from session_router.cli.options import DatabaseUrl, Json, actor_or_login, settings_of, target_of
+from session_router.log_output import write_log
 
 if TYPE_CHECKING:
     from session_router.database.migrate import Standing, Target
@@ -30,7 +31,7 @@ def upgrade(
     """
     from session_router.database import migrate
 
-    target = target_of(settings_of(database_url))
+    target = _to_be_moved(database_url)
     _move(target, migrate.upgrade(target, revision), as_json)
 
 
@@ -55,7 +56,7 @@ def downgrade(
     """
     from session_router.database import migrate
 
-    target = target_of(settings_of(database_url))
+    target = _to_be_moved(database_url)
     going_down = migrate.downgrade(
         target, revision, discard_audit=discard_audit, actor=actor_or_login(None)
     )
@@ -148,6 +149,13 @@ def sql(
 
     target = target_of(settings_of(database_url))
     output.show_exactly(asyncio.run(migrate.sql(target, revisions)).rstrip())
+
+
+def _to_be_moved(database_url: str | None) -> Target:
+    """The database; it may take a while, so the log tells what a revision waits for."""
+    settings = settings_of(database_url)
+    write_log(settings.log_format, settings.log_level)
+    return target_of(settings)
 
 
 def _move(target: Target, move: Coroutine[Any, Any, None], as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 import shutil
 import sys
@@ -15,6 +14,7 @@ import typer
 from session_router.cli import output
 from session_router.cli.exit_codes import MissingExtraError
 from session_router.cli.options import DatabaseUrl, settings_of
+from session_router.log_output import write_log
 
 if TYPE_CHECKING:
     from session_router.manager import SessionManager
@@ -55,12 +55,11 @@ def serve(
     It answers to its addresses and to localhost; SESSION_ROUTER_HTTP_ALLOWED_HOSTS names further
     hosts. SIGTERM and Ctrl-C stop it with exit code 0. The tables of the default SQLite file are
     made and upgraded by themselves; any other database has to be as 'session-router db upgrade'
-    leaves it. The log goes to stderr.
+    leaves it. The log goes to stderr; SESSION_ROUTER_LOG_FORMAT=json makes each line an object.
     """
     settings = settings_of(database_url, http_host=host, http_port=port, http_workers=workers)
     run_service = _service()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    logging.getLogger("session_router").setLevel(logging.INFO)
+    write_log(settings.log_format, settings.log_level)
     background = [partial(_perform, settings, database_url)] if demo else []
     run_service(settings, background=background)
 

@@ -43,12 +43,14 @@ class Problem:
             of a proxy.
         detail: what happened, and what to do about it.
         streams: of a busy session, who is in the way: the agents by their `stream_id`.
+        nothing_written: whether it is certain that the request did nothing, and may be sent again.
     """
 
     name: str
     status: int
     detail: str
     streams: dict[UUID, str]
+    nothing_written: bool = False
 
     @classmethod
     def of(cls, answer: httpx.Response) -> "Problem":
@@ -59,12 +61,9 @@ class Problem:
             return cls("", answer.status_code, f"it answered {answer.status_code}", {})
         in_the_way = {UUID(s["stream_id"]): s["agent_id"] for s in told.get("streams", ())}
         detail = _with_faults(str(told.get("detail", "")), told.get("errors", ()))
-        return cls(kind.removeprefix(_URN), answer.status_code, detail, in_the_way)
-
-    @property
-    def nothing_written(self) -> bool:
-        """Whether it is certain that the request did nothing, and may be sent again."""
-        return self.name in _NOTHING_WRITTEN
+        name = kind.removeprefix(_URN)
+        nothing_written = name in _NOTHING_WRITTEN or told.get("nothing_written") is True
+        return cls(name, answer.status_code, detail, in_the_way, nothing_written)
 
     def error(self, url: str, session_id: str, stream_id: UUID | None) -> SessionRouterError:
         """The error that the library raises for this.
@@ -80,7 +79,9 @@ class Problem:
         if stream_id is not None and self.name in _OF_STREAMS:
             return _OF_STREAMS[self.name](stream_id)
         if self.status == 503 and self.name not in _ERRORS:
-            return DatabaseUnavailableError(f"{self._said_by(url)}; try again.")
+            return DatabaseUnavailableError(
+                f"{self._said_by(url)}; try again.", nothing_written=self.nothing_written
+            )
         if self.name:
             return _ERRORS.get(self.name, DatabaseError)(self._said_by(url))
         if self.status in (502, 504):

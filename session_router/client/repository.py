@@ -28,6 +28,7 @@ from session_router.errors import (
     WorkerGoneError,
 )
 from session_router.events import StreamOutcome
+from session_router.outages import Outage, outage_of
 from session_router.per_loop import PerLoop
 from session_router.repository.changes import Finish, Register, Touch
 from session_router.repository.records import Settlement, Signal, StreamRow
@@ -75,6 +76,10 @@ class HttpRepository(Stops):
     def __init__(self, url: str, key: str | None, deadline_sec: float) -> None:
         self._service = Service(url, key, deadline_sec)
         self._mirrors = PerLoop(Mirror, lambda mirror: mirror, "client")
+
+    @property
+    def outage(self) -> Outage:
+        return outage_of(self._service.url)
 
     async def close(self) -> None:
         """Close the connections; another operation would open others."""

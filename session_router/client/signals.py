@@ -12,6 +12,7 @@ from session_router import logs
 from session_router.client.mirror import Mirror
 from session_router.client.service import Service, path_of
 from session_router.doorbell import WakeUps
+from session_router.errors import is_outage
 from session_router.repository.records import Signal
 from session_router.worker.supervisor import retry_pause
 
@@ -65,7 +66,7 @@ class Signals:
             self.wake_ups = WakeUps("polling", "the reader of signals was stopped")
             raise
         except Exception as error:  # whatever it meets, it connects again
-            self._fall_back(logs.explain(error))
+            self._fall_back(logs.explain(error), passes=is_outage(error))
         finally:
             reading.cancel()
             stirred.cancel()
@@ -85,14 +86,14 @@ class Signals:
                 if event == "signal" and await self._mirror().take(_signal(worker_id, data)):
                     self._ring(worker_id)
 
-    def _fall_back(self, reason: str) -> None:
+    def _fall_back(self, reason: str, *, passes: bool = True) -> None:
         self._failures += 1
-        self._announce(WakeUps("polling", reason))
+        self._announce(WakeUps("polling", reason), passes=passes)
 
-    def _announce(self, wake_ups: WakeUps) -> None:
+    def _announce(self, wake_ups: WakeUps, *, passes: bool = True) -> None:
         if wake_ups != self.wake_ups:
             self.wake_ups = wake_ups
-            logs.wake_ups_changed(wake_ups.mode, wake_ups.reason)
+            logs.wake_ups_changed(wake_ups.mode, wake_ups.reason, passes=passes)
 
 
 async def events_of(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:

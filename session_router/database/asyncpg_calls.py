@@ -65,7 +65,7 @@ class AsyncpgCalls:
             async with asyncio.timeout_at(deadline):
                 return await self._spares.take()
         except TimeoutError:
-            raise DeadlineExceededError.nothing_done(self._deadline_sec, None) from None
+            raise DeadlineExceededError.nothing_done(self._deadline_sec) from None
 
     async def _answer(
         self,

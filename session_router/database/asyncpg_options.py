@@ -34,6 +34,12 @@ class AsyncpgOptions:
         """Whether no statement is kept, as behind a pooler of transactions."""
         return self.arguments.get("statement_cache_size") == 0
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it says what the server shall call its connections."""
+        settings = self.arguments.get("server_settings", {})
+        return "application_name" in settings or "application_name" in settings.get("options", "")
+
 
 def asyncpg_options(url: URL) -> AsyncpgOptions:
     """Convert the options of a URL; no file is read.

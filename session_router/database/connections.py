@@ -1,14 +1,15 @@
 """Where transactions get their connections: from the pool, or the one that is reserved."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Final, Protocol, cast
 
 import aiosqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
+from session_router.database.connection_names import call
 from session_router.database.engine import (
     for_reading,
     sqlite_pragmas,
@@ -76,10 +77,13 @@ class ReservedConnection:
     Args:
         engine: see `apart_from_pool`.
         pool: the pool beside it, whose connections share its fate.
+        name: gives what it is to be called.
     """
 
-    def __init__(self, engine: AsyncEngine, pool: Pool) -> None:
+    def __init__(self, engine: AsyncEngine, pool: Pool, name: Callable[[], str]) -> None:
         self._pool = pool
+        self._name = name
+        self._called = ""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._conn: AsyncConnection | None = None
         self._in_use = asyncio.Lock()
@@ -122,7 +126,10 @@ class ReservedConnection:
             if self._conn is not None and await _is_closed(self._conn):
                 await self._drop()
             if self._conn is None:
-                self._conn = await self._engine.connect()
+                self._conn, self._called = await self._engine.connect(), ""
+            if self._called != (name := self._name()):
+                await call(driver_of(await self._conn.get_raw_connection()), name)
+                self._called = name
             return self._conn
 
     async def _drop(self) -> None:
@@ -150,15 +157,21 @@ class PooledConnections:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        async with self._write_lock, self._writing.begin() as conn:
-            yield conn
+        async with self._write_lock, AsyncExitStack() as stack:
+            with translated(nothing_written=True):
+                conn = await stack.enter_async_context(self._writing.connect())
+                transaction = await conn.begin()
+                yield conn  # what is not committed is rolled back when the connection is returned
+            with translated():
+                await transaction.commit()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         # A database in memory is one connection, which all that use it take turns at.
         lock = self._write_lock if self._is_in_memory else nullcontext()
-        async with lock, self._reading.begin() as conn:
-            yield conn
+        with translated(nothing_written=True):
+            async with lock, self._reading.begin() as conn:
+                yield conn
 
     single = writing
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from session_router.database.asyncpg_options import asyncpg_options
+from session_router.database.connection_names import ConnectionNames
 from session_router.database.hosts import OneOf
 from session_router.database.keepalive import notice_silence
 from session_router.database.sqlite_file import (
@@ -22,6 +23,7 @@ from session_router.database.tls import tls_arguments
 from session_router.database.url import parse_url
 from session_router.errors import InvalidDatabaseUrlError
 
+_HOSTS: Final = "session_router_hosts"
 _READ: Final = {"session_router_reads": True}
 # Only a foreign program (a shell, a backup) can hold SQLite's own lock against us: see write_turns.
 # Less than an operation may take, so that it ends with what SQLite says: that nothing was written.
@@ -30,20 +32,23 @@ _SQLITE_CACHE_KIB: Final = 32_768
 _SQLITE_CHECKPOINT_PAGES: Final = 8_000
 
 
-def create_engine(url: str | URL, *, may_create: bool = False) -> AsyncEngine:
+def create_engine(
+    url: str | URL, *, may_create: bool = False, names: ConnectionNames | None = None
+) -> AsyncEngine:
     """Create an engine for `url`; no connection is made yet.
 
     Args:
         url: as `parse_url` takes it. `?prepared_statement_cache_size=0` makes it fit for a pooler
             that hands out connections by the transaction, such as PgBouncer.
         may_create: whether a missing SQLite file is created; otherwise connecting fails.
+        names: what PostgreSQL calls its connections, unless the URL has a name for them.
 
     Raises:
         InvalidDatabaseUrlError: see `parse_url`; or the URL names a certificate that is none.
     """
     parsed = parse_url(url)
     if (path := sqlite_file(parsed)) is None:
-        return _on_postgresql(parsed)
+        return _on_postgresql(parsed, names or ConnectionNames())
     engine = create_async_engine(
         parsed, poolclass=AsyncAdaptedQueuePool, connect_args={"async_creator_fn": connected}
     )
@@ -51,19 +56,33 @@ def create_engine(url: str | URL, *, may_create: bool = False) -> AsyncEngine:
     return engine
 
 
-def _on_postgresql(url: URL) -> AsyncEngine:
+def _on_postgresql(url: URL, names: ConnectionNames) -> AsyncEngine:
     options = asyncpg_options(url)
     arguments = options.arguments | tls_arguments(url, options.tls)
-    bare = url.set(query={})
+    bare, hosts = url.set(query={}), ""
     if len(options.addresses) > 1:
         # SQLAlchemy's dialect asks this instead of asyncpg.connect.
         arguments["async_creator_fn"] = OneOf(options.addresses, asyncpg.connect).connect
         bare = URL.create(url.drivername, url.username, url.password, database=url.database)
+        hosts = ",".join(f"{host}:{port}" for host, port in options.addresses)
     elif options.addresses:
         arguments["host"], arguments["port"] = options.addresses[0]
-    engine = create_async_engine(bare, connect_args=arguments)
+    engine = create_async_engine(
+        bare, connect_args=arguments, execution_options={_HOSTS: hosts} if hosts else {}
+    )
     notice_silence(engine, is_pooler=options.is_for_pooler)
+    if not options.is_named:
+        names.give_to(engine)
     return engine
+
+
+def name_of(engine: AsyncEngine) -> str:
+    """How the log names the database of an engine: by its address, without who connects."""
+    url, hosts = engine.url, engine.get_execution_options().get(_HOSTS)
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:///{url.database}"
+    where = hosts or (f"{url.host}:{url.port or 5432}" if url.host else "")
+    return f"postgresql://{where}/{url.database or ''}"
 
 
 def supported(engine: AsyncEngine) -> AsyncEngine:

@@ -31,6 +31,9 @@ _UNAVAILABLE_CLASSES: Final = {"08", "28", "3D", "53", "57"}
 # Data, constraints, objects in use: about one change, not about the database.
 _REFUSAL_CLASSES: Final = {"22", "23", "40", "55"}
 _FATAL: Final = {"FATAL", "PANIC"}
+# A server that ends a connection for these has not let it in: passwords, unknown databases, those
+# that take no connections, too many, one that starts or stops.
+_AT_THE_DOOR: Final = ("28", "3D", "55000", "53300", "57P03")
 _SQLITE_SCHEMA_TEXTS: Final = ("no such table", "no such column", "has no column named")
 
 _UPGRADE: Final = "run 'session-router db upgrade', or see 'session-router db check'"
@@ -94,8 +97,7 @@ def condemns_connections(error: BaseException) -> bool:
     new connections lead elsewhere.
     """
     cause = driver_error_of(error)
-    severity = getattr(cause, "severity_en", None) or getattr(cause, "severity", None)
-    return severity in _FATAL or _code_of(cause) == _READ_ONLY_CODE
+    return _severity_of(cause) in _FATAL or _code_of(cause) == _READ_ONLY_CODE
 
 
 def _translate(
@@ -106,6 +108,9 @@ def _translate(
     if fault := sqlite_fault(cause):
         return fault
     said = " ".join(str(cause).split()) or type(cause).__name__
+    if type(cause) is asyncpg.InternalClientError:
+        # As when the server has just said goodbye on a connection that was not in use.
+        said = f"the connection was lost; asyncpg says: {said}"
     code = _code_of(cause)
     if code in _SCHEMA_CODES or said.startswith(_SQLITE_SCHEMA_TEXTS):
         return SchemaError(f"the database's tables are not this version's ({said}); {_UPGRADE}.")
@@ -116,8 +121,10 @@ def _translate(
         )
     if code == _READ_ONLY_CODE:
         return _unreachable(said, nothing_written=True)
-    if is_cut or code[:2] in _UNAVAILABLE_CLASSES or _is_of_the_client(cause, code):
-        return _unreachable(said, nothing_written=nothing_written)
+    is_fatal = _severity_of(cause) in _FATAL
+    if is_cut or is_fatal or code[:2] in _UNAVAILABLE_CLASSES or _is_of_the_client(cause, code):
+        certain = nothing_written or _has_written_nothing(cause, code, is_fatal=is_fatal)
+        return _unreachable(said, nothing_written=certain)
     refusal = f"the database refused the operation ({said}); nothing was written."
     if code in _CONTENTION_CODES:
         return ContentionError(
@@ -128,6 +135,22 @@ def _translate(
         "DataError",
     )
     return RefusedError(refusal) if is_about_it else DatabaseError(refusal)
+
+
+def _has_written_nothing(cause: BaseException, code: str, *, is_fatal: bool) -> bool:
+    """Whether an error says by itself that the statement, a COMMIT included, has changed nothing.
+
+    What the server refuses it has rolled back. Where it ends the connection, it may just have
+    committed. And what asyncpg finds at fault in how it is used was not sent.
+    """
+    if is_fatal:
+        return code.startswith(_AT_THE_DOOR)
+    return _severity_of(cause) is not None or isinstance(cause, asyncpg.InterfaceError)
+
+
+def _severity_of(cause: BaseException) -> str | None:
+    """Of an error that the server has told; None of one that is the driver's."""
+    return getattr(cause, "severity_en", None) or getattr(cause, "severity", None)
 
 
 def _code_of(cause: BaseException) -> str:

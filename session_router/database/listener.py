@@ -11,9 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router import logs
-from session_router.database.channel import APPLICATION_NAME, channel
+from session_router.database.channel import channel
+from session_router.database.connection_names import call
 from session_router.database.faults import translated
 from session_router.doorbell import WakeUps
+from session_router.outages import Outage
 
 _PROBE_SEC: Final = 10.0
 _ANSWER_SEC: Final = 5.0
@@ -38,6 +40,8 @@ class Listener:
         worker_ids: gives whose doorbells it hears at the moment.
         ring: called with a worker at each ring, after each LISTEN for it, and when the connection
             is lost.
+        name: gives what the connection is to be called.
+        outage: of the database; it is over for this loop when it listens again.
     """
 
     def __init__(
@@ -45,8 +49,12 @@ class Listener:
         engine: Callable[[], AsyncEngine],
         worker_ids: Callable[[], Collection[UUID]],
         ring: Callable[[UUID], None],
+        name: Callable[[], str],
+        outage: Outage,
     ) -> None:
+        self._outage = outage
         self._engine = engine
+        self._name = name
         self._worker_ids = worker_ids
         self._ring = ring
         self._stirred = asyncio.Event()
@@ -61,10 +69,11 @@ class Listener:
             DatabaseError: no connection could be had.
         """
         try:
-            with translated():
+            with translated(nothing_written=True):
                 async with self._connection() as conn:
                     await self._listen(conn)
         except Exception as error:
+            # Its job tells of an error that is more than a connection lost.
             self._fall_back(logs.explain(error))
             raise
         except asyncio.CancelledError:
@@ -92,10 +101,10 @@ class Listener:
         driver = cast("_Driver", (await conn.get_raw_connection()).driver_connection)
         self._heard_for = {}
         async with asyncio.timeout(_ANSWER_SEC):
-            await conn.exec_driver_sql(f"SET application_name = '{APPLICATION_NAME}'")
+            await call(driver, self._name())
             backend = (await conn.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
             if backend != driver.get_server_pid():
-                self._fall_back(_POOLER)
+                self._fall_back(_POOLER, passes=False)
                 self.retry_sec = _POOLER_RETRY_SEC
                 return
             driver.add_termination_listener(lambda _: self._stirred.set())
@@ -103,6 +112,7 @@ class Listener:
             self._stirred.clear()
             await self._bring_in_line(driver)
             self._announce(WakeUps("listening"))
+            self._outage.passed()
             if not await self._is_stirred(conn):
                 break
         self._fall_back("the connection was lost")
@@ -140,13 +150,13 @@ class Listener:
             except (TimeoutError, SQLAlchemyError, OSError):
                 return False
 
-    def _fall_back(self, reason: str) -> None:
+    def _fall_back(self, reason: str, *, passes: bool = True) -> None:
         self.retry_sec = _RECONNECT_SEC
-        self._announce(WakeUps("polling", reason))
+        self._announce(WakeUps("polling", reason), passes=passes)
         for worker_id in self._worker_ids():
             self._ring(worker_id)
 
-    def _announce(self, wake_ups: WakeUps) -> None:
+    def _announce(self, wake_ups: WakeUps, *, passes: bool = True) -> None:
         if wake_ups != self.wake_ups:
             self.wake_ups = wake_ups
-            logs.wake_ups_changed(wake_ups.mode, wake_ups.reason)
+            logs.wake_ups_changed(wake_ups.mode, wake_ups.reason, passes=passes)

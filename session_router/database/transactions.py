@@ -5,6 +5,7 @@ import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,6 +29,12 @@ _FIRST_PAUSE_SEC: Final = 0.005
 _LONGEST_PAUSE_SEC: Final = 0.25
 
 
+class _Commits(Enum):
+    NEVER = "it only reads"
+    AT_ITS_END = "by a COMMIT"
+    BY_ITSELF = "as soon as the server has it"
+
+
 @dataclass(slots=True)
 class _Work(Generic[C, T]):
     """An operation, where its connections come from, and with how many others it is under way.
@@ -35,17 +42,17 @@ class _Work(Generic[C, T]):
     Attributes:
         has_place: whether an attempt is among those under way: it goes on without its caller,
             since in the middle of connecting, or of a query, a connection is of no use.
-        commits: whether a commit follows the operation, which until then has written nothing.
-        may_have_written: whether that commit, or what commits by itself, is on its way.
+        commits: when what it writes is committed, until which nothing is written.
+        may_have_written: whether that is under way.
         in_the_way: what the last attempt met, where that was rolled back.
     """
 
     operation: Callable[[C], Awaitable[T]]
     connecting: Connecting[C]
     limit: asyncio.Semaphore
+    commits: _Commits
     deadline: float = math.inf
     has_place: bool = False
-    commits: bool = False
     may_have_written: bool = False
     in_the_way: ContentionError | None = None
 
@@ -98,11 +105,13 @@ class Transactions:
         lock = nullcontext() if session_id is None else self._session_locks.at(session_id)
         by = math.inf if deadline is None else deadline
         writing = self._connections.writing
-        return await self._run(_Work(operation, writing, self._writes, by, commits=True), lock)
+        work = _Work(operation, writing, self._writes, _Commits.AT_ITS_END, deadline=by)
+        return await self._run(work, lock)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation`, which only reads; it waits for no writer. Raises as `write`."""
-        return await self._run(_Work(operation, self._connections.reading, self._reads))
+        reading = self._connections.reading
+        return await self._run(_Work(operation, reading, self._reads, _Commits.NEVER))
 
     async def single(self, operation: Operation[T]) -> T:
         """Run an `operation` of one statement. Raises as `write`."""
@@ -119,7 +128,7 @@ class Transactions:
 
         Otherwise as `write`, which see.
         """
-        return await self._run(_Work(operation, connecting, self._writes))
+        return await self._run(_Work(operation, connecting, self._writes, _Commits.BY_ITSELF))
 
     async def _run(
         self, work: _Work[C, T], lock: AbstractAsyncContextManager[None] | None = None
@@ -162,11 +171,11 @@ class Transactions:
         try:
             async with asyncio.timeout_at(work.deadline), work.limit:
                 work.has_place = True
-                with translated():
+                with translated(nothing_written=work.commits is _Commits.NEVER):
                     async with work.connecting() as conn:
-                        work.may_have_written = not work.commits
+                        work.may_have_written = work.commits is _Commits.BY_ITSELF
                         result = await work.operation(conn)
-                        work.may_have_written = True
+                        work.may_have_written = work.commits is not _Commits.NEVER
                 return result
         except TimeoutError:
             raise DeadlineExceededError.of(self._deadline_sec) from None

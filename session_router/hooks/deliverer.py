@@ -65,8 +65,10 @@ class Deliverer:
             SessionRouterError: the database failed one of those that were begun before.
         """
         over = [hook_id for hook_id, task in self._under_way.items() if task.done()]
-        for task in [self._under_way.pop(hook_id) for hook_id in over]:
-            task.result()
+        ended = [self._under_way.pop(hook_id) for hook_id in over]
+        met = [error for task in ended if (error := task.exception()) is not None]
+        if met:
+            raise _first_in(met[0])
         due = await self._store.due(self._callbacks, urls=self._urls)
         fresh = [hook for hook in due if hook.hook_id not in self._under_way]
         for hook in fresh:
@@ -104,3 +106,10 @@ class Deliverer:
         logs.hook_failed(hook_id, delivery.delivery_id, delivery.attempts, error, pause)
         told = clip(str(error) or type(error).__name__)
         await with_storable(lambda text: self._store.failed(delivery, text, pause), told)
+
+
+def _first_in(error: BaseException) -> BaseException:
+    """Of what befell the sessions of a hook beside each other, one stands for all."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

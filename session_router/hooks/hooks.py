@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from session_router.database.engine import name_of
 from session_router.errors import UnsupportedError
 from session_router.events import SessionEvent
 from session_router.hooks.deliverer import PAUSES, Deliverer
 from session_router.hooks.hook import Delivery, NewHook
 from session_router.hooks.store import HookStore
+from session_router.outages import outage_of
 from session_router.settings import DEFAULT_SCHEMA
 from session_router.worker.supervisor import Job, Supervisor
 
@@ -67,7 +69,7 @@ class Hooks:
         self._new: list[NewHook] = []
         self._urls = urls
         self._pauses = pauses
-        self._supervisor = Supervisor()
+        self._supervisor = Supervisor(outage_of(name_of(engine)))
         self._block = AsyncExitStack()
 
     def on(

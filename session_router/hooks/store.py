@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from session_router.database.connection_names import ConnectionNames
 from session_router.database.connections import PooledConnections
 from session_router.database.engine import create_engine, supported
 from session_router.database.faults import translated
@@ -44,7 +45,7 @@ class HookStore:
     @asynccontextmanager
     async def opened(cls, url: str, *, schema: str = DEFAULT_SCHEMA) -> "AsyncIterator[HookStore]":
         """Hooks with an engine of their own, for the length of the block."""
-        engine = create_engine(url)
+        engine = create_engine(url, names=ConnectionNames("hooks"))
         try:
             yield cls(engine, schema=schema)
         finally:
@@ -189,6 +190,15 @@ class HookStore:
         with translated():
             async with self._connections.reading() as conn:
                 yield conn
+
+
+def _hook(row: Row[Any]) -> Hook:
+    return Hook(**{**row._mapping, "events": read_back(row.events)})
+
+
+def _delivery(hook: Hook, row: Row[Any]) -> Delivery:
+    event = None if row.event_id is None else SessionEvent(**row._mapping)
+    return Delivery(row.delivery_id, hook, row.attempts, event)
 
 
 def _hook(row: Row[Any]) -> Hook:

@@ -10,11 +10,10 @@ from session_router.repository.base import SessionRepository
 from session_router.repository.records import Signal
 from session_router.repository.results import SIGNALS_READ
 from session_router.settings import Tuning
-from session_router.worker.supervisor import Job, Supervisor
+from session_router.worker.supervisor import LONGEST_BLIND_SEC, Job, Supervisor
 
 _AT_ONCE: Final = 500
 """How many workers one query is about."""
-_LONGEST_BLIND_SEC: Final = 2.0
 
 
 class Lookout:
@@ -45,7 +44,7 @@ class Lookout:
         self._wake = asyncio.Event()
         self._all_due_at = 0.0
         self._doorbell = repository.doorbell(worker_ids, self.look_at)
-        self._supervisor = Supervisor()
+        self._supervisor = Supervisor(repository.outage)
 
     def start(self) -> None:
         """Begin to look."""
@@ -54,11 +53,16 @@ class Lookout:
             self.run_once,
             self._pause_sec,
             self._wake,
-            longest_retry_sec=_LONGEST_BLIND_SEC,
+            longest_retry_sec=LONGEST_BLIND_SEC,
         )
         self._supervisor.start(job)
         if (bell := self._doorbell) is not None:
-            listen = Job("listen for remote workers", bell.run_once, lambda: bell.retry_sec)
+            listen = Job(
+                "listen for remote workers",
+                bell.run_once,
+                lambda: bell.retry_sec,
+                longest_retry_sec=LONGEST_BLIND_SEC,
+            )
             self._supervisor.start(listen)
 
     async def stop(self) -> None:

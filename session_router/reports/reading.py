@@ -102,7 +102,7 @@ class Reports:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        with translated():
+        with translated(nothing_written=True):
             async with self._engine.begin() as conn:
                 yield conn
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from session_router.agent_id import AgentId
 from session_router.doorbell import Doorbell, ToldBy
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
+from session_router.outages import Outage, outage_of
 from session_router.repository.changes import (
     EVERY_SESSION,
     Finish,
@@ -277,6 +278,14 @@ class SessionRepository(ABC):
         """Delete up to `limit` stops that nobody came for in so long; returns how many."""
 
     # Workers and their signals
+
+    @property
+    def outage(self) -> Outage:
+        """Tells of the times when what this repository works on is away."""
+        return outage_of(type(self).__name__)
+
+    def speak_for(self, worker_id: UUID) -> None:  # noqa: B027 - not all have connections to name
+        """Have connections, as the database lists them, named by the worker that uses them."""
 
     @abstractmethod
     async def add_worker(

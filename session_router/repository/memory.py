@@ -33,6 +33,7 @@ from session_router.repository.memory_requests import MemoryRequests
 from session_router.repository.records import (
     NO_WORKER,
     EarlyStop,
+    ReapedWorker,
     Requester,
     Settlement,
     Signal,
@@ -418,11 +419,11 @@ class InMemorySessionRepository(MemoryMeasures, MemoryRequests, SessionRepositor
     async def reap_workers(self, silent: Mapping[UUID, datetime]) -> Leftovers:
         beats = await self.heartbeats()
         dead = {worker_id for worker_id, seen in silent.items() if beats.get(worker_id) == seen}
-        for worker_id in dead:
-            del self._workers[worker_id]
+        rows = [self._workers.pop(worker_id) for worker_id in dead]
+        reaped = tuple(ReapedWorker(row.worker_id, row.host, row.pid) for row in rows)
         # Nothing is left of a worker but in the step that takes it out: see `remove_worker`.
         left = self._clear(dead, StreamOutcome.WORKER_LOST, SignalOutcome.LOST)
-        return Leftovers(workers=len(dead)) + left
+        return Leftovers(workers=len(reaped), reaped=reaped) + left
 
     async def unsettled_signals(self, worker_id: UUID) -> list[Signal]:
         mine = (signal for signal in self._signals.values() if signal.worker_id == worker_id)

@@ -128,6 +128,15 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReapedWorker:
+    """A worker whose row was taken by a reaper: where it ran."""
+
+    worker_id: UUID
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What became of a signal."""
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from session_router.agent_id import AgentId
 from session_router.events import SignalOutcome
 from session_router.repository.changes import Register, SweepPosition, WhenBusy
-from session_router.repository.records import SessionRow, Signal, StreamRow
+from session_router.repository.records import ReapedWorker, SessionRow, Signal, StreamRow
 
 SIGNALS_READ: Final = 1_000
 """How many signals a worker reads at a time."""
@@ -191,17 +191,24 @@ class SweepBatch:
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What workers left behind and was cleared: streams finished, signals settled."""
+    """What workers left behind and was cleared: streams finished, signals settled.
+
+    Attributes:
+        workers: how many rows of workers were deleted.
+        reaped: whose these were, where they had fallen silent.
+    """
 
     streams: int = 0
     signals: int = 0
     workers: int = 0
+    reaped: tuple[ReapedWorker, ...] = field(default=(), compare=False)
 
     def __add__(self, other: "Leftovers") -> "Leftovers":
         return Leftovers(
             self.streams + other.streams,
             self.signals + other.signals,
             self.workers + other.workers,
+            self.reaped + other.reaped,
         )
 
 

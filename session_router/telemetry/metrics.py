@@ -51,7 +51,7 @@ class Metrics:
         before = Counts(Load(), None) if last is None else Counts.unpacked(last)
         self._batches_before = before.load.batches
         self._database: Database | None = before.database
-        self._supervisor = Supervisor()
+        self._supervisor = Supervisor(manager.repository.outage)
         self.registry = CollectorRegistry() if registry is None else registry
         self.registry.register(self)
 

@@ -51,6 +51,7 @@ class Incarnation:
                 )
             if not self._is_entered:
                 self._was_tried = True  # the row may be there though no answer came
+                self._repository.speak_for(self._worker_id)
                 self._worker_id = await self._repository.add_worker(
                     self._worker_id, socket.gethostname(), os.getpid()
                 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from session_router.outages import Outage
 from session_router.worker.lease import Lease
 from session_router.worker.supervisor import Job, Supervisor
 
@@ -13,13 +14,16 @@ class Jobs:
         lease: one of the serving jobs renews it.
         serving: what a worker with streams needs.
         cleaning: what any of the workers must do for all.
+        outage: of what they all need.
     """
 
-    def __init__(self, lease: Lease, serving: Sequence[Job], cleaning: Sequence[Job]) -> None:
+    def __init__(
+        self, lease: Lease, serving: Sequence[Job], cleaning: Sequence[Job], outage: Outage
+    ) -> None:
         self._lease = lease
         self._serving = serving
         self._cleaning = cleaning
-        self._supervisor = Supervisor()
+        self._supervisor = Supervisor(outage)
 
     def start_serving(self) -> None:
         """What a worker with streams needs; does nothing where it runs: each registration asks."""

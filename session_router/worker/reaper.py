@@ -55,7 +55,8 @@ class Reaper:
         if leftovers == Leftovers():
             self._until_thorough = _THOROUGH_EVERY - 1
         else:
-            logs.workers_reaped(leftovers.workers, leftovers.streams, leftovers.signals)
+            reaped = [(worker.worker_id, worker.host, worker.pid) for worker in leftovers.reaped]
+            logs.workers_reaped(reaped, leftovers.streams, leftovers.signals)
         return leftovers
 
     def _silent(self, beats: Mapping[UUID, datetime]) -> dict[UUID, datetime]:

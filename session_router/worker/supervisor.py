@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from session_router import logs
+from session_router.errors import is_outage
+from session_router.outages import Outage
+
+LONGEST_BLIND_SEC: Final = 1.5
+"""After an outage, those by whom streams are stopped must not be the last to notice its end."""
 
 _FIRST_RETRY_SEC: Final = 0.5
 _LONGEST_RETRY_SEC: Final = 30.0
@@ -32,15 +37,20 @@ class Job:
 
 
 class Supervisor:
-    """Owns one task a job; none waits for another, and none dies silently."""
+    """Owns one task a job; none waits for another, and none dies silently.
 
-    def __init__(self) -> None:
+    Args:
+        outage: of the database, or service, that the jobs need; it tells of those that they meet.
+    """
+
+    def __init__(self, outage: Outage) -> None:
+        self._outage = outage
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, job: Job) -> None:
         """Begin to repeat a job; one of that name that runs already goes on instead."""
         if job.name not in self._tasks:
-            self._tasks[job.name] = asyncio.create_task(_repeat(job), name=job.name)
+            self._tasks[job.name] = asyncio.create_task(self._repeat(job), name=job.name)
 
     async def stop(self) -> None:
         """End all jobs; a pass that is under way is cancelled."""
@@ -50,22 +60,34 @@ class Supervisor:
         if tasks:
             await asyncio.wait(tasks)
 
-
-async def _repeat(job: Job) -> None:
-    failures = 0
-    while True:
-        job.wake.clear()
+    async def _repeat(self, job: Job) -> None:
+        failures, was_told = 0, False
         try:
-            await job.run_once()
-        except Exception as error:  # whatever a pass meets, the job must go on
-            failures += 1
-            pause = retry_pause(failures, job.longest_retry_sec)
-            logs.job_failed(job.name, error, pause)
-        else:
-            if failures:
-                logs.job_recovered(job.name)
-            failures, pause = 0, job.pause_sec()
-        await _pause(job.wake, pause)
+            while True:
+                job.wake.clear()
+                try:
+                    await job.run_once()
+                except Exception as error:  # whatever a pass meets, the job must go on
+                    failures += 1
+                    pause = retry_pause(failures, job.longest_retry_sec)
+                    was_told |= self._note(job, error, pause)
+                else:
+                    self._outage.passed()
+                    if was_told:
+                        logs.job_recovered(job.name)
+                    failures, was_told, pause = 0, False, job.pause_sec()
+                await _pause(job.wake, pause)
+        finally:
+            self._outage.left()
+
+    def _note(self, job: Job, error: Exception, pause: float) -> bool:
+        """Tell of a pass that failed; returns whether that is news of this job."""
+        logs.job_failed(job.name, error, pause)
+        if is_outage(error):
+            self._outage.met(error, job.wake)
+            return False
+        self._outage.passed()  # the database has answered, or was not needed
+        return True
 
 
 async def _pause(wake: asyncio.Event, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from session_router import logs
@@ -23,10 +23,8 @@ from session_router.worker.reaper import Reaper
 from session_router.worker.reconciler import Reconciler
 from session_router.worker.registrar import Registrar
 from session_router.worker.succession import Succession
-from session_router.worker.supervisor import Job
+from session_router.worker.supervisor import LONGEST_BLIND_SEC, Job
 from session_router.worker.sweeper import Sweeper
-
-_LONGEST_BLIND_SEC: Final = 2.0
 
 
 class Worker:
@@ -80,7 +78,6 @@ class Worker:
         )
         reaper = Reaper(repository, heartbeat, tuning.lease_sec)
         serving = [
-            # After an outage these two must not be the last to notice that it is over.
             Job(
                 "heartbeat",
                 lease.renew,
@@ -92,17 +89,28 @@ class Worker:
                 self._polling.run_once,
                 self._polling.pause_sec,
                 signalled,
-                longest_retry_sec=_LONGEST_BLIND_SEC,
+                longest_retry_sec=LONGEST_BLIND_SEC,
             ),
             Job("reconcile", self.reconciler.run_once, lambda: tuning.lease_sec),
         ]
         if doorbell is not None:
-            serving.append(Job("listen", doorbell.run_once, lambda: doorbell.retry_sec))
+            listen = Job(
+                "listen",
+                doorbell.run_once,
+                lambda: doorbell.retry_sec,
+                longest_retry_sec=LONGEST_BLIND_SEC,
+            )
+            serving.append(listen)
         cleaning = [
             Job("sweep", self.sweeper.run_once, lambda: sweep_interval_sec),
             Job("reap", reaper.run_once, lambda: tuning.lease_sec / 3),
         ]
-        self._jobs = Jobs(lease, serving, cleaning if repository.is_cleaned_by_workers else [])
+        self._jobs = Jobs(
+            lease,
+            serving,
+            cleaning if repository.is_cleaned_by_workers else [],
+            repository.outage,
+        )
         self.registrar = Registrar(
             repository,
             self.incarnation,

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
-from session_router.database.channel import APPLICATION_NAME, channel
+from session_router.database.channel import channel
 from session_router.database.migrate import Target, upgrade
 from session_router.events import EventName, SignalOutcome
 from session_router.repository.records import Requester
@@ -80,8 +80,8 @@ async def test_a_listener_that_is_cut_off_while_interrupts_commit_misses_none(
     interrupts = [workplace.manager.interrupt_streaming_agents(i) for i, _ in streams]
     cuts = [
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
-            APPLICATION_NAME,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'session_router % listen'"
         )
     ]
     await asyncio.gather(*interrupts, *cuts)

@@ -28,8 +28,9 @@ SESSION: Given = (200, "application/json", Session(session_id="s").model_dump_js
 MUTE: Given = (0, "", "")
 
 
-def problem(kind: problems.ProblemKind) -> Given:
-    document = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": "why"}
+def problem(kind: problems.ProblemKind, **more: object) -> Given:
+    named = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": "why"}
+    document = named | more
     return kind.status, problems.MEDIA_TYPE, json.dumps(document)
 
 
@@ -94,6 +95,13 @@ async def test_what_may_have_been_done_is_asked_for_again_only_where_that_is_the
     script = Script(problem(problems.DATABASE_UNAVAILABLE), SESSION)
     async with asking(script) as manager:
         assert await manager.get_session("s") is not None
+    assert script.asked == 2
+
+
+async def test_what_the_service_is_certain_of_not_having_done_is_asked_for_again() -> None:
+    script = Script(problem(problems.DATABASE_UNAVAILABLE, nothing_written=True), SESSION)
+    async with asking(script) as manager:
+        assert (await manager.start_new_session("s")).session_id == "s"
     assert script.asked == 2
 
 

@@ -1,5 +1,6 @@
 """README and the pages beside it say what is so: examples run, tables are complete."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -122,6 +123,24 @@ def test_the_settings_are_all_there_with_their_defaults(program: Program) -> Non
         value = getattr(settings, field)
         given = value.get_secret_value() if field == "database_url" else f"{value}"
         assert told[f"SESSION_ROUTER_{field.upper()}"].strip() == given.removesuffix(".0"), field
+
+
+def test_the_events_of_the_log_are_all_there() -> None:
+    rows = re.findall(r"^\| (`[^|]*) \|[^|]*\|(.*)\|$", read("docs/logs.md"), re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", " ".join(row))}
+    calls = [
+        node
+        for node in ast.walk(ast.parse(read("session_router/logs.py")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "_line"
+    ]
+    events = {
+        each.value
+        for call in calls
+        for each in ast.walk(call.args[1])
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    }
+    assert len(events) > 20
+    assert events <= told
 
 
 def test_the_exit_codes_are_all_there() -> None:

@@ -239,6 +239,21 @@ async def test_a_database_that_cannot_be_reached_has_written_nothing() -> None:
     document = assert_problem(response, 503, "database-unavailable")
     assert response.headers["retry-after"] == "1"
     assert "nothing was written" in document["detail"]
+    assert document["nothing_written"] is True
+
+
+async def test_a_read_that_has_no_answer_in_time_has_written_nothing(postgres_url: str) -> None:
+    repository = SQLAlchemySessionRepository.from_url(postgres_url, deadline_sec=1)
+    async with (
+        client_of(create_app(SessionManager(repository))) as client,
+        connected(postgres_url) as locker,
+        locker.transaction(),
+    ):
+        await locker.execute("LOCK TABLE session_router.sessions IN ACCESS EXCLUSIVE MODE")
+        response = await client.get("/sessions")
+    await repository.close()
+    document = assert_problem(response, 503, "database-unavailable")
+    assert document["nothing_written"] is True
 
 
 async def test_a_worker_that_leaves_sends_registrations_to_another() -> None:

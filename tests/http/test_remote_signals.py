@@ -268,7 +268,7 @@ async def listening(url: str) -> int:
     try:
         found: int = await conn.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND application_name = 'session_router listener'"
+            "AND application_name LIKE 'session_router % listen'"
         )
         return found
     finally:

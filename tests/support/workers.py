@@ -35,7 +35,7 @@ class WorkerParts:
             self.streams,
             self.reconciler,
             self.dispatcher,
-            Jobs(lease, [], []),
+            Jobs(lease, [], [], repository.outage),
             self.succession,
             give_way_sec=5,
         )

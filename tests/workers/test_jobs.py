@@ -10,6 +10,7 @@ from session_router import (
     SessionManager,
     SessionRepository,
 )
+from session_router.outages import Outage
 from session_router.worker.supervisor import Job, Supervisor
 from tests.support.sources import Source, hang
 from tests.support.waiting import eventually
@@ -17,17 +18,20 @@ from tests.support.waiting import eventually
 BUG, AWAY = ZeroDivisionError("nobody thought of it"), DatabaseUnavailableError("away")
 
 
-@pytest.mark.parametrize(("error", "has_traceback"), [(BUG, True), (AWAY, False)])
+@pytest.mark.parametrize(
+    ("error", "line", "has_traceback"),
+    [(BUG, "job_failed job=count", True), (AWAY, "outage_began of='a database' job=count", False)],
+)
 async def test_a_bug_in_a_job_is_logged_with_its_traceback_an_outage_in_one_line(
-    error: Exception, has_traceback: bool, caplog: pytest.LogCaptureFixture
+    error: Exception, line: str, has_traceback: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail() -> None:
         raise error
 
-    supervisor = Supervisor()
+    supervisor = Supervisor(Outage("a database"))
     with caplog.at_level(logging.ERROR, "session_router"):
         supervisor.start(Job("count", fail, lambda: 1.0))
-        await eventually(lambda: "job_failed job=count" in caplog.text)
+        await eventually(lambda: line in caplog.text)
         await supervisor.stop()
     assert ("in fail" in caplog.text) is has_traceback
 

@@ -1,5 +1,6 @@
 """Who is reaped: only whom the reaper has seen silent, whatever the database's clock says."""
 
+import logging
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -73,6 +74,24 @@ async def test_a_worker_that_has_died_is_cleared_within_two_leases(
     assert sum(cleared, Leftovers()) == Leftovers(streams=1, workers=1)
     assert await repository.list_streams(str(dead)) == []
     assert set(await repository.heartbeats()) == {watch.worker_id, alive}
+
+
+async def test_whom_it_has_reaped_the_log_names_with_their_hosts_and_pids(
+    watch: Watch, repository: SessionRepository, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_one, on_two = uuid4(), uuid4()
+    await repository.add_worker(on_one, "web-1", 4711)
+    await repository.add_worker(on_two, 'a "b" c', 12)
+    with caplog.at_level(logging.WARNING, "session_router"):
+        await watch.passes(5)
+    [record] = caplog.records
+    assert record.getMessage().startswith("workers_reaped workers=2 streams=0 signals=0 reaped=")
+    assert f"{on_one}@web-1:4711" in record.getMessage()
+    told = getattr(record, "session_router")["reaped"]  # noqa: B009 - not one of logging's own
+    assert sorted(told, key=lambda each: int(each["pid"])) == [
+        {"worker_id": on_two, "host": 'a "b" c', "pid": 12},
+        {"worker_id": on_one, "host": "web-1", "pid": 4711},
+    ]
 
 
 async def test_those_that_died_before_the_reaper_came_are_cleared_within_two_leases(

@@ -46,6 +46,8 @@ export class ProblemError extends SessionRouterError {
   readonly requestId: string | undefined;
   /** After how many seconds another try is welcome, where the service says so. */
   readonly retryAfter: number | undefined;
+  /** Whether the service is certain that the request has changed nothing, though its database is away. */
+  readonly nothingWritten: boolean;
 
   constructor(problem: Problem, retryAfter?: number) {
     super(`${problem.title} (${problem.status}): ${problem.detail}`);
@@ -55,6 +57,7 @@ export class ProblemError extends SessionRouterError {
     this.detail = problem.detail;
     this.requestId = problem.request_id ?? undefined;
     this.retryAfter = retryAfter;
+    this.nothingWritten = problem.nothing_written === true;
   }
 
   /** The last part of `type`, such as `session-not-found` or `stream-exists`. */

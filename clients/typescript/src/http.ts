@@ -140,7 +140,8 @@ function mayBeRepeated(call: Call, error: unknown): boolean {
   if (error instanceof NetworkError) return call.method === "GET" || error.notSent;
   if (!(error instanceof ProblemError) || error.status !== 503) return false;
   if (error.retryAfter === undefined || error.retryAfter > LONGEST_RETRY_AFTER_SEC) return false;
-  const mayBeDone = error.kind === "database-unavailable" || error.type === "about:blank";
+  const isUnsure = error.kind === "database-unavailable" || error.type === "about:blank";
+  const mayBeDone = isUnsure && !error.nothingWritten;
   return call.method === "GET" || call.repeatable === true || !mayBeDone;
 }
 

@@ -719,6 +719,11 @@ export interface components {
              */
             request_id?: string | null;
             /**
+             * Nothing Written
+             * @description True: the database is away, and it is certain that the request has changed nothing; so it may be repeated.
+             */
+            nothing_written?: boolean | null;
+            /**
              * Errors
              * @description Of an invalid request: each fault.
              */

@@ -9,12 +9,12 @@ import { NetworkError, ProblemError, SessionRouter } from "session-router";
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 
 const problem =
-  (status: number, kind: string, retryAfter?: string): Answer =>
+  (status: number, kind: string, retryAfter?: string, more: object = {}): Answer =>
   (response) => {
     const retry = retryAfter === undefined ? {} : { "retry-after": retryAfter };
     response.writeHead(status, { "content-type": "application/problem+json", ...retry });
     const type = `urn:session-router:problem:${kind}`;
-    response.end(JSON.stringify({ type, title: kind, status, detail: "no." }));
+    response.end(JSON.stringify({ type, title: kind, status, detail: "no.", ...more }));
   };
 const cut: Answer = (response) => response.socket?.destroy();
 const session: Answer = (response) => {
@@ -58,6 +58,13 @@ describe("what is tried again", () => {
     const router = await answering(problem(503, "overloaded", "0"), session);
     await router.startNewSession("a");
     assert.deepEqual(requests, ["POST /sessions", "POST /sessions"]);
+  });
+
+  it("is a change of which the service is certain that it was not made", async () => {
+    const certain = { nothing_written: true };
+    const router = await answering(problem(503, "database-unavailable", "0", certain), session);
+    await router.startNewSession("a");
+    assert.equal(requests.length, 2);
   });
 
   it("is a change that may have been made, where making it twice is the same", async () => {

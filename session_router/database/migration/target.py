@@ -9,6 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router.database.connection_names import ConnectionNames
 from session_router.database.engine import (
     create_engine,
     for_reading,
@@ -68,9 +69,10 @@ class Target:
         Raises:
             DatabaseError: the database failed what was done within.
         """
-        engine = create_engine(self.url, may_create=writes)
+        names = ConnectionNames("migrate" if writes else "check")
+        engine = create_engine(self.url, may_create=writes, names=names)
         try:
-            with translated():
+            with translated(nothing_written=not writes):
                 async with AsyncExitStack() as stack:
                     ours = with_our_transactions(engine)
                     if self.is_sqlite and writes:

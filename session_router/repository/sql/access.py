@@ -6,6 +6,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from session_router.database.asyncpg_calls import AsyncpgCalls
+from session_router.database.connection_names import ConnectionNames
 from session_router.database.connections import (
     PooledConnections,
     PostgresqlConnections,
@@ -33,6 +34,7 @@ class Access:
         engine: whose pool to use; it stays the caller's.
         tables: the tables of the schema that it is about.
         deadline_sec: how long an operation may take, in seconds.
+        names: what connections are called that are not of the pool.
         listen_url: where to listen, where that is not the engine's own address.
 
     Attributes:
@@ -49,19 +51,21 @@ class Access:
         engine: AsyncEngine,
         tables: Tables,
         deadline_sec: float,
+        names: ConnectionNames,
         listen_url: str | URL | None = None,
     ) -> None:
         self._engine = engine
+        self._pool: Pool | None = None
         self._reserved: ReservedConnection | None = None
         self._calls: AsyncpgCalls | None = None
         self.listening = _listening_engine(listen_url) if listen_url else None
         limit_sec = min(deadline_sec, _RESERVED_DEADLINE_SEC)
         if engine.dialect.name == "postgresql":
-            pool = Pool(engine)
+            self._pool = pool = Pool(engine)
             apart = apart_from_pool(engine)
             self.listening = self.listening or apart
             self.transactions = Transactions(PostgresqlConnections(pool), deadline_sec)
-            self._reserved = ReservedConnection(apart, pool)
+            self._reserved = ReservedConnection(apart, pool, lambda: names.of("heartbeat"))
             self.reserved = Transactions(self._reserved, limit_sec)
             self._calls = AsyncpgCalls(pool, deadline_sec)
             batches = PostgresqlBatches(self._calls, str(tables.sessions.schema))
@@ -90,6 +94,11 @@ class Access:
         await self.transactions.close()
         if self.listening is not None:
             await self.listening.dispose()
+
+    def replace_connections(self) -> None:
+        """Have what the pool holds replaced before it is used again, as by others of a new name."""
+        if self._pool is not None:
+            self._pool.flush()
 
     def abandon(self) -> object:
         """Leave behind, and return, connections that are another process's or loop's."""

@@ -12,12 +12,14 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from session_router.agent_id import AgentId
-from session_router.database.engine import create_engine, supported
+from session_router.database.connection_names import ConnectionNames
+from session_router.database.engine import create_engine, name_of, supported
 from session_router.database.listener import Listener
 from session_router.database.schema import Tables, build_tables
 from session_router.database.transactions import Operation, Transactions
 from session_router.doorbell import ToldBy
 from session_router.events import SessionEvent, SignalOutcome, StreamOutcome
+from session_router.outages import Outage, outage_of
 from session_router.per_loop import PerLoop
 from session_router.repository.base import SessionRepository
 from session_router.repository.changes import (
@@ -105,8 +107,9 @@ class SQLAlchemySessionRepository(SessionRepository):
         self._schema = schema
         self._owns_engine = False
         self._tables: Tables = build_tables(schema if engine.dialect.name != "sqlite" else None)
+        self._names = ConnectionNames.had_by(engine)
         self._access = PerLoop(
-            lambda: Access(engine, self._tables, deadline_sec, listen_url),
+            lambda: Access(engine, self._tables, deadline_sec, self._names, listen_url),
             Access.abandon,
             "repository",
         )
@@ -128,9 +131,8 @@ class SQLAlchemySessionRepository(SessionRepository):
         Raises:
             InvalidDatabaseUrlError: the URL cannot be parsed, or names another database.
         """
-        repository = cls(
-            create_engine(url), schema=schema, deadline_sec=deadline_sec, listen_url=listen_url
-        )
+        engine = create_engine(url, names=ConnectionNames("pool"))
+        repository = cls(engine, schema=schema, deadline_sec=deadline_sec, listen_url=listen_url)
         repository._owns_engine = True
         return repository
 
@@ -345,6 +347,17 @@ class SQLAlchemySessionRepository(SessionRepository):
 
     # Workers and their signals
 
+    @property
+    def outage(self) -> Outage:
+        return outage_of(name_of(self._engine))
+
+    def speak_for(self, worker_id: UUID) -> None:
+        if worker_id == self._names.worker_id:
+            return
+        self._names.worker_id = worker_id
+        if self._owns_engine:
+            self._access.get().replace_connections()
+
     async def add_worker(
         self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
     ) -> UUID:
@@ -458,7 +471,13 @@ class SQLAlchemySessionRepository(SessionRepository):
     ) -> Listener | None:
         if self._access.peek().listening is None:
             return None
-        return Listener(self._listening_engine, worker_ids, ring)
+        return Listener(
+            self._listening_engine,
+            worker_ids,
+            ring,
+            lambda: self._names.of("listen"),
+            self.outage,
+        )
 
     def _listening_engine(self) -> AsyncEngine:
         engine = self._access.peek().listening

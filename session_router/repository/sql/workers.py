@@ -32,7 +32,13 @@ from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
 from session_router.doorbell import ToldBy
 from session_router.events import SignalOutcome, StreamOutcome
-from session_router.repository.records import DETAIL_OF_CLEARED, NO_WORKER, Settlement, WorkerRow
+from session_router.repository.records import (
+    DETAIL_OF_CLEARED,
+    NO_WORKER,
+    ReapedWorker,
+    Settlement,
+    WorkerRow,
+)
 from session_router.repository.results import Leftovers, WorkerStreams
 from session_router.repository.sql import rows, sessions, signals, streams
 
@@ -211,15 +217,20 @@ async def delete_silent(
     """
     workers = t.workers.c
     locked = (
-        select(workers.worker_id, workers.heartbeat_at)
+        select(workers.worker_id, workers.host, workers.pid, workers.heartbeat_at)
         .where(one_of(workers.worker_id, sorted(silent)))
         .order_by(workers.worker_id)
         .with_for_update(skip_locked=True)
     )
     found = rows.readable(await conn.execute(locked), lambda row: row)
-    dead = [row.worker_id for row in found if row.heartbeat_at == silent[row.worker_id]]
-    await conn.execute(delete(t.workers).where(one_of(workers.worker_id, dead)))
-    return Leftovers(workers=len(dead))
+    dead = tuple(
+        ReapedWorker(row.worker_id, row.host, row.pid)
+        for row in found
+        if row.heartbeat_at == silent[row.worker_id]
+    )
+    ids = [worker.worker_id for worker in dead]
+    await conn.execute(delete(t.workers).where(one_of(workers.worker_id, ids)))
+    return Leftovers(workers=len(dead), reaped=dead)
 
 
 async def clear_stopped(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> Leftovers:

@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
 from session_router.errors import (
+    DeadlineExceededError,
     OverloadedError,
     RefusedError,
     RequestReusedError,
@@ -100,7 +101,8 @@ class GroupCommit(Generic[Item, Result]):
 
         Raises:
             OverloadedError: too many wait already; nothing was written.
-            DeadlineExceededError: no answer in time; whether it happened is unknown.
+            DeadlineExceededError: no answer in time; whether it happened is unknown, unless the
+                error says that nothing was written.
             DatabaseError: the database failed it.
         """
         number = hash(self._key(item)) % len(self._lanes)
@@ -114,11 +116,17 @@ class GroupCommit(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         deadline = loop.time() + self._deadline_sec
-        lane.append((item, future, deadline))
+        entry = (item, future, deadline)
+        lane.append(entry)
         self._wake()
         self._deadlines.watch(future, deadline)
         try:
             return await future
+        except DeadlineExceededError:
+            # Those in a lane have come one after the other.
+            if lane and (lane[0] is entry or lane[0][2] < deadline):
+                raise DeadlineExceededError.nothing_done(self._deadline_sec) from None
+            raise
         finally:
             self._deadlines.forget(future)
 
