@@ -199,12 +199,3 @@ def _hook(row: Row[Any]) -> Hook:
 def _delivery(hook: Hook, row: Row[Any]) -> Delivery:
     event = None if row.event_id is None else SessionEvent(**row._mapping)
     return Delivery(row.delivery_id, hook, row.attempts, event)
-
-
-def _hook(row: Row[Any]) -> Hook:
-    return Hook(**{**row._mapping, "events": read_back(row.events)})
-
-
-def _delivery(hook: Hook, row: Row[Any]) -> Delivery:
-    event = None if row.event_id is None else SessionEvent(**row._mapping)
-    return Delivery(row.delivery_id, hook, row.attempts, event)
