@@ -4,6 +4,7 @@ Gathered here so that an operator finds in one place what can be searched and al
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import timedelta
@@ -11,11 +12,13 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from session_router.errors import SessionRouterError, is_outage
+from session_router.errors import DatabaseUnavailableError, SessionRouterError, is_outage
 
 _log: Final = logging.getLogger("session_router")
 _LONGEST_TEXT: Final = 2_000
 _MOST_NAMED: Final = 100
+_under_way: Final[set[tuple[int, str]]] = set()
+"""In which processes which outages are: a forked child knows of none."""
 
 request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """Names the HTTP request that is being answered."""
@@ -96,29 +99,25 @@ def wake_ups_changed(mode: str, reason: str | None, *, passes: bool = True) -> N
 
 
 def outage_began(of: str, job: str, error: Exception) -> None:
+    _under_way.add((os.getpid(), of))
     _line(logging.ERROR, "outage_began", of=of, job=job, error=explain(error))
 
 
 def outage_lasts(of: str, for_sec: float, failures: int, error: Exception) -> None:
-    _line(
-        logging.ERROR,
-        "outage_lasts",
-        of=of,
-        for_sec=round(for_sec, 1),
-        failures=failures,
-        error=explain(error),
-    )
+    lasts, told = round(for_sec, 1), explain(error)
+    _line(logging.ERROR, "outage_lasts", of=of, for_sec=lasts, failures=failures, error=told)
 
 
 def outage_ended(of: str, after_sec: float, failures: int) -> None:
     """At the level of a warning, so that whoever was told of its beginning is told of its end."""
-    _line(
-        logging.WARNING,
-        "outage_ended",
-        of=of,
-        after_sec=round(after_sec, 1),
-        failures=failures,
-    )
+    outage_left(of)
+    lasted = round(after_sec, 1)
+    _line(logging.WARNING, "outage_ended", of=of, after_sec=lasted, failures=failures)
+
+
+def outage_left(of: str) -> None:
+    """Nobody looks any more whether it goes on: nothing to tell."""
+    _under_way.discard((os.getpid(), of))
 
 
 def shutdown_incomplete(worker_id: UUID, error: Exception) -> None:
@@ -133,7 +132,7 @@ def shutdown_incomplete(worker_id: UUID, error: Exception) -> None:
 
 def job_failed(job: str, error: Exception, retry_in: float) -> None:
     _line(
-        _told_already(error, logging.ERROR),
+        logging.DEBUG if is_outage(error) else logging.ERROR,
         "job_failed",
         trace=_bug(error),
         job=job,
@@ -181,7 +180,7 @@ def row_unreadable(fault: str) -> None:
 
 def settle_failed(signals: int, error: BaseException) -> None:
     _line(
-        _told_already(error, logging.WARNING),
+        _beside_outages(error),
         "settle_failed",
         trace=_bug(error),
         signals=signals,
@@ -191,7 +190,7 @@ def settle_failed(signals: int, error: BaseException) -> None:
 
 def stream_unregister_failed(stream_id: UUID, error: BaseException, retry_in: float) -> None:
     _line(
-        _told_already(error, logging.WARNING),
+        _beside_outages(error),
         "stream_unregister_failed",
         trace=_bug(error),
         stream_id=stream_id,
@@ -202,7 +201,7 @@ def stream_unregister_failed(stream_id: UUID, error: BaseException, retry_in: fl
 
 def stream_touch_failed(stream_id: UUID, error: BaseException) -> None:
     _line(
-        _told_already(error, logging.WARNING),
+        _beside_outages(error),
         "stream_touch_failed",
         trace=_bug(error),
         stream_id=stream_id,
@@ -219,13 +218,13 @@ def reconcile_failed(error: BaseException) -> None:
 
 
 def abandoned_operation_failed(error: BaseException) -> None:
-    level = _told_already(error, logging.WARNING)
+    level = _beside_outages(error)
     _line(level, "abandoned_operation_failed", trace=_bug(error), error=explain(error))
 
 
 def request_failed(method: str, path: str, status: int, error: BaseException) -> None:
     _line(
-        logging.INFO if is_outage(error) else logging.WARNING,
+        logging.INFO if _is_told_already(error) else logging.WARNING,
         "request_failed",
         method=method,
         path=path,
@@ -267,9 +266,16 @@ def background_failed(error: Exception) -> None:
     _line(logging.ERROR, "background_failed", trace=error, error=explain(error))
 
 
-def _told_already(error: BaseException, level: int) -> int:
-    """The level of a line about an error: an outage is told of by itself, see `outages.py`."""
-    return logging.DEBUG if is_outage(error) else level
+def _beside_outages(error: BaseException) -> int:
+    """The level of a line that warns of an error, unless that is told of by `outages.py`."""
+    return logging.DEBUG if _is_told_already(error) else logging.WARNING
+
+
+def _is_told_already(error: BaseException) -> bool:
+    """Who is too slow may be so alone; a database that is away is met by the loops as well."""
+    if isinstance(error, DatabaseUnavailableError):
+        return True
+    return is_outage(error) and any(pid == os.getpid() for pid, _ in _under_way)
 
 
 def _of_request() -> dict[str, Any]:

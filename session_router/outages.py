@@ -67,6 +67,8 @@ class Outage:
     def left(self) -> None:
         """The running task is over, whatever became of its work."""
         self._waiting.pop(_running(), None)
+        if not self._waiting:
+            logs.outage_left(self._of)
 
 
 def outage_of(what: str) -> Outage:

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from session_router import DatabaseUnavailableError, DeadlineExceededError, SchemaError
+from session_router import DatabaseUnavailableError, DeadlineExceededError, SchemaError, logs
 from session_router.outages import Outage, outage_of
 from session_router.worker.supervisor import LONGEST_BLIND_SEC, Job, Supervisor, retry_pause
 from tests.support.waiting import Gate, eventually
@@ -153,6 +153,23 @@ async def test_what_is_no_outage_is_told_by_the_job_and_what_is_one_is_not(
         await supervisor.stop()
     first = told(caplog)[0].split()[0]
     assert first == ("job_failed" if isinstance(error, SchemaError) else "outage_began")
+
+
+async def test_who_is_too_slow_alone_is_warned_of_and_in_an_outage_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database, slow = Database(), DeadlineExceededError.of(10)
+    database.fault = slow
+    supervisor = Supervisor(database.outage)
+    with caplog.at_level(logging.WARNING, "session_router"):
+        logs.request_failed("POST", "/sessions", 504, slow)
+        supervisor.start(Job("heartbeat", database.ask, lambda: 1.0))
+        await eventually(lambda: "outage_began" in caplog.text)
+        logs.request_failed("POST", "/sessions", 504, slow)
+        await supervisor.stop()
+        logs.request_failed("POST", "/sessions", 504, slow)
+    lines = [line.split()[0] for line in told(caplog)]
+    assert lines == ["request_failed", "outage_began", "request_failed"]
 
 
 def test_loops_on_the_same_database_share_one() -> None:
