@@ -15,7 +15,7 @@ from session_router.cli.exit_codes import MissingExtraError
 from session_router.cli.options import DatabaseUrl, Invocation, settings_of
 from session_router.csv_cells import text_cell
 from session_router.errors import InvalidValueError, SessionRouterError
-from session_router.reports import REPORTS, Bounds, Reports
+from session_router.reports import REPORTS, Bounds, Reports, Told
 from session_router.reports.bounds import parse_moment
 from session_router.reports.rows import ConcurrencyBucket, ReportRow
 from session_router.settings import Settings
@@ -26,7 +26,7 @@ _PAGE: Final = 1_000
 _PICTURES: Final = ("activity", "agents", "concurrency", "interrupts")
 _SUFFIXES: Final = (".png", ".svg")
 
-Draw = Callable[[str, AsyncIterator[ReportRow], Path], Awaitable[None]]
+Draw = Callable[[str, AsyncIterator[ReportRow], Path, Told | None], Awaitable[None]]
 
 
 class Format(StrEnum):
@@ -249,7 +249,8 @@ async def _plot(
 ) -> None:
     async with opened_reports(settings) as reports:
         try:
-            await draw(name, _rows(reports, name, bounds, limit), path)
+            told = await reports.told(REPORTS[name], bounds) if name in REPORTS else None
+            await draw(name, _rows(reports, name, bounds, limit), path, told)
         except OSError as error:
             raise PlotError(
                 f"the picture {str(path)!a} cannot be written: {error.strerror}; name another file."

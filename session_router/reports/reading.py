@@ -2,18 +2,29 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from types import UnionType
 from typing import Any, Final, get_args
 from uuid import UUID
 
-from sqlalchemy import ColumnClause, Executable, Select, TableClause, column, func, select, table
+from sqlalchemy import (
+    ColumnClause,
+    Executable,
+    Select,
+    TableClause,
+    column,
+    func,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import NullType, TypeEngine
 
 from session_router.database.engine import for_reading, supported, with_our_transactions
 from session_router.database.faults import translated
-from session_router.database.types import UtcDateTime, UuidText, clock
+from session_router.database.types import UtcDateTime, UtcDay, UuidText, clock
 from session_router.reports import concurrency
 from session_router.reports.bounds import Bounds
 from session_router.reports.catalogue import Report
@@ -22,7 +33,24 @@ from session_router.schema_name import check_schema
 
 _AT_ONCE: Final = 1_000
 _PART: Final = timedelta(days=1)
-_TYPES: Final[dict[Any, type[TypeEngine[Any]]]] = {datetime: UtcDateTime, UUID: UuidText}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TYPES: Final[dict[Any, type[TypeEngine[Any]]]] = {
+    datetime: UtcDateTime,
+    date: UtcDay,
+    UUID: UuidText,
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """A stretch of time of which all is told."""
+
+    since: datetime
+    until: datetime
+
+    def has_whole(self, begin: datetime, length: timedelta) -> bool:
+        """Whether all that happened in an hour or a day is told."""
+        return self.since <= begin and begin + length <= self.until
 
 
 class Reports:
@@ -45,6 +73,7 @@ class Reports:
         check_schema(schema)
         self._engine = for_reading(with_our_transactions(supported(engine)))
         self._schema = None if engine.dialect.name == "sqlite" else schema
+        self._trail = f"{self._schema}.session_events" if self._schema else "session_events"
 
     async def read(
         self, report: Report, bounds: Bounds, *, limit: int | None = None
@@ -73,6 +102,27 @@ class Reports:
                         left = None if left is None else left - 1
                 if left == 0:
                     return
+
+    async def told(self, report: Report, bounds: Bounds) -> Told | None:
+        """From when to when a report of hours or days tells all that happened; None: nothing did.
+
+        What begins earlier, or ends later, is told in part.
+
+        Raises:
+            InvalidTimeError: the bounds are not acceptable.
+            DatabaseError: the database failed it.
+        """
+        first_event = text(f"SELECT min(occurred_at) AS first FROM {self._trail}")  # noqa: S608 - a name of ours
+        async with self._reading() as conn:
+            now = await _now(conn)
+            first = (
+                await conn.execute(first_event.columns(column("first", UtcDateTime())))
+            ).scalar_one()
+            since, until = bounds.at(now)
+        if first is None:
+            return None
+        begin = first if since is None else max(first, _begin(since, report.step))
+        return Told(begin, now if until is None else min(now, until))
 
     async def concurrency(self, bounds: Bounds) -> list[ConcurrencyBucket]:
         """The peak and the mean of streams at once, from `since` to `until`, bucket by bucket.
@@ -133,8 +183,8 @@ async def _parts(
         yield statement
         return
     time = view.c[report.time]
-    within = [] if since is None else [time > since - report.step if report.step else time >= since]
-    within += [] if until is None else [time < until]
+    within = [] if since is None else [time >= _floor(since, report.step, time)]
+    within += [] if until is None else [time < _ceiling(until, report.step, time)]
     if report.step:
         yield statement.where(*within)
         return
@@ -142,6 +192,23 @@ async def _parts(
     while first is not None and first <= last:
         yield statement.where(time >= first, time < first + _PART, *within)
         first += _PART
+
+
+def _floor(since: datetime, step: timedelta, time: ColumnClause[Any]) -> date:
+    """The beginning of the hour that a bound lies in, or its day."""
+    begin = _begin(since, step)
+    return begin.astimezone(UTC).date() if isinstance(time.type, UtcDay) else begin
+
+
+def _begin(time: datetime, step: timedelta) -> datetime:
+    return time - (time - _EPOCH) % step if step else time
+
+
+def _ceiling(until: datetime, step: timedelta, time: ColumnClause[Any]) -> date:
+    """As `until` itself, where what begins before it is told."""
+    if not isinstance(time.type, UtcDay):
+        return until
+    return _floor(until + step - timedelta(microseconds=1), step, time)
 
 
 async def _now(conn: AsyncConnection) -> datetime:

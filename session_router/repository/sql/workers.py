@@ -31,14 +31,20 @@ from session_router.database.pool import driver_of
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
 from session_router.doorbell import ToldBy
-from session_router.events import SignalOutcome, StreamOutcome
+from session_router.events import SignalOutcome, StreamOutcome, WorkerEnding
 from session_router.repository.records import DETAIL_OF_CLEARED, NO_WORKER, Settlement, WorkerRow
 from session_router.repository.results import Leftovers, WorkerStreams
 from session_router.repository.sql import rows, sessions, signals, streams
 
 
 async def add(
-    conn: AsyncConnection, t: Tables, worker_id: UUID, host: str, pid: int, key_id: str | None
+    conn: AsyncConnection,
+    t: Tables,
+    worker_id: UUID,
+    host: str,
+    pid: int,
+    key_id: str | None,
+    version: str | None,
 ) -> None:
     """Enter a worker; again, with a fresh lease, when no answer came the first time."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
@@ -49,6 +55,7 @@ async def add(
         started_at=clock(),
         heartbeat_at=clock(),
         key_id=key_id,
+        version=version,
     )
     await conn.execute(
         statement.on_conflict_do_update(
@@ -198,8 +205,8 @@ async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Worke
 
 async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Leftovers:
     """From then on the worker can register nothing: what is cleared stays clear."""
-    deleted = await conn.execute(delete(t.workers).where(t.workers.c.worker_id == worker_id))
-    return Leftovers(workers=deleted.rowcount)
+    is_its = t.workers.c.worker_id == worker_id
+    return Leftovers(workers=await _take_out(conn, t, is_its, WorkerEnding.STOPPED))
 
 
 async def delete_silent(
@@ -218,8 +225,21 @@ async def delete_silent(
     )
     found = rows.readable(await conn.execute(locked), lambda row: row)
     dead = [row.worker_id for row in found if row.heartbeat_at == silent[row.worker_id]]
-    await conn.execute(delete(t.workers).where(one_of(workers.worker_id, dead)))
+    await _take_out(conn, t, one_of(workers.worker_id, dead), WorkerEnding.LOST)
     return Leftovers(workers=len(dead))
+
+
+async def _take_out(
+    conn: AsyncConnection, t: Tables, these: ColumnElement[bool], how: WorkerEnding
+) -> int:
+    """Delete rows of workers; by what is noted, a trigger keeps them among the past ones."""
+    await conn.execute(update(t.workers).values(ending=how).where(these))
+    return (await conn.execute(delete(t.workers).where(these))).rowcount
+
+
+async def forget_past(conn: AsyncConnection, t: Tables, ended_before: datetime) -> None:
+    """Forget the workers that were gone before a time."""
+    await conn.execute(delete(t.past_workers).where(t.past_workers.c.ended_at < ended_before))
 
 
 async def clear_stopped(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> Leftovers:
