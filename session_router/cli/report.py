@@ -126,6 +126,8 @@ async def _print(
         pages = _pages(_rows(reports, name, bounds, limit))
         if format_ is Format.CSV:
             output.show_exactly(",".join(columns))
+            if name in REPORTS and await reports.copy(REPORTS[name], bounds, _out, limit=limit):
+                return
             async for page in pages:
                 for row in page:
                     output.show_exactly(_csv_line(row))
@@ -135,6 +137,10 @@ async def _print(
                     output.show_json(row.model_dump(mode="json"))
         else:
             await _show(pages)
+
+
+async def _out(lines: bytes) -> None:
+    output.show_bytes(lines)
 
 
 def _csv_line(row: ReportRow) -> str:

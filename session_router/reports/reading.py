@@ -1,6 +1,6 @@
 """Reads reports, row by row, however many there are."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,12 +22,14 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import NullType, TypeEngine
 
+from session_router.database import csv_copy
 from session_router.database.engine import for_reading, supported, with_our_transactions
 from session_router.database.faults import translated
 from session_router.database.types import UtcDateTime, UtcDay, UuidText, clock
 from session_router.reports import concurrency
 from session_router.reports.bounds import Bounds
 from session_router.reports.catalogue import Report
+from session_router.reports.copying import line_of
 from session_router.reports.rows import ConcurrencyBucket, ReportRow
 from session_router.schema_name import check_schema
 
@@ -102,6 +104,41 @@ class Reports:
                         left = None if left is None else left - 1
                 if left == 0:
                     return
+
+    async def copy(
+        self,
+        report: Report,
+        bounds: Bounds,
+        write: Callable[[bytes], Awaitable[None]],
+        *,
+        limit: int | None = None,
+    ) -> bool:
+        """Hand what `read` gives to `write`, as lines of CSV that the database makes.
+
+        Returns:
+            whether it can; if not, nothing is written.
+
+        Raises:
+            InvalidTimeError: the bounds are not acceptable, or the report takes none.
+            DatabaseError: the database failed it.
+        """
+        report.check(bounds)
+        view = view_of(report, self._schema)
+        statement = select(line_of(report)).select_from(view)
+        statement = statement.order_by(*(view.c[name] for name in report.order))
+        async with self._reading() as conn:
+            if not await csv_copy.is_possible(conn):
+                return False
+            # A role's own setting may round numbers.
+            await conn.execute(select(func.set_config("extra_float_digits", "1", True)))
+            since, until = bounds.at(await _now(conn))
+            left = limit
+            async for part in _parts(conn, statement, view, report, since, until):
+                written = await csv_copy.copy(conn, part.limit(left), write)
+                left = None if left is None else left - written
+                if left == 0:
+                    break
+        return True
 
     async def told(self, report: Report, bounds: Bounds) -> Told | None:
         """From when to when a report of hours or days tells all that happened; None: nothing did.
