@@ -28,6 +28,7 @@ STREAMS_OF_LIVES = "session_events_streams_of_lives_idx"
 REQUESTS_OF_LIVES = "session_events_requests_of_lives_idx"
 SETTLED = "session_events_settled_signals_idx"
 OCCURRED = "session_events_occurred_at_idx"
+WORKERS = "past_workers_started_at_idx"
 ENDED_THEN = (AGENTS, OCCURRED)
 
 
@@ -37,6 +38,7 @@ async def conn(database_url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_engine(database_url)
     async with engine.begin() as conn:
         await conn.execute(insert(_tables(conn).sessions), _sessions_touched_now(5_000))
+        await conn.execute(insert(_tables(conn).past_workers), _workers_a_minute(5_000))
         await conn.execute(text("ANALYZE"))
     async with engine.connect() as conn:
         yield conn
@@ -52,6 +54,16 @@ def _sessions_touched_now(number: int) -> list[dict[str, Any]]:
     return [
         {"session_id": f"s{n}", "session_uid": uuid4(), "start_time": now, "last_updated": now}
         for n in range(number)
+    ]
+
+
+def _workers_a_minute(number: int) -> list[dict[str, Any]]:
+    """Each lived for a minute, the middle one at the bounds of the reports."""
+    began = [SINCE + timedelta(minutes=n - number // 2) for n in range(number)]
+    minute = timedelta(minutes=1)
+    known = {"host": "h", "pid": 1, "how": "stopped"}
+    return [
+        {"worker_id": uuid4(), "started_at": at, "ended_at": at + minute, **known} for at in began
     ]
 
 
@@ -86,6 +98,7 @@ async def test_reports_within_bounds_go_by_their_indexes(conn: AsyncConnection) 
         ("streams of sessions", bounded("sessions", "started_at", schema), STREAMS_OF_LIVES),
         ("interrupts in sessions", bounded("sessions", "started_at", schema), REQUESTS_OF_LIVES),
         ("who asked", bounded("interrupts", "requested_at", schema), REQUESTS_OF_LIVES),
+        ("workers that began", bounded("workers", "started_at", schema), WORKERS),
         ("hours of a day", bounded("activity", "hour", schema), OCCURRED),
         ("streams at once", at_once, FINISHED),
         ("backlog", backlog, "sessions_idle_idx"),

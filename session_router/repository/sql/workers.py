@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    Delete,
     Label,
     Select,
     delete,
@@ -239,7 +240,11 @@ async def _take_out(
 
 async def forget_past(conn: AsyncConnection, t: Tables, ended_before: datetime) -> None:
     """Forget the workers that were gone before a time."""
-    await conn.execute(delete(t.past_workers).where(t.past_workers.c.ended_at < ended_before))
+    await conn.execute(gone_before(t, ended_before))
+
+
+def gone_before(t: Tables, time: datetime) -> Delete:
+    return delete(t.past_workers).where(t.past_workers.c.ended_at < time)
 
 
 async def clear_stopped(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> Leftovers:
