@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import tempfile
 from contextlib import closing, redirect_stdout, suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, get_args
@@ -34,7 +34,7 @@ SELECT ending, count(*) AS sessions, round(avg(duration_sec)) AS mean_sec,
 FROM report_sessions WHERE started_at >= '2026-06-29' AND started_at < '2026-06-30'
 GROUP BY ending ORDER BY sessions DESC;""",
     "streams": """
-SELECT agent_type, ended_at, outcome, duration_sec FROM report_streams
+SELECT agent_type, ended_at, outcome, duration_sec, worker_host FROM report_streams
 WHERE started_at >= '2026-06-29 12:00' AND outcome IN ('failed', 'worker_lost')
 ORDER BY duration_sec DESC LIMIT 5;""",
     "interrupts": """
@@ -43,16 +43,28 @@ FROM report_interrupts WHERE requested_at >= '2026-06-28' AND cause = 'interrupt
 GROUP BY actor ORDER BY actor;""",
     "agents": """
 SELECT agent_type, streams, median_sec, p95_sec, round(100 * completed_share) AS completed_percent
-FROM report_agents WHERE day = '2026-06-29 00:00:00.000000' ORDER BY streams DESC;""",
+FROM report_agents WHERE day = '2026-06-29' ORDER BY streams DESC;""",
     "activity": """
 SELECT hour, sessions_started, sessions_expired, streams_started, interrupts
 FROM report_activity WHERE hour >= '2026-06-30 10:00' ORDER BY hour;""",
+    "workers": """
+SELECT version, count(*) AS workers, count(*) FILTER (WHERE how = 'lost') AS lost
+FROM report_workers WHERE started_at >= '2026-06-01' GROUP BY version ORDER BY version;""",
     "live": """
 SELECT sessions, sessions_streaming, streams, workers, oldest_session_at FROM report_live;""",
     "backlog": """
 SELECT kind, over_sec, items, oldest_at FROM report_backlog
 WHERE kind = 'unsettled_signals' OR over_sec = 1800 ORDER BY kind;""",
 }
+# The release before, which the workers of the traffic have just taken the place of.
+_DEPLOYED: Final = """
+UPDATE workers SET version = '0.2.1';
+INSERT INTO past_workers (worker_id, host, pid, version, started_at, ended_at, how)
+SELECT printf('00000000-0000-0000-0000-%012d', value), 'host', value, '0.2.0',
+       '2026-06-20 08:00:00.000000', '2026-06-30 14:59:00.000000',
+       CASE WHEN value < 3 THEN 'lost' ELSE 'stopped' END
+FROM json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]');
+"""
 _CONCURRENCY: Final = ("--since", "2026-06-29T14:00", "--until", "2026-06-29T14:05")
 _WEEK: Final = ("--since", "2026-06-24", "--until", "2026-06-30")
 _TYPES: Final = {
@@ -60,6 +72,7 @@ _TYPES: Final = {
     int: "whole number",
     float: "number",
     datetime: "time",
+    date: "day",
     UUID: "uuid",
 }
 _HEAD: Final = """\
@@ -74,16 +87,21 @@ changed in its meaning.
 
 - Lengths of time are numbers of seconds, shares are between 0 and 1.
 - Times are what the tables have: `timestamptz`, on SQLite UTC text such as
-  `2026-06-29 12:00:00.000000`.
+  `2026-06-29 12:00:00.000000`. Days are those of UTC: `date`, on SQLite text such as `2026-06-29`.
+- Both databases tell the same, to the last digit.
 - A bound on the time column of a report, such as `started_at >= '2026-06-29'`, is searched for
-  in an index, also through the view. So is one on `ended_at` or `settled_at`. Where there are very
-  many rows, read on from the last one's time, a day or an hour at a time.
-- Whatever was pruned from the audit trail is not reported any more.
+  in an index, also through the view. So is one on `ended_at` or `settled_at`, and so are the last
+  rows: `ORDER BY started_at DESC LIMIT 20`. Where there are very many rows, read on from the last
+  one's time, a day or an hour at a time.
+- Whatever was pruned from the audit trail is not reported any more, nor are workers that were gone
+  before.
 
 ```
 session-router report agents --since 7d
 session-router report sessions --since 2026-06-01 --until 2026-07-01 --format csv > june.csv
 session-router report concurrency --since 24h
+session-router report streams --outcome failed --newest 20
+session-router report streams --live --agent writer
 ```
 
 | option | does |
@@ -91,7 +109,9 @@ session-router report concurrency --since 24h
 | `--since TIME`, `--until TIME` | bounds the time column: from the one to before the other. A date or time (UTC, unless it says otherwise), or so long ago: `90s`, `30m`, `24h`, `7d`, `2w`. The day or the hour that `--since` lies in is told whole. |
 | `--format table\\|csv\\|json` | csv and json have all columns; json is one document a line |
 | `--limit N` | the first rows only |
-| `--plot FILE` | draws a picture instead, PNG or SVG, of `activity`, `agents`, `concurrency` or `interrupts`; needs the extra `plot` |
+| `--newest N` | the last rows only, the last one first |
+| `--outcome OUTCOME`, `--agent TYPE[/KEY]`, `--session SESSION_ID`, `--live` | of `streams`: those that ended so, of these agents, in this session, that stream now |
+| `--plot FILE` | draws a picture instead, PNG or SVG, of `activity`, `agents`, `concurrency` or `interrupts`; needs the extra `plot`. Lines to an hour or a day that is not told whole, as today, are dotted. |
 
 ![Streams at once over a week](concurrency.png)
 """
@@ -139,6 +159,7 @@ def _type_of(annotation: Any) -> str:
 def _page(url: str) -> str:
     parts = [_HEAD]
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        connection.executescript(_DEPLOYED)
         for report in REPORTS.values():
             query = _QUERIES[report.name].strip()
             parts.append(_describe(report))

@@ -55,6 +55,13 @@ class SignalOutcome(StrEnum):
     LOST = "lost"
 
 
+class WorkerEnding(StrEnum):
+    """How a worker went; the values of `past_workers.how`."""
+
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
 class SignalAction(StrEnum):
     """What a signal orders a worker to do; the values of `interrupt_signals.action`."""
 

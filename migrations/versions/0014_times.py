@@ -7,7 +7,7 @@ from session_router.database.definitions import Definition
 from session_router.database.definitions.times_0014 import made_by_0014
 
 revision = "0014"
-down_revision = "0012"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 oldest_code = "0001"

@@ -7,12 +7,19 @@ from enum import StrEnum
 from typing import IO, Any, Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Column, Row, Text
 
 from session_router.csv_cells import text_cell
+from session_router.database import csv_copy
 from session_router.database.schema import build_tables
+from session_router.database.types import UtcDateTime, UuidText
 
 COLUMNS: Final = tuple(build_tables(None).session_events.columns.keys())
+CSV_END: Final = r"\r"
+"""What a line of CSV has before its line feed, as SQL has it."""
+
+_WORDS: Final = ("event", "outcome")
+"""Text of a closed vocabulary, which no spreadsheet obeys."""
 
 
 class Format(StrEnum):
@@ -89,6 +96,23 @@ class Parquet:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def csv_cells_in_sql() -> list[str]:
+    """The cells of a line as PostgreSQL makes them, the same as `Csv` writes."""
+    return [_cell_in_sql(column) for column in build_tables(None).session_events.columns]
+
+
+def _cell_in_sql(column: Column[Any]) -> str:
+    if isinstance(column.type, UtcDateTime):
+        return csv_copy.quoted(
+            f"""to_char({column.name} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+        )
+    if isinstance(column.type, UuidText) or column.name in _WORDS:
+        return csv_copy.quoted(column.name)
+    if isinstance(column.type, Text):
+        return csv_copy.text_cell(column.name)
+    return csv_copy.plain(column.name)
 
 
 WRITERS: Final[dict[Format, Any]] = {

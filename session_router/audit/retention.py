@@ -20,7 +20,7 @@ from session_router.database.types import one_of
 from session_router.errors import InvalidSettingError, InvalidValueError
 from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
-from session_router.repository.sql import requests
+from session_router.repository.sql import requests, workers
 
 WINDOW: Final = 5_000
 """How many events one transaction looks through for the beginnings of stories."""
@@ -101,7 +101,8 @@ async def prune(
 
     A story is looked for from its beginning, a stretch of the trail a transaction, the oldest
     first. One that still lives, or has a signal that is not settled, stays. In the end the names
-    of requests that were made before are forgotten, for the trail may not tell what they did.
+    of requests that were made before are forgotten, for the trail may not tell what they did, and
+    the workers that were gone before.
 
     Raises:
         InvalidSettingError: a story was sealed, and `key` is missing or not the seals'.
@@ -115,6 +116,7 @@ async def prune(
             end = await _end_of_window(conn, trail.tables, after, before)
             if end is None:
                 await requests.forget_older(conn, trail.tables, before)
+                await workers.forget_past(conn, trail.tables, before)
                 return Pruned(request_id, stories, events)
             beginnings = await _over(conn, trail.tables, before, after, end)
             if len(beginnings) == BATCH:

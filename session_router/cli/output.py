@@ -103,6 +103,11 @@ def show_exactly(text: str) -> None:
     typer.echo(text)
 
 
+def show_bytes(lines: bytes) -> None:
+    """Print what programs read, in UTF-8, as it comes."""
+    typer.echo(lines, nl=False)
+
+
 def say(text: str) -> None:
     """Print a result in words; nothing of it is obeyed by a terminal but the ends of lines."""
     typer.echo(_lines(text))

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from session_router.cli import output
+from session_router.cli import output, picture
 from session_router.cli.connection import opened_reports
-from session_router.cli.exit_codes import MissingExtraError
 from session_router.cli.near import near, one_of
 from session_router.cli.options import DatabaseUrl, Invocation, settings_of
+from session_router.cli.stream_filter import (
+    Agent,
+    InSession,
+    Live,
+    Outcome,
+    check_report,
+    stream_filter,
+)
 from session_router.cli.words import REPORT_FORMATS, REPORT_NAMES, completed
 from session_router.csv_cells import text_cell
-from session_router.errors import InvalidValueError, SessionRouterError
+from session_router.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from session_router.reports import Bounds, Reports
+    from session_router.reports.filters import StreamFilter
     from session_router.reports.rows import ReportRow
     from session_router.settings import Settings
 
-    Draw = Callable[[str, AsyncIterator[ReportRow], Path], Awaitable[None]]
-
 _PAGE: Final = 1_000
-_PICTURES: Final = ("activity", "agents", "concurrency", "interrupts")
-_SUFFIXES: Final = (".png", ".svg")
-
-
-class PlotError(SessionRouterError):
-    """The picture cannot be written."""
 
 
 def _remember_json(ctx: typer.Context, chosen: str) -> str:
@@ -85,12 +86,22 @@ def report(
         int | None,
         typer.Option(min=1, help="At most so many rows, the earliest.", show_default=False),
     ] = None,
+    newest: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="The latest so many rows, the last one first.", show_default=False
+        ),
+    ] = None,
+    outcome: Outcome = None,
+    agent: Agent = None,
+    session: InSession = None,
+    live: Live = False,
     plot: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="Draw a picture instead, into FILE.png or FILE.svg: "
-            f"{', '.join(_PICTURES)}. Needs the extra 'plot'.",
+            f"{', '.join(picture.PICTURES)}. Needs the extra 'plot'.",
             show_default=False,
         ),
     ] = None,
@@ -119,25 +130,51 @@ def report(
     bounds.at(datetime.now(UTC))
     if name in REPORTS:
         REPORTS[name].check(bounds)
+    of = stream_filter(outcome, agent, session, live=live)
+    check_report(name, of)
+    if newest is not None:
+        _check_newest(name, limit, plot)
+    chosen = _Chosen(name, bounds, limit, newest, of)
     settings = settings_of(database_url)
     if plot is not None:
-        asyncio.run(_plot(settings, name, bounds, limit, _checked(name, plot), _draw()))
+        asyncio.run(_plot(settings, chosen, picture.checked(name, plot), picture.drawing()))
     else:
-        asyncio.run(_print(settings, name, bounds, limit, format_))
+        asyncio.run(_print(settings, chosen, format_))
 
 
-async def _print(
-    settings: Settings, name: str, bounds: Bounds, limit: int | None, format_: str
-) -> None:
+@dataclass(frozen=True)
+class _Chosen:
+    """Which report, and which rows of it."""
+
+    name: str
+    bounds: Bounds
+    limit: int | None
+    newest: int | None
+    of: StreamFilter
+
+
+def _check_newest(name: str, limit: int | None, plot: Path | None) -> None:
+    from session_router.reports import REPORTS
+
+    if name not in REPORTS or REPORTS[name].time is None:
+        raise InvalidValueError(f"no row of the report {name!a} is newest; leave out --newest.")
+    if limit is not None or plot is not None:
+        raise InvalidValueError("--newest is instead of --limit and --plot; leave one of them out.")
+
+
+async def _print(settings: Settings, chosen: _Chosen, format_: str) -> None:
     from session_router.reports import REPORTS
     from session_router.reports.rows import ConcurrencyBucket
 
+    name = chosen.name
     kind = REPORTS[name].row if name in REPORTS else ConcurrencyBucket
     columns = list(kind.model_fields)
     async with opened_reports(settings) as reports:
-        pages = _pages(_rows(reports, name, bounds, limit))
+        pages = _pages(_rows(reports, chosen))
         if format_ == "csv":
             output.show_exactly(",".join(columns))
+            if name in REPORTS and await _copied(reports, chosen):
+                return
             async for page in pages:
                 for row in page:
                     output.show_exactly(_csv_line(row))
@@ -147,6 +184,24 @@ async def _print(
                     output.show_json(row.model_dump(mode="json"))
         else:
             await _show(pages)
+
+
+async def _copied(reports: Reports, chosen: _Chosen) -> bool:
+    """Whether the database made the lines."""
+    from session_router.reports import REPORTS
+
+    return await reports.copy(
+        REPORTS[chosen.name],
+        chosen.bounds,
+        _out,
+        limit=chosen.limit,
+        newest=chosen.newest,
+        of=chosen.of,
+    )
+
+
+async def _out(lines: bytes) -> None:
+    output.show_bytes(lines)
 
 
 def _csv_line(row: ReportRow) -> str:
@@ -171,14 +226,15 @@ async def _show(pages: AsyncIterator[list[ReportRow]]) -> None:
         output.note("nothing to report")
 
 
-def _rows(
-    reports: Reports, name: str, bounds: Bounds, limit: int | None
-) -> AsyncIterator[ReportRow]:
+def _rows(reports: Reports, chosen: _Chosen) -> AsyncIterator[ReportRow]:
     from session_router.reports import REPORTS
 
-    if name in REPORTS:
-        return reports.read(REPORTS[name], bounds, limit=limit)
-    return _buckets(reports, bounds, limit)
+    if chosen.name not in REPORTS:
+        return _buckets(reports, chosen.bounds, chosen.limit)
+    report = REPORTS[chosen.name]
+    return reports.read(
+        report, chosen.bounds, limit=chosen.limit, newest=chosen.newest, of=chosen.of
+    )
 
 
 async def _buckets(reports: Reports, bounds: Bounds, limit: int | None) -> AsyncIterator[ReportRow]:
@@ -228,44 +284,13 @@ def _cell(name: str, value: Any) -> str:
             return str(value)
 
 
-def _checked(name: str, path: Path) -> Path:
-    if name not in _PICTURES:
-        raise InvalidValueError(
-            f"the report {name!r} has no picture; {', '.join(_PICTURES)} have one."
-        )
-    if path.suffix.lower() not in _SUFFIXES:
-        raise InvalidValueError(
-            f"--plot {str(path)!a} is neither a .png nor an .svg file; name one."
-        )
-    if not path.absolute().parent.is_dir():
-        raise InvalidValueError(
-            f"--plot {str(path)!a} is in a folder that does not exist; make it."
-        )
-    return path
+async def _plot(settings: Settings, chosen: _Chosen, path: Path, draw: picture.Draw) -> None:
+    from session_router.reports import REPORTS
 
-
-def _draw() -> Draw:
-    """The drawing, which is imported only now: the extra may be missing."""
-    try:
-        from session_router.reports.plots import draw
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("session_router"):
-            raise
-        raise MissingExtraError(
-            f"'session-router report --plot' needs the package {error.name!r}, which is not "
-            "installed: pip install 'session-router[plot]'."
-        ) from error
-    return draw
-
-
-async def _plot(
-    settings: Settings, name: str, bounds: Bounds, limit: int | None, path: Path, draw: Draw
-) -> None:
     async with opened_reports(settings) as reports:
-        try:
-            await draw(name, _rows(reports, name, bounds, limit), path)
-        except OSError as error:
-            raise PlotError(
-                f"the picture {str(path)!a} cannot be written: {error.strerror}; name another file."
-            ) from error
+        told = None
+        if chosen.name in REPORTS:
+            told = await reports.told(REPORTS[chosen.name], chosen.bounds)
+        with picture.written(path):
+            await draw(chosen.name, _rows(reports, chosen), path, told)
     output.say(f"drawn: {path}")

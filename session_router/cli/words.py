@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 REPORT_NAMES: Final = (
-    *("sessions", "streams", "interrupts", "agents", "activity", "live", "backlog"),
+    *("sessions", "streams", "interrupts", "agents", "activity", "workers", "live", "backlog"),
     "concurrency",
 )
 REPORT_FORMATS: Final = ("table", "csv", "json")
 EXPORT_FORMATS: Final = ("jsonl", "csv", "parquet")
+STREAM_OUTCOMES: Final = (
+    *("completed", "failed", "abandoned", "interrupted", "superseded", "session_ended"),
+    *("session_expired", "session_replaced", "worker_lost", "worker_stopped"),
+)
 SCOPES: Final = ("read", "operate", "agent", "admin")
 HOOK_EVENTS: Final = (
     *("session.ended", "session.expired", "session.replaced"),

@@ -204,7 +204,12 @@ class HttpRepository(Stops):
     # Workers and their signals
 
     async def add_worker(
-        self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
+        self,
+        worker_id: UUID,
+        host: str,
+        pid: int,
+        key_id: str | None = None,
+        version: str | None = None,
     ) -> UUID:
         """Enter a worker, whose id the service chooses; it belongs to this client's key."""
         body = {"host": host, "pid": pid}

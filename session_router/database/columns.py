@@ -16,7 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from session_router.database.types import UtcDateTime, UuidText, clock
-from session_router.events import EventName, KeyEvent, SignalAction
+from session_router.events import EventName, KeyEvent, SignalAction, WorkerEnding
 
 
 def key_text() -> TypeEngine[str]:
@@ -35,7 +35,9 @@ def uuid_column(name: str, *, nullable: bool = False, primary_key: bool = False)
     return Column(name, UuidText(), nullable=nullable, primary_key=primary_key)
 
 
-def text_in(column: str, values: type[EventName | KeyEvent | SignalAction]) -> CheckConstraint:
+def text_in(
+    column: str, values: type[EventName | KeyEvent | SignalAction | WorkerEnding]
+) -> CheckConstraint:
     allowed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
 

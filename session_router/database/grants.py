@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from session_router.database.definitions import hooks_0010
+from session_router.database.definitions import hooks_0010, workers_0013
 from session_router.database.definitions.audit_0003 import ERASE_ARGUMENTS, PRUNE_ARGUMENTS
 from session_router.database.definitions.audit_0006 import LEAVE_ARGUMENTS, SEAL_ARGUMENTS
 from session_router.database.schema import build_tables
@@ -49,6 +49,7 @@ _OF_RETENTION: Final = {
     "early_stops": "UPDATE, DELETE",
     "idempotent_requests": "DELETE",
     "hook_deliveries": "UPDATE",
+    "past_workers": "DELETE",
     "session_events": _APPEND,
 }
 
@@ -106,8 +107,9 @@ def _granted(schema: str, role: str, changes: Mapping[str, str]) -> Iterator[str
 
 
 def _kept_from_all(schema: str, roles: str) -> Iterator[str]:
-    """What a trigger calls, and nobody may put on a table of their own."""
-    yield f"REVOKE EXECUTE ON FUNCTION {schema}.{hooks_0010.FUNCTION}() FROM {roles};"
+    """What triggers call, and nobody may put on a table of their own."""
+    for name in (hooks_0010.FUNCTION, workers_0013.FUNCTION):
+        yield f"REVOKE EXECUTE ON FUNCTION {schema}.{name}() FROM {roles};"
 
 
 def _kept_from(schema: str, roles: str) -> Iterator[str]:

@@ -9,7 +9,6 @@ from sqlalchemy import (
     Double,
     ForeignKeyConstraint,
     Index,
-    Integer,
     MetaData,
     Table,
     Text,
@@ -32,6 +31,7 @@ from session_router.database.trail_tables import (
     session_events,
 )
 from session_router.database.types import expiry
+from session_router.database.worker_tables import past_workers, workers
 from session_router.events import KeyEvent, SignalAction
 from session_router.schema_name import check_schema
 
@@ -55,6 +55,7 @@ class Tables:
     sessions: Table
     agent_streams: Table
     workers: Table
+    past_workers: Table
     interrupt_signals: Table
     early_stops: Table
     idempotent_requests: Table
@@ -92,7 +93,8 @@ def _build(schema: str | None) -> Tables:
         metadata=metadata,
         sessions=_sessions(metadata),
         agent_streams=_agent_streams(metadata),
-        workers=_workers(metadata),
+        workers=workers(metadata),
+        past_workers=past_workers(metadata),
         interrupt_signals=_interrupt_signals(metadata),
         early_stops=_early_stops(metadata),
         idempotent_requests=_idempotent_requests(metadata),
@@ -164,22 +166,6 @@ def _agent_streams(metadata: MetaData) -> Table:
         ForeignKeyConstraint(["session_id"], ["sessions.session_id"]),
         # A worker that stops, or is reaped, ends all of its streams.
         Index(None, "worker_id"),
-    )
-
-
-def _workers(metadata: MetaData) -> Table:
-    return Table(
-        "workers",
-        metadata,
-        uuid_column("worker_id", primary_key=True),
-        Column("host", Text, nullable=False),
-        Column("pid", Integer, nullable=False),
-        time_column("started_at"),
-        time_column("heartbeat_at"),
-        # Whose key entered it over HTTP; none, where it is a process on this database.
-        Column("key_id", key_text()),
-        # How it learns of its signals: listening, polling, or from the service; none: not told yet.
-        Column("wake_ups", Text),
     )
 
 

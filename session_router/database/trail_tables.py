@@ -46,6 +46,17 @@ def session_events(metadata: MetaData) -> Table:
             "stream_id",
             unique=True,
         ),
+        # How many streams a life has had.
+        index_of("session_events_streams_of_lives_idx", "event = 'stream_started'", "session_uid"),
+        # Who asked for what in a life, and how often.
+        index_of(
+            "session_events_requests_of_lives_idx",
+            "event IN ('interrupt_requested', 'session_ended', 'session_expired',"
+            " 'session_replaced')",
+            "session_uid",
+            "event",
+            "request_id",
+        ),
         # Whose a life was.
         index_of(
             "session_events_owned_sessions_idx",
@@ -72,6 +83,16 @@ def session_events(metadata: MetaData) -> Table:
             "event = 'stream_finished'",
             "started_at",
             "occurred_at",
+        ),
+        # What ended on a day, with all that the report of agents tells of it.
+        index_of(
+            "session_events_agents_idx",
+            "event = 'stream_finished'",
+            "occurred_at",
+            "agent_type",
+            "started_at",
+            "outcome",
+            "session_uid",
         ),
         index_of("session_events_settled_signals_idx", "event = 'signal_settled'", "started_at"),
         # An event's number is never given twice, even after a prune of the newest rows.

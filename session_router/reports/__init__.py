@@ -2,6 +2,6 @@
 
 from session_router.reports.bounds import Bounds, Moment
 from session_router.reports.catalogue import REPORTS, Report
-from session_router.reports.reading import Reports
+from session_router.reports.reading import Reports, Told
 
-__all__ = ["REPORTS", "Bounds", "Moment", "Report", "Reports"]
+__all__ = ["REPORTS", "Bounds", "Moment", "Report", "Reports", "Told"]

@@ -14,6 +14,7 @@ from session_router.reports.rows import (
     ReportRow,
     SessionLife,
     StreamSpan,
+    WorkerSpan,
 )
 
 
@@ -59,6 +60,7 @@ REPORTS: Final = {
         Report("interrupts", InterruptSignal, ("requested_at", "stream_id"), "requested_at"),
         Report("agents", AgentDay, ("day", "agent_type", "owner"), "day", timedelta(days=1)),
         Report("activity", ActivityHour, ("hour", "owner"), "hour", timedelta(hours=1)),
+        Report("workers", WorkerSpan, ("started_at", "worker_id"), "started_at"),
         Report("live", LiveNow, ("read_at",)),
         Report("backlog", Backlog, ("kind", "over_sec")),
     )

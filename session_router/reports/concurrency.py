@@ -14,7 +14,7 @@ from sqlalchemy import Dialect, bindparam, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import TextualSelect
 
-from session_router.database.definitions.reports_0004 import words_of
+from session_router.database.definitions.reports_words_0013 import words_of
 from session_router.database.types import UtcDateTime
 
 _WIDTHS: Final = (
@@ -48,12 +48,12 @@ _STATEMENT: Final = """
     ),
     levels(begins_at, level, happens_at, next_at) AS (
         SELECT max(begins_at) OVER (ORDER BY happens_at),
-            CAST(sum(change) OVER (ORDER BY happens_at) AS double precision),
+            CAST(sum(change) OVER (ORDER BY happens_at) AS bigint),
             happens_at, lead(happens_at, 1, :until) OVER (ORDER BY happens_at)
         FROM instants LEFT JOIN begins ON begins_at = happens_at
     )
     SELECT begins_at, CAST(max(level) AS integer) AS peak,
-        sum(level * {seconds}) / sum({seconds}) AS mean
+        CAST(sum(level * {micros}) AS double precision) / sum({micros}) AS mean
     FROM levels GROUP BY begins_at ORDER BY begins_at
 """
 _BEGINS: Final = {
@@ -83,7 +83,7 @@ def statement(
             _STATEMENT.format(
                 begins=_BEGINS[dialect.name],
                 prefix=f"{schema}." if schema else "",
-                seconds=words_of(dialect.name).seconds("happens_at", "next_at"),
+                micros=words_of(dialect.name).micros("happens_at", "next_at"),
             )
         )
         .bindparams(

@@ -4,9 +4,9 @@ from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from math import ceil
+from math import ceil, nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from session_router.errors import SessionRouterError
+from session_router.reports.reading import Told
 from session_router.reports.rows import (
     ActivityHour,
     AgentDay,
@@ -46,8 +47,11 @@ class NothingToDrawError(SessionRouterError):
     """A picture was asked for, of no rows."""
 
 
-async def draw(name: str, rows: Rows, path: Path) -> None:
+async def draw(name: str, rows: Rows, path: Path, told: Told | None = None) -> None:
     """Draw the report `name`, one of `PICTURES`, into a PNG or SVG file, by its suffix.
+
+    Args:
+        told: of which time all is told; hours and days that are not whole are drawn dotted.
 
     Raises:
         NothingToDrawError: there are no rows.
@@ -59,17 +63,18 @@ async def draw(name: str, rows: Rows, path: Path) -> None:
             f"there is nothing to draw: the report {name!r} has no rows in that time."
         )
     figure = Figure(figsize=(8.3, 4.4), dpi=150, layout="constrained")
-    await PICTURES[name](figure, _again(first, rows))
+    await PICTURES[name](figure, _again(first, rows), told)
     figure.savefig(path)
 
 
-async def _activity(figure: Figure, rows: Rows) -> None:
+async def _activity(figure: Figure, rows: Rows, told: Told | None) -> None:
     hours: list[ActivityHour] = [row async for row in rows]
     unit = "day" if len({hour.hour for hour in hours}) > _MANY_HOURS else "hour"
     sums: dict[datetime, Counter[str]] = defaultdict(Counter)
     for hour in hours:
         begin = hour.hour.replace(hour=0) if unit == "day" else hour.hour
         sums[begin].update(hour.model_dump(exclude={"hour", "owner"}))
+    is_whole = [_is_whole(begin, timedelta(**{f"{unit}s": 1}), told) for begin in sums]
     above, below = figure.subplots(2, sharex=True)
     for axes, lines in (
         (above, {"streams_started": _BLUE, "interrupts": _RED}),
@@ -85,7 +90,11 @@ async def _activity(figure: Figure, rows: Rows) -> None:
     ):
         for name, color in lines.items():
             heights = [counts[name] for counts in sums.values()]
-            axes.plot(_numbers(sums), heights, color=color, lw=1.4, label=name.replace("_", " "))
+            _line(
+                axes, _numbers(sums), heights, is_whole, color=color, lw=1.4,
+                label=name.replace("_", " "),
+            )  # fmt: skip
+        _explain(axes, is_whole, unit)
         axes.set_ylabel(f"per {unit}")
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         _finish(axes, columns=4)
@@ -96,25 +105,30 @@ async def _activity(figure: Figure, rows: Rows) -> None:
     figure.suptitle(f"Activity per {unit}", fontweight="bold")
 
 
-async def _agents(figure: Figure, rows: Rows) -> None:
+async def _agents(figure: Figure, rows: Rows, told: Told | None) -> None:
     by_type: dict[str, list[AgentDay]] = defaultdict(list)
     async for row in rows:
         by_type[f"{row.agent_type} of {row.owner}" if row.owner else row.agent_type].append(row)
     busiest = sorted(by_type, key=lambda name: -sum(day.streams for day in by_type[name]))
+    every_day: dict[datetime, bool] = {}
     axes = figure.subplots()
     for name, color in zip(busiest, _COLORS, strict=False):
-        days = _numbers(day.day for day in by_type[name])
+        begins = [_midnight(row.day) for row in by_type[name]]
+        days = _numbers(begins)
+        whole = [_is_whole(begin, timedelta(days=1), told) for begin in begins]
+        every_day |= dict(zip(begins, whole, strict=True))
         medians = [day.median_sec for day in by_type[name]]
         p95s = [day.p95_sec for day in by_type[name]]
         marker = "o" if len(days) < 3 else None
-        axes.plot(days, medians, color=color, lw=1.8, marker=marker, label=name)
-        axes.plot(days, p95s, color=color, lw=0.8, ls="--", marker=marker, ms=3)
+        _line(axes, days, medians, whole, color=color, lw=1.8, marker=marker, label=name)
+        _line(axes, days, p95s, whole, color=color, lw=0.8, ls="--", marker=marker, ms=3)
         axes.fill_between(days, medians, p95s, color=color, alpha=0.08, lw=0)
     axes.set_yscale("log")
     _length_axis(axes.yaxis)
     axes.margins(y=0.15)
     axes.set_ylabel("length of a stream")
-    _time_axis(axes, [row.day for days_of in by_type.values() for row in days_of])
+    _explain(axes, list(every_day.values()), "day")
+    _time_axis(axes, list(every_day))
     _finish(axes, columns=_MOST_AGENTS)
     left_out = len(busiest) - _MOST_AGENTS
     note = f"; the {_MOST_AGENTS} busiest of {len(busiest)} types" if left_out > 0 else ""
@@ -122,7 +136,7 @@ async def _agents(figure: Figure, rows: Rows) -> None:
     axes.set_title(f"line: median, dashed: 95th percentile{note}", fontsize=9, loc="left")
 
 
-async def _interrupts(figure: Figure, rows: Rows) -> None:
+async def _interrupts(figure: Figure, rows: Rows, _: Told | None) -> None:
     latencies: dict[str, array[float]] = defaultdict(lambda: array("d"))
     unsettled = 0
     row: InterruptSignal
@@ -164,7 +178,7 @@ async def _interrupts(figure: Figure, rows: Rows) -> None:
     figure.suptitle(f"Latency of interrupts{note}", fontweight="bold")
 
 
-async def _concurrency(figure: Figure, rows: Rows) -> None:
+async def _concurrency(figure: Figure, rows: Rows, _: Told | None) -> None:
     buckets: list[ConcurrencyBucket] = [row async for row in rows]
     edges = [bucket.begins_at for bucket in buckets]
     edges.append(edges[-1] + timedelta(seconds=buckets[-1].seconds))
@@ -186,7 +200,7 @@ async def _concurrency(figure: Figure, rows: Rows) -> None:
     )
 
 
-PICTURES: Final[dict[str, Callable[[Figure, Rows], Awaitable[None]]]] = {
+PICTURES: Final[dict[str, Callable[[Figure, Rows, Told | None], Awaitable[None]]]] = {
     "activity": _activity,
     "agents": _agents,
     "concurrency": _concurrency,
@@ -198,6 +212,36 @@ async def _again(first: Any, others: Rows) -> Rows:
     yield first
     async for row in others:
         yield row
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _is_whole(begin: datetime, length: timedelta, told: Told | None) -> bool:
+    return told is None or told.has_whole(begin, length)
+
+
+def _line(
+    axes: Axes, places: Sequence[float], heights: Sequence[float], is_whole: Sequence[bool],
+    *, label: str | None = None, **style: Any,
+) -> None:  # fmt: skip
+    """A line that leads to what is not whole in dots, and lighter."""
+    heights_of_whole = [h if whole else nan for h, whole in zip(heights, is_whole, strict=True)]
+    axes.plot(places, heights_of_whole, label=label, **style)
+    dotted = style | {"ls": ":", "alpha": 0.55}
+    if not any(is_whole):
+        axes.plot(places, heights, **dotted)
+        return
+    for place, both in enumerate(pairwise(is_whole)):
+        if not all(both):
+            axes.plot(places[place : place + 2], heights[place : place + 2], **dotted)
+
+
+def _explain(axes: Axes, is_whole: Sequence[bool], unit: str) -> None:
+    """What dots mean, where there are any."""
+    if not all(is_whole):
+        axes.plot([], [], color=_GREY, ls=":", lw=1.4, label=f"{unit} not whole")
 
 
 def _numbers(times: Iterable[datetime]) -> list[float]:

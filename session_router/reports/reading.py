@@ -1,28 +1,58 @@
 """Reads reports, row by row, however many there are."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from types import UnionType
 from typing import Any, Final, get_args
 from uuid import UUID
 
-from sqlalchemy import ColumnClause, Executable, Select, TableClause, column, func, select, table
+from sqlalchemy import (
+    ColumnClause,
+    Executable,
+    TableClause,
+    column,
+    func,
+    select,
+    table,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import NullType, TypeEngine
 
+from session_router.database import csv_copy
 from session_router.database.engine import for_reading, supported, with_our_transactions
 from session_router.database.faults import translated
-from session_router.database.types import UtcDateTime, UuidText, clock
+from session_router.database.schema import build_tables
+from session_router.database.types import UtcDateTime, UtcDay, UuidText
 from session_router.reports import concurrency
-from session_router.reports.bounds import Bounds
+from session_router.reports.bounds import Bounds, Moment
 from session_router.reports.catalogue import Report
+from session_router.reports.copying import line_of
+from session_router.reports.filters import EVERY_STREAM, StreamFilter
+from session_router.reports.parts import Asked, at_most, begin_of, parts, present_time
 from session_router.reports.rows import ConcurrencyBucket, ReportRow
 from session_router.schema_name import check_schema
 
 _AT_ONCE: Final = 1_000
-_PART: Final = timedelta(days=1)
-_TYPES: Final[dict[Any, type[TypeEngine[Any]]]] = {datetime: UtcDateTime, UUID: UuidText}
+_ASTRAY: Final = timedelta(minutes=1)
+_TYPES: Final[dict[Any, type[TypeEngine[Any]]]] = {
+    datetime: UtcDateTime,
+    date: UtcDay,
+    UUID: UuidText,
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """A stretch of time of which all is told."""
+
+    since: datetime
+    until: datetime
+
+    def has_whole(self, begin: datetime, length: timedelta) -> bool:
+        """Whether all that happened in an hour or a day is told."""
+        return self.since <= begin and begin + length <= self.until
 
 
 class Reports:
@@ -45,9 +75,16 @@ class Reports:
         check_schema(schema)
         self._engine = for_reading(with_our_transactions(supported(engine)))
         self._schema = None if engine.dialect.name == "sqlite" else schema
+        self._trail = build_tables(self._schema).session_events
 
     async def read(
-        self, report: Report, bounds: Bounds, *, limit: int | None = None
+        self,
+        report: Report,
+        bounds: Bounds,
+        *,
+        limit: int | None = None,
+        newest: int | None = None,
+        of: StreamFilter = EVERY_STREAM,
     ) -> AsyncIterator[ReportRow]:
         """The rows of a report, the earliest first.
 
@@ -55,6 +92,8 @@ class Reports:
             bounds: on the report's time: when the session or stream began, when the interrupt
                 was requested. An hour or a day belongs to it that `since` lies in.
             limit: how many rows at the most.
+            newest: so many of the latest, and these first; instead of a limit.
+            of: in a report of streams, which.
 
         Raises:
             InvalidTimeError: the bounds are not acceptable, or the report takes none.
@@ -62,17 +101,95 @@ class Reports:
         """
         report.check(bounds)
         view = view_of(report, self._schema)
-        statement = select(view).order_by(*(view.c[name] for name in report.order))
         async with self._reading() as conn:
-            since, until = bounds.at(await _now(conn))
             left = limit
-            async for part in _parts(conn, statement, view, report, since, until):
-                async with aclosing(_streamed(conn, part.limit(left))) as rows:
+            async for part in parts(conn, select(view), view, Asked(report, bounds, newest, of)):
+                async with aclosing(_streamed(conn, at_most(part, left))) as rows:
                     async for row in rows:
                         yield report.row(**row)
                         left = None if left is None else left - 1
                 if left == 0:
                     return
+
+    async def copy(
+        self,
+        report: Report,
+        bounds: Bounds,
+        write: Callable[[bytes], Awaitable[None]],
+        *,
+        limit: int | None = None,
+        newest: int | None = None,
+        of: StreamFilter = EVERY_STREAM,
+    ) -> bool:
+        """Hand what `read` gives to `write`, as lines of CSV that the database makes.
+
+        Returns:
+            whether it can; if not, nothing is written.
+
+        Raises:
+            InvalidTimeError: the bounds are not acceptable, or the report takes none.
+            DatabaseError: the database failed it.
+        """
+        report.check(bounds)
+        view = view_of(report, self._schema)
+        lines = select(line_of(report)).select_from(view)
+        async with self._reading() as conn:
+            if not await csv_copy.is_possible(conn):
+                return False
+            # A role's own setting may round numbers.
+            await conn.execute(select(func.set_config("extra_float_digits", "1", True)))
+            left = limit
+            async for part in parts(conn, lines, view, Asked(report, bounds, newest, of)):
+                written = await csv_copy.copy(conn, at_most(part, left), write)
+                left = None if left is None else left - written
+                if left == 0:
+                    break
+        return True
+
+    async def told(self, report: Report, bounds: Bounds) -> Told | None:
+        """From when to when a report of hours or days tells all that happened; None: nothing did.
+
+        What begins earlier, or ends later, is told in part.
+
+        Raises:
+            InvalidTimeError: the bounds are not acceptable.
+            DatabaseError: the database failed it.
+        """
+        first_event = select(func.min(self._trail.c.occurred_at))
+        async with self._reading() as conn:
+            now = await present_time(conn)
+            first = (await conn.execute(first_event)).scalar_one()
+            since, until = bounds.at(now)
+        if first is None:
+            return None
+        begin = first if since is None else max(first, begin_of(since, report.step))
+        return Told(begin, now if until is None else min(now, until))
+
+    async def position(self, since: Moment) -> tuple[int, datetime]:
+        """Behind which event of the trail those of a time are, and the time itself.
+
+        Events are numbered in about the order of their times: within a minute.
+
+        Raises:
+            InvalidTimeError: the time is not acceptable.
+            DatabaseError: the database failed it.
+        """
+        trail = self._trail
+        async with self._reading() as conn:
+            time = Bounds(since).at(await present_time(conn))[0]
+            assert time is not None
+            begin = trail.c.occurred_at >= time - _ASTRAY
+            first = (
+                await conn.execute(select(func.min(trail.c.occurred_at)).where(begin))
+            ).scalar_one()
+            if first is None:
+                newest = select(func.max(trail.c.event_id))
+                return (await conn.execute(newest)).scalar_one() or 0, time
+            # The OFFSET keeps the server from looking for the least number in the primary key.
+            near = select(trail.c.event_id).where(begin, trail.c.occurred_at < first + 2 * _ASTRAY)
+            numbers = near.offset(0).subquery()
+            lowest = (await conn.execute(select(func.min(numbers.c.event_id)))).scalar_one()
+            return lowest - 1, time
 
     async def concurrency(self, bounds: Bounds) -> list[ConcurrencyBucket]:
         """The peak and the mean of streams at once, from `since` to `until`, bucket by bucket.
@@ -84,7 +201,7 @@ class Reports:
             DatabaseError: the database failed it.
         """
         async with self._reading() as conn:
-            now = await _now(conn)
+            now = await present_time(conn)
             end = Bounds(until=bounds.until or now).at(now)[1]
             assert end is not None
             begin = bounds.since if bounds.since is not None else end - timedelta(days=1)
@@ -118,34 +235,6 @@ def view_of(report: Report, schema: str | None) -> TableClause:
 def _type_of(annotation: Any) -> TypeEngine[Any]:
     kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     return next((_TYPES[kind]() for kind in kinds if kind in _TYPES), NullType())
-
-
-async def _parts(
-    conn: AsyncConnection,
-    statement: Select[Any],
-    view: TableClause,
-    report: Report,
-    since: datetime | None,
-    until: datetime | None,
-) -> AsyncIterator[Select[Any]]:
-    """The statement within its bounds; or, of a report of single things, one for each day."""
-    if report.time is None:
-        yield statement
-        return
-    time = view.c[report.time]
-    within = [] if since is None else [time > since - report.step if report.step else time >= since]
-    within += [] if until is None else [time < until]
-    if report.step:
-        yield statement.where(*within)
-        return
-    first, last = (await conn.execute(select(func.min(time), func.max(time)).where(*within))).one()
-    while first is not None and first <= last:
-        yield statement.where(time >= first, time < first + _PART, *within)
-        first += _PART
-
-
-async def _now(conn: AsyncConnection) -> datetime:
-    return (await conn.execute(select(clock()))).scalar_one()
 
 
 async def _streamed(

@@ -1,6 +1,6 @@
 """One row of each report: the fields are the columns, in their order, with their units."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -57,6 +57,13 @@ class StreamSpan(ReportRow):
     ended_at: Annotated[datetime | None, _told("when it ended; empty: it streams")]
     outcome: Annotated[str | None, _told("how it ended; empty: it streams")]
     duration_sec: Annotated[float | None, _told("seconds from its beginning to its end")]
+    detail: Annotated[str | None, _told("why, where that was said, as of one that failed")]
+    worker_host: Annotated[
+        str | None, _told("where the worker runs or ran; empty: not known any more")
+    ]
+    worker_version: Annotated[
+        str | None, _told("the worker's version of session_router; empty: not known")
+    ]
 
 
 class InterruptSignal(ReportRow):
@@ -84,12 +91,12 @@ class InterruptSignal(ReportRow):
 class AgentDay(ReportRow):
     """The streams of one type of agent, in the sessions of one owner, that ended on one day.
 
-    Percentiles are the nearest rank: a length that did occur. On SQLite a bound on the day saves
-    little, as the days are all ranked before it is applied.
+    Percentiles are the nearest rank: a length that did occur. On PostgreSQL a day is a `date`, on
+    SQLite text such as `2026-06-29`: nobody's time zone changes it.
     """
 
     agent_type: AgentType
-    day: Annotated[datetime, _told("the beginning of the UTC day")]
+    day: Annotated[date, _told("the UTC day")]
     streams: Annotated[Count, _told("how many ended")]
     median_sec: Annotated[float, _told("median of their lengths in seconds")]
     p95_sec: Annotated[float, _told("95th percentile of their lengths in seconds")]
@@ -121,6 +128,29 @@ class ActivityHour(ReportRow):
     streams_finished: Annotated[Count, _told("streams that ended")]
     interrupts: Annotated[Count, _told("interrupts requested, also of nothing")]
     owner: Owner
+
+
+class WorkerSpan(ReportRow):
+    """Every worker, also when it is gone: each start of a process is a worker of its own.
+
+    Those that were gone before a time are forgotten by `session-router audit prune --before` it. An
+    erasure leaves them as they are: names of hosts are no personal data. How a worker of 0.1.0 went
+    is told by the age of its last heartbeat: `lost` from 15 s on.
+    """
+
+    worker_id: Annotated[UUID, _told("the worker")]
+    host: Annotated[str, _told("where it runs or ran")]
+    pid: Annotated[int, _told("its process id there")]
+    version: Annotated[
+        str | None,
+        _told("its version of session_router; empty: a remote worker, or one before 0.2.0"),
+    ]
+    started_at: Annotated[datetime, _told("when it began")]
+    ended_at: Annotated[datetime | None, _told("when it was taken out; empty: it lives")]
+    how: Annotated[
+        str | None,
+        _told("`stopped` by itself, or `lost` and reaped by another one; empty: it lives"),
+    ]
 
 
 class LiveNow(ReportRow):

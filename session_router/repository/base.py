@@ -289,12 +289,18 @@ class SessionRepository(ABC):
 
     @abstractmethod
     async def add_worker(
-        self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
+        self,
+        worker_id: UUID,
+        host: str,
+        pid: int,
+        key_id: str | None = None,
+        version: str | None = None,
     ) -> UUID:
         """Enter a worker, so that it may register streams.
 
         Args:
             key_id: whose key enters it over HTTP.
+            version: of this package, in a process on this database; reports tell it.
 
         Returns:
             Its id: this one, unless somebody else chooses it.

@@ -366,7 +366,12 @@ class InMemorySessionRepository(MemoryMeasures, MemoryRequests, SessionRepositor
     # Workers and their signals
 
     async def add_worker(
-        self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
+        self,
+        worker_id: UUID,
+        host: str,
+        pid: int,
+        key_id: str | None = None,
+        version: str | None = None,
     ) -> UUID:
         now = self._now()
         self._workers[worker_id] = WorkerRow(worker_id, host, pid, now, now, timedelta(), 0, key_id)

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from uuid import UUID, uuid4
 
 from session_router import logs
@@ -53,7 +54,10 @@ class Incarnation:
                 self._was_tried = True  # the row may be there though no answer came
                 self._repository.speak_for(self._worker_id)
                 self._worker_id = await self._repository.add_worker(
-                    self._worker_id, socket.gethostname(), os.getpid()
+                    self._worker_id,
+                    socket.gethostname(),
+                    os.getpid(),
+                    version=version("session-router"),
                 )
                 self._is_entered = True
                 logs.worker_started(self._worker_id)

@@ -210,4 +210,5 @@ async def test_everybody_may_not_execute_what_passes_the_trigger(postgres_url: s
         "leave_digests": False,
         "last_event_number": True,
         "put_hook_deliveries": False,
+        "keep_past_workers": False,
     }

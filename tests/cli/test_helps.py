@@ -6,7 +6,14 @@ import pytest
 
 from session_router.access import Scope
 from session_router.audit.formats import Format
-from session_router.cli.words import EXPORT_FORMATS, HOOK_EVENTS, REPORT_NAMES, SCOPES
+from session_router.cli.words import (
+    EXPORT_FORMATS,
+    HOOK_EVENTS,
+    REPORT_NAMES,
+    SCOPES,
+    STREAM_OUTCOMES,
+)
+from session_router.events import StreamOutcome
 from session_router.hooks import HookEvent
 from session_router.reports import REPORTS
 from session_router.settings import DEFAULT_DATABASE_URL, Settings
@@ -135,6 +142,7 @@ def test_the_words_of_options_are_those_that_are_understood() -> None:
     assert (*REPORTS, "concurrency") == REPORT_NAMES
     assert tuple(Format) == EXPORT_FORMATS
     assert tuple(Scope) == SCOPES
+    assert tuple(StreamOutcome) == STREAM_OUTCOMES
     assert tuple(HookEvent) == HOOK_EVENTS
 
 

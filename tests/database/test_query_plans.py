@@ -75,6 +75,8 @@ _FILL = """
     SELECT 's' || n, {uuid}, 'interrupt_requested', {uuid} FROM {numbers};
     INSERT INTO {p}workers (worker_id, host, pid, started_at, heartbeat_at)
     SELECT {uuid}, 'box-1', 4711, {time}, {time} FROM {numbers};
+    INSERT INTO {p}past_workers (worker_id, host, pid, started_at, ended_at, how)
+    SELECT {uuid}, 'box-1', 4711, {time}, {time}, 'lost' FROM {numbers};
     INSERT INTO {p}idempotent_requests SELECT {uuid}, 'f', {time}, NULL FROM {numbers};
     INSERT INTO {p}early_stops (stream_id, session_id, request_id, requested_at)
     SELECT {uuid}, 's' || n, {uuid}, {time} FROM {numbers};
@@ -248,6 +250,10 @@ def statements(t: Tables) -> dict[str, tuple[Any, str]]:
         "a page of sessions in which a worker streams": (
             page_of(t, SessionFilter(worker_id=uuid4()), None, None, 100),
             "agent_streams_worker_id_idx",
+        ),
+        "workers that were gone long ago": (
+            workers.gone_before(t, datetime.now(UTC) - timedelta(hours=5)),
+            "past_workers_ended_at_idx",
         ),
         "the oldest stops that nobody came for": (
             interrupts.oldest(t, datetime.now(UTC), 100),

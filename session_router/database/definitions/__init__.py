@@ -13,10 +13,11 @@ from session_router.database.definitions import (
     hooks_0010,
     keys_0008,
     owners_0009,
-    reports_0009,
+    reports_0013,
     stops_0007,
     times_0014,
     verifications_0012,
+    workers_0013,
 )
 from session_router.database.definitions.definition import Definition
 
@@ -26,12 +27,13 @@ __all__ = ["Definition", "definitions"]
 _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] = (
     owners_0009.kept_of_0005,
     audit_0006.made_by_0006,
-    reports_0009.reports,
+    reports_0013.reports,
     stops_0007.made_by_0007,
     keys_0008.made_by_0008,
     owners_0009.made_by_0009,
     hooks_0010.made_by_0010,
     verifications_0012.made_by_0012,
+    workers_0013.made_by_0013,
     times_0014.made_by_0014,
 )
 

@@ -359,10 +359,15 @@ class SQLAlchemySessionRepository(SessionRepository):
             self._access.get().replace_connections()
 
     async def add_worker(
-        self, worker_id: UUID, host: str, pid: int, key_id: str | None = None
+        self,
+        worker_id: UUID,
+        host: str,
+        pid: int,
+        key_id: str | None = None,
+        version: str | None = None,
     ) -> UUID:
         await self._transactions.write(
-            lambda conn: workers.add(conn, self._tables, worker_id, host, pid, key_id)
+            lambda conn: workers.add(conn, self._tables, worker_id, host, pid, key_id, version)
         )
         return worker_id
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    Delete,
     Label,
     Select,
     delete,
@@ -31,7 +32,7 @@ from session_router.database.pool import driver_of
 from session_router.database.schema import Tables
 from session_router.database.types import clock, one_of
 from session_router.doorbell import ToldBy
-from session_router.events import SignalOutcome, StreamOutcome
+from session_router.events import SignalOutcome, StreamOutcome, WorkerEnding
 from session_router.repository.records import (
     DETAIL_OF_CLEARED,
     NO_WORKER,
@@ -44,7 +45,13 @@ from session_router.repository.sql import rows, sessions, signals, streams
 
 
 async def add(
-    conn: AsyncConnection, t: Tables, worker_id: UUID, host: str, pid: int, key_id: str | None
+    conn: AsyncConnection,
+    t: Tables,
+    worker_id: UUID,
+    host: str,
+    pid: int,
+    key_id: str | None,
+    version: str | None,
 ) -> None:
     """Enter a worker; again, with a fresh lease, when no answer came the first time."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
@@ -55,6 +62,7 @@ async def add(
         started_at=clock(),
         heartbeat_at=clock(),
         key_id=key_id,
+        version=version,
     )
     await conn.execute(
         statement.on_conflict_do_update(
@@ -204,8 +212,8 @@ async def streams_of(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Worke
 
 async def delete_row(conn: AsyncConnection, t: Tables, worker_id: UUID) -> Leftovers:
     """From then on the worker can register nothing: what is cleared stays clear."""
-    deleted = await conn.execute(delete(t.workers).where(t.workers.c.worker_id == worker_id))
-    return Leftovers(workers=deleted.rowcount)
+    is_its = t.workers.c.worker_id == worker_id
+    return Leftovers(workers=await _take_out(conn, t, is_its, WorkerEnding.STOPPED))
 
 
 async def delete_silent(
@@ -229,8 +237,25 @@ async def delete_silent(
         if row.heartbeat_at == silent[row.worker_id]
     )
     ids = [worker.worker_id for worker in dead]
-    await conn.execute(delete(t.workers).where(one_of(workers.worker_id, ids)))
+    await _take_out(conn, t, one_of(workers.worker_id, ids), WorkerEnding.LOST)
     return Leftovers(workers=len(dead), reaped=dead)
+
+
+async def _take_out(
+    conn: AsyncConnection, t: Tables, these: ColumnElement[bool], how: WorkerEnding
+) -> int:
+    """Delete rows of workers; by what is noted, a trigger keeps them among the past ones."""
+    await conn.execute(update(t.workers).values(ending=how).where(these))
+    return (await conn.execute(delete(t.workers).where(these))).rowcount
+
+
+async def forget_past(conn: AsyncConnection, t: Tables, ended_before: datetime) -> None:
+    """Forget the workers that were gone before a time."""
+    await conn.execute(gone_before(t, ended_before))
+
+
+def gone_before(t: Tables, time: datetime) -> Delete:
+    return delete(t.past_workers).where(t.past_workers.c.ended_at < time)
 
 
 async def clear_stopped(conn: AsyncConnection, t: Tables, worker_id: UUID, limit: int) -> Leftovers:

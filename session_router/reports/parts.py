@@ -1,0 +1,79 @@
+"""The statements that a report is read by: whole, the latest rows, or a day after the other."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnClause, Select, TableClause, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from session_router.database.types import UtcDay, clock
+from session_router.reports.bounds import Bounds
+from session_router.reports.catalogue import Report
+from session_router.reports.filters import StreamFilter
+
+_PART: Final = timedelta(days=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `Reports.read` is asked for."""
+
+    report: Report
+    bounds: Bounds
+    newest: int | None
+    of: StreamFilter
+
+
+async def parts(
+    conn: AsyncConnection, statement: Select[Any], view: TableClause, asked: Asked
+) -> AsyncIterator[Select[Any]]:
+    """The statement within its bounds; or, of a report of single things, one for each day."""
+    report = asked.report
+    since, until = asked.bounds.at(await present_time(conn))
+    order = [view.c[name] for name in report.order]
+    if asked.newest is not None:
+        statement = statement.order_by(*(column.desc() for column in order)).limit(asked.newest)
+    else:
+        statement = statement.order_by(*order)
+    if report.time is None:
+        yield statement
+        return
+    time = view.c[report.time]
+    within = [] if since is None else [time >= _floor(since, report.step, time)]
+    within += [] if until is None else [time < _ceiling(until, report.step, time)]
+    within += asked.of.conditions(view)
+    if report.step or asked.newest is not None:
+        yield statement.where(*within)
+        return
+    first, last = (await conn.execute(select(func.min(time), func.max(time)).where(*within))).one()
+    while first is not None and first <= last:
+        yield statement.where(time >= first, time < first + _PART, *within)
+        first += _PART
+
+
+def at_most(part: Select[Any], limit: int | None) -> Select[Any]:
+    return part if limit is None else part.limit(limit)
+
+
+def _floor(since: datetime, step: timedelta, time: ColumnClause[Any]) -> date:
+    """The beginning of the hour that a bound lies in, or its day."""
+    begin = begin_of(since, step)
+    return begin.astimezone(UTC).date() if isinstance(time.type, UtcDay) else begin
+
+
+def begin_of(time: datetime, step: timedelta) -> datetime:
+    return time - (time - _EPOCH) % step if step else time
+
+
+def _ceiling(until: datetime, step: timedelta, time: ColumnClause[Any]) -> date:
+    """As `until` itself, where what begins before it is told."""
+    if not isinstance(time.type, UtcDay):
+        return until
+    return _floor(until + step - timedelta(microseconds=1), step, time)
+
+
+async def present_time(conn: AsyncConnection) -> datetime:
+    return (await conn.execute(select(clock()))).scalar_one()
