@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from session_router import SessionManager, SQLAlchemySessionRepository
+from tests.audit.conftest import tamper
 from tests.cli.program import Program
-from tests.support.sql import is_sqlite, query
+from tests.support.sql import is_sqlite
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def program(program: Program, database_url: str, monkeypatch: pytest.MonkeyPatch
 async def happened_long_ago(url: str, session_id: str, ago: timedelta) -> None:
     time = (datetime.now(UTC) - ago).strftime("%Y-%m-%d %H:%M:%S.%f")
     zone = "" if is_sqlite(url) else "+00"
-    await query(
+    await tamper(
         url,
         "INSERT INTO session_router.session_events (session_id, session_uid, event, occurred_at) "
         f"VALUES ('{session_id}', '00000000-0000-0000-0000-000000000001', 'session_started', "

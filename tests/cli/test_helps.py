@@ -117,7 +117,7 @@ def test_what_is_near_nothing_is_only_refused(program: Program, given: str) -> N
         ("session-router report ", [*REPORT_NAMES]),
         ("session-router report a", ["agents", "activity"]),
         ("session-router report streams --format ", ["table", "csv", "json"]),
-        ("session-router report streams --s", ["--since"]),
+        ("session-router report streams --s", ["--since", "--session"]),
         ("session-router audit export --format ", [*Format]),
         ("session-router keys create x --scope ", [*Scope]),
         ("session-router hooks add https://example.com --event session.e", [*HookEvent][:2]),

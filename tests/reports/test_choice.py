@@ -64,7 +64,7 @@ async def test_the_newest_come_first(program: Program) -> None:
     ("options", "said"),
     [
         (("sessions", "--live"), "'streams'"),
-        (("streams", "--outcome", "fine"), "choose one of completed"),
+        (("streams", "--outcome", "fine"), "give one of completed"),
         (("streams", "--outcome", "failed", "--live"), "no outcome"),
         (("streams", "--agent", "no type"), "type"),
         (("streams", "--session", ""), "session_id"),
