@@ -12,9 +12,10 @@ from session_router.audit.trail import Trail
 from session_router.database.engine import create_engine
 from session_router.reports import REPORTS, Bounds, Reports
 from session_router.settings import DEFAULT_SCHEMA
+from tests.audit.conftest import tamper
 from tests.cli.program import Program
 from tests.support.databases import PostgresDatabases
-from tests.support.sql import is_sqlite, query
+from tests.support.sql import is_sqlite
 from tests.support.traffic import Plan, fill
 
 HOSTILE = [
@@ -31,9 +32,10 @@ BOUNDS = Bounds()
 async def urls(sqlite_url: str, postgres_url: str) -> list[str]:
     for url in (sqlite_url, postgres_url):
         await fill(url, PLAN)
-        for number, text in enumerate(HOSTILE):
-            written = _ended_by(text, number)
-            await query(url, written.replace("+00", "") if is_sqlite(url) else written)
+        written = [_ended_by(text, number) for number, text in enumerate(HOSTILE)]
+        await tamper(
+            url, *(each.replace("+00", "") if is_sqlite(url) else each for each in written)
+        )
     return [sqlite_url, postgres_url]
 
 
@@ -114,7 +116,7 @@ async def test_a_database_without_these_characters_exports_as_well(
     postgres: PostgresDatabases,
 ) -> None:
     with postgres.in_latin1() as url:
-        await query(url, _ended_by("=\u00e9", 1))
+        await tamper(url, _ended_by("=\u00e9", 1))
         async with Trail.opened(url) as trail:
             done = await export(trail, Format.CSV, file := io.BytesIO(), Wanted())
     assert done.events == 2
