@@ -51,7 +51,7 @@ test: $(READY) ## run the tests, on SQLite and on a PostgreSQL that they start t
 trail: $(READY) ## test the audit trail, its laws, seals, erasures and exports, and the reports
 	@$(BIN)/python -m pytest -n auto -m trail
 
-service: $(READY) ## test the service's routes, keys and remote workers
+service: $(READY) ## test the service's routes, keys, remote workers, hooks, metrics and traces
 	@$(BIN)/python -m pytest -n auto -m service
 
 client: $(READY) $(CLIENT)/node_modules/ready ## check, build and test the client for TypeScript; needs Node 18 or newer

@@ -47,7 +47,7 @@ LONG: Final = {
     ),
     "traffic": ("reports/test_traffic.py",),
     "trail": ("audit/", "reports/"),
-    "service": ("access/", "console/", "http/"),
+    "service": ("access/", "console/", "hooks/", "http/", "telemetry/"),
 }
 """What takes long, by the target of the Makefile that runs it; `make test` runs all else."""
 
