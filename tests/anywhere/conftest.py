@@ -90,6 +90,8 @@ class Workplace:
                 await eventually(lambda: nobody_writes(self.url), within=1)
                 return
             worker.send(signal.SIGCONT)
+            # Or it would be stopped again before it has gone on.
+            await eventually(lambda: nobody_writes(self.url))
 
     async def events(self, name: str | None = None) -> list[SessionEvent]:
         events = (await contents(self.repository)).events

@@ -85,7 +85,7 @@ async def test_the_check_finds_there_what_can_be_found(
     primary: PostgresServer, standby: Standby
 ) -> None:
     await query(primary.url(), "DROP INDEX session_router.agent_streams_worker_id_idx")
-    await query(primary.url(), "ALTER TABLE session_router.workers ALTER host TYPE varchar(9)")
+    await query(primary.url(), "ALTER TABLE session_router.hooks ALTER events TYPE varchar(9)")
     await query(primary.url(), "DROP VIEW session_router.report_live")
     await query(primary.url(), "DROP TRIGGER audit_seals_append_only ON session_router.audit_seals")
     await query(
@@ -102,7 +102,7 @@ async def test_the_check_finds_there_what_can_be_found(
             said in faults
             for said in (
                 "index agent_streams_worker_id_idx is missing",
-                "column host differs: it is: character varying(9) not null",
+                "column events differs: it is: character varying(9) not null",
                 "view report_live is missing",
                 "trigger audit_seals_append_only is missing",
                 "function touch_sessions differs",
