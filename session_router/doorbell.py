@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from session_router.outages import Outage
+
 WakeMode: TypeAlias = Literal["listening", "polling"]
 ToldBy: TypeAlias = WakeMode | Literal["service"]
 """How a worker learns of its signals; a remote one is told by the service."""
@@ -22,6 +24,10 @@ class Doorbell(Protocol):
     @property
     def wake_ups(self) -> WakeUps:
         """Whether it rings at the moment."""
+
+    @property
+    def outage(self) -> Outage:
+        """Of what it listens to, which may be another address than the database's."""
 
     @property
     def retry_sec(self) -> float:

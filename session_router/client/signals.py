@@ -13,6 +13,7 @@ from session_router.client.mirror import Mirror
 from session_router.client.service import Service, path_of
 from session_router.doorbell import WakeUps
 from session_router.errors import is_outage
+from session_router.outages import outage_of
 from session_router.repository.records import Signal
 from session_router.worker.supervisor import retry_pause
 
@@ -45,6 +46,7 @@ class Signals:
         self._stirred = asyncio.Event()
         self._failures = 0
         self.wake_ups = WakeUps("polling", "not connected yet")
+        self.outage = outage_of(service.url)
 
     @property
     def retry_sec(self) -> float:

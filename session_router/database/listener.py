@@ -41,7 +41,7 @@ class Listener:
         ring: called with a worker at each ring, after each LISTEN for it, and when the connection
             is lost.
         name: gives what the connection is to be called.
-        outage: of the database; it is over for this loop when it listens again.
+        outage: of what the engine leads to; it is over for this loop when it listens again.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Listener:
         name: Callable[[], str],
         outage: Outage,
     ) -> None:
-        self._outage = outage
+        self.outage = outage
         self._engine = engine
         self._name = name
         self._worker_ids = worker_ids
@@ -112,7 +112,7 @@ class Listener:
             self._stirred.clear()
             await self._bring_in_line(driver)
             self._announce(WakeUps("listening"))
-            self._outage.passed()
+            self.outage.passed()
             if not await self._is_stirred(conn):
                 break
         self._fall_back("the connection was lost")

@@ -62,6 +62,7 @@ class Lookout:
                 bell.run_once,
                 lambda: bell.retry_sec,
                 longest_retry_sec=LONGEST_BLIND_SEC,
+                outage=bell.outage,
             )
             self._supervisor.start(listen)
 

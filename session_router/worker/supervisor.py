@@ -27,6 +27,7 @@ class Job:
         pause_sec: how long to wait after a pass that went well.
         wake: when set, ends the pause early.
         longest_retry_sec: the bound on the pause after passes that failed.
+        outage: of what it needs, where that is not what the others need.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Job:
     pause_sec: Callable[[], float]
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     longest_retry_sec: float = _LONGEST_RETRY_SEC
+    outage: Outage | None = None
 
 
 class Supervisor:
@@ -61,7 +63,7 @@ class Supervisor:
             await asyncio.wait(tasks)
 
     async def _repeat(self, job: Job) -> None:
-        failures, was_told = 0, False
+        failures, was_told, outage = 0, False, job.outage or self._outage
         try:
             while True:
                 job.wake.clear()
@@ -70,24 +72,25 @@ class Supervisor:
                 except Exception as error:  # whatever a pass meets, the job must go on
                     failures += 1
                     pause = retry_pause(failures, job.longest_retry_sec)
-                    was_told |= self._note(job, error, pause)
+                    was_told |= _note(job, outage, error, pause)
                 else:
-                    self._outage.passed()
+                    outage.passed()
                     if was_told:
                         logs.job_recovered(job.name)
                     failures, was_told, pause = 0, False, job.pause_sec()
                 await _pause(job.wake, pause)
         finally:
-            self._outage.left()
+            outage.left()
 
-    def _note(self, job: Job, error: Exception, pause: float) -> bool:
-        """Tell of a pass that failed; returns whether that is news of this job."""
-        logs.job_failed(job.name, error, pause)
-        if is_outage(error):
-            self._outage.met(error, job.wake)
-            return False
-        self._outage.passed()  # the database has answered, or was not needed
-        return True
+
+def _note(job: Job, outage: Outage, error: Exception, pause: float) -> bool:
+    """Tell of a pass that failed; returns whether that is news of this job."""
+    logs.job_failed(job.name, error, pause)
+    if is_outage(error):
+        outage.met(error, job.wake)
+        return False
+    outage.passed()  # the database has answered, or was not needed
+    return True
 
 
 async def _pause(wake: asyncio.Event, seconds: float) -> None:

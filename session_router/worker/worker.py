@@ -99,6 +99,7 @@ class Worker:
                 doorbell.run_once,
                 lambda: doorbell.retry_sec,
                 longest_retry_sec=LONGEST_BLIND_SEC,
+                outage=doorbell.outage,
             )
             serving.append(listen)
         cleaning = [

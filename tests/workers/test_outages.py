@@ -5,7 +5,14 @@ import logging
 
 import pytest
 
-from session_router import DatabaseUnavailableError, DeadlineExceededError, SchemaError, logs
+from session_router import (
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    SchemaError,
+    SessionManager,
+    SQLAlchemySessionRepository,
+    logs,
+)
 from session_router.outages import Outage, outage_of
 from session_router.worker.supervisor import LONGEST_BLIND_SEC, Job, Supervisor, retry_pause
 from tests.support.waiting import Gate, eventually
@@ -181,3 +188,15 @@ def test_loops_on_the_same_database_share_one() -> None:
 def test_who_stops_streams_never_waits_for_two_seconds_with_the_next_try() -> None:
     pauses = [retry_pause(n, LONGEST_BLIND_SEC) for n in range(1, 10_000)]
     assert max(pauses) < 2
+
+
+async def test_what_is_listened_to_at_another_address_is_told_of_by_that_address(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    listen_url = "postgresql://127.0.0.1:9/nowhere"
+    repository = SQLAlchemySessionRepository.from_url(postgres_url, listen_url=listen_url)
+    async with SessionManager(repository):
+        await eventually(lambda: "outage_began" in caplog.text)
+    await repository.close()
+    [began] = [line for line in told(caplog) if line.startswith("outage_began")]
+    assert began == f"outage_began of={listen_url} job=listen"

@@ -474,14 +474,14 @@ class SQLAlchemySessionRepository(SessionRepository):
     def doorbell(
         self, worker_ids: Callable[[], Collection[UUID]], ring: Callable[[UUID], None]
     ) -> Listener | None:
-        if self._access.peek().listening is None:
+        if (engine := self._access.peek().listening) is None:
             return None
         return Listener(
             self._listening_engine,
             worker_ids,
             ring,
             lambda: self._names.of("listen"),
-            self.outage,
+            outage_of(name_of(engine)),
         )
 
     def _listening_engine(self) -> AsyncEngine:
