@@ -2,7 +2,6 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from itertools import accumulate
 from typing import Final
 
@@ -16,6 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 from session_router.events import SignalOutcome
+from session_router.release import release
 from session_router.repository.measures import (
     SETTLE_SECONDS,
     STREAM_SECONDS,
@@ -33,7 +33,7 @@ def of_this_version() -> Metric:
     return InfoMetricFamily(
         "session_router_build",
         "The release that runs.",
-        {"version": version("session-router")},
+        {"version": release() or "unknown"},
     )
 
 

@@ -5,11 +5,11 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from uuid import UUID, uuid4
 
 from session_router import logs
 from session_router.errors import WorkerGoneError
+from session_router.release import release
 from session_router.repository.base import SessionRepository
 from session_router.repository.records import Requester
 
@@ -57,7 +57,7 @@ class Incarnation:
                     self._worker_id,
                     socket.gethostname(),
                     os.getpid(),
-                    version=version("session-router"),
+                    version=release(),
                 )
                 self._is_entered = True
                 logs.worker_started(self._worker_id)
