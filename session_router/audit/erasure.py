@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ColumnElement,
-    TextClause,
     and_,
     bindparam,
     delete,
@@ -23,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from session_router.audit.chain import chain
 from session_router.audit.changes import Erased, erase_events
 from session_router.audit.receipts import (
-    IS_OWNED_START,
     OwnerReceipt,
     Receipt,
+    beginnings,
     check_key,
 )
 from session_router.audit.trail import Trail
@@ -119,16 +118,6 @@ class _Asked:
         )
         return and_(is_over, one_of(session_uid, self.lives)) if self.is_of_some else is_over
 
-    def beginnings(self, t: Tables) -> list[ColumnElement[bool] | TextClause]:
-        """Where lives that are meant, of whatever id, begin."""
-        started = t.session_events.c
-        found: list[ColumnElement[bool] | TextClause] = []
-        if self.owner is not None:
-            found += [IS_OWNED_START, started.detail == self.owner]
-        if self.before is not None:
-            found += [started.occurred_at < self.before]
-        return [started.event == EventName.SESSION_STARTED, *found]
-
 
 async def _erase_owner(trail: Trail, asked: _Asked, key: ErasureKey) -> OwnerReceipt | None:
     assert asked.owner is not None
@@ -159,7 +148,7 @@ async def _ids_of(trail: Trail, asked: _Asked, after: str) -> list[str]:
     statement = (
         select(started.session_id)
         .distinct()
-        .where(*asked.beginnings(trail.tables), started.session_id > after)
+        .where(*beginnings(trail.tables, asked.owner, asked.before), started.session_id > after)
         .order_by(started.session_id)
         .limit(_BATCH)
     )
@@ -173,7 +162,7 @@ async def _lives_of(conn: AsyncConnection, t: Tables, asked: _Asked) -> Sequence
         return ()
     started = t.session_events.c
     statement = select(started.session_uid).where(
-        started.session_id == asked.session_id, *asked.beginnings(t)
+        started.session_id == asked.session_id, *beginnings(t, asked.owner, asked.before)
     )
     return (await conn.execute(statement)).scalars().all()
 

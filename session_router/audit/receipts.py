@@ -1,6 +1,5 @@
 """Receipts of erasures: what they say, and whether it still holds."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from session_router.errors import InvalidSettingError, InvalidValueError
 from session_router.events import EventName
 from session_router.pseudonyms import ErasureKey
 
-IS_OWNED_START: Final = text("event = 'session_started' AND detail IS NOT NULL")
+_IS_OWNED_START: Final = text("event = 'session_started' AND detail IS NOT NULL")
 """In the words of the index of owned sessions."""
 
 
@@ -127,24 +126,27 @@ async def broken_receipt(
     return [Violation("receipt", "request", str(receipt.request_id), each) for each in faults]
 
 
-def began_before(
-    t: Tables, receipt: Receipt | OwnerReceipt
-) -> Sequence[ColumnElement[bool] | TextClause]:
-    """The beginnings of lives that the receipt is of, where they have their names."""
-    event = t.session_events.c
-    if isinstance(receipt, Receipt):
-        whose: list[ColumnElement[bool] | TextClause] = [
-            event.session_id == receipt.session_id,
-            event.event == EventName.SESSION_STARTED,
-        ]
-    else:
-        whose = [IS_OWNED_START, event.detail == receipt.owner]
-    return [*whose, event.occurred_at < receipt.erased_at]
+def beginnings(
+    t: Tables, owner: str | None, before: datetime | None
+) -> list[ColumnElement[bool] | TextClause]:
+    """Where lives begin that still have their names: an owner's, and before a time, if given."""
+    started = t.session_events.c
+    found: list[ColumnElement[bool] | TextClause] = [started.event == EventName.SESSION_STARTED]
+    if owner is not None:
+        found += [_IS_OWNED_START, started.detail == owner]
+    if before is not None:
+        found.append(started.occurred_at < before)
+    return found
 
 
 def _named(t: Tables, receipt: Receipt | OwnerReceipt) -> Select[Any]:
-    lives = func.count(distinct(t.session_events.c.session_uid))
-    return select(lives).where(*began_before(t, receipt))
+    started = t.session_events.c
+    lives = select(func.count(distinct(started.session_uid)))
+    if isinstance(receipt, OwnerReceipt):
+        return lives.where(*beginnings(t, receipt.owner, receipt.erased_at))
+    return lives.where(
+        started.session_id == receipt.session_id, *beginnings(t, None, receipt.erased_at)
+    )
 
 
 def _recorded(t: Tables, receipt: Receipt | OwnerReceipt) -> Select[Any]:

@@ -178,7 +178,7 @@ def _json_of(hook: Hook) -> dict[str, object]:
         "events": sorted(hook.events),
         "owner": hook.owner,
         "allows_private": hook.allows_private,
-        "created_at": hook.created_at.isoformat().replace("+00:00", "Z"),
+        "created_at": output.utc(hook.created_at),
     }
 
 
@@ -202,5 +202,5 @@ def _json_of_dead(delivery: DeadDelivery) -> dict[str, object]:
         "session_id": delivery.session_id,
         "attempts": delivery.attempts,
         "last_error": delivery.last_error,
-        "dead_at": delivery.dead_at.isoformat().replace("+00:00", "Z"),
+        "dead_at": output.utc(delivery.dead_at),
     }

@@ -151,7 +151,7 @@ def _json_of(key: ApiKey) -> dict[str, object]:
         "scopes": told(key.scopes).split(),
         "owner": key.owner,
         **{
-            name: None if moment is None else moment.isoformat().replace("+00:00", "Z")
+            name: output.utc(moment)
             for name, moment in (
                 ("created_at", key.created_at),
                 ("expires_at", key.expires_at),

@@ -170,10 +170,10 @@ async def _show(settings: Settings, session_id: str, as_json: bool) -> None:
         )
 
 
-def _json_of(stream: StreamRow) -> dict[str, str]:
+def _json_of(stream: StreamRow) -> dict[str, str | None]:
     return {
         "agent_id": str(stream.agent_id),
         "stream_id": str(stream.stream_id),
         "worker_id": str(stream.worker_id),
-        "started_at": stream.started_at.isoformat().replace("+00:00", "Z"),
+        "started_at": output.utc(stream.started_at),
     }

@@ -65,7 +65,7 @@ def _json_of(worker: WorkerRow) -> dict[str, str | int | float | None]:
         "worker_id": str(worker.worker_id),
         "host": worker.host,
         "pid": worker.pid,
-        "started_at": worker.started_at.isoformat().replace("+00:00", "Z"),
+        "started_at": output.utc(worker.started_at),
         "heartbeat_age_sec": round(worker.heartbeat_age.total_seconds(), 3),
         "streams": worker.streams,
         "wake_ups": worker.wake_ups,

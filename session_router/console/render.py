@@ -1,12 +1,12 @@
 """Pages and fragments, from templates."""
 
-from importlib.metadata import version
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from session_router.console import words
+from session_router.release import release
 
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("session_router.console"),
@@ -24,7 +24,7 @@ _TEMPLATES.filters.update(
     exact=words.exact,
     event=words.event,
 )
-_TEMPLATES.globals.update(version=version("session-router"))
+_TEMPLATES.globals.update(version=release() or "unknown")
 
 
 def rendered(

@@ -1,7 +1,6 @@
 """The ASGI application."""
 
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -32,6 +31,7 @@ from session_router.http.raw_path import RawPath, path_of
 from session_router.http.request_ids import RequestIds
 from session_router.http.telemetry import Telemetry
 from session_router.manager import SessionManager
+from session_router.release import release
 from session_router.remote import RemoteWorkers
 from session_router.repository import SQLAlchemySessionRepository
 
@@ -109,7 +109,7 @@ def create_app(
     app = _App(
         title="session_router",
         summary="Which sessions live, which agents stream in them, and how to stop them.",
-        version=version("session-router"),
+        version=release() or "unknown",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # an empty id is refused, not sent elsewhere
