@@ -17,6 +17,7 @@ its one transaction.
 from collections.abc import Sequence
 from typing import Final
 
+from session_router.database.definitions.append_only import on_postgresql, on_sqlite
 from session_router.database.definitions.definition import Definition
 
 PROTECTED: Final = {
@@ -122,7 +123,7 @@ def made_by_0003(dialect: str, schema: str | None) -> Sequence[Definition]:
     if dialect == "sqlite":
         return [made for table in PROTECTED for made in _on_sqlite(table)]
     assert schema is not None
-    return [*_functions(schema), *(made for t in PROTECTED for made in _on_postgresql(schema, t))]
+    return [*_functions(schema), *(made for t in PROTECTED for made in on_postgresql(schema, t))]
 
 
 def _functions(schema: str) -> list[Definition]:
@@ -150,38 +151,6 @@ def _functions(schema: str) -> list[Definition]:
     ]
 
 
-def _on_postgresql(schema: str, table: str) -> list[Definition]:
-    """A trigger that fires in every `session_replication_role`, once a statement."""
-    name, on = f"{table}_append_only", f"{schema}.{table}"
-    return [
-        Definition(
-            name,
-            f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {on} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change()",
-            f"DROP TRIGGER IF EXISTS {name} ON {on}",
-        ),
-        Definition(
-            name,
-            f"ALTER TABLE {on} ENABLE ALWAYS TRIGGER {name}",
-            "SELECT 1",
-        ),
-    ]
-
-
 def _on_sqlite(table: str) -> list[Definition]:
-    """A trigger for each change. INSERT OR REPLACE deletes without firing any but an insert's."""
     same = " AND ".join(f"{key} = NEW.{key}" for key in PROTECTED[table])
-    replaces = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "  # noqa: S608 - our names
-    return [
-        Definition(
-            name,
-            f"CREATE TRIGGER {name} BEFORE {change} ON {table} {when}"
-            f"BEGIN SELECT RAISE(ABORT, '{table} {_REFUSAL}'); END",
-            f"DROP TRIGGER IF EXISTS {name}",
-        )
-        for name, change, when in (
-            (f"{table}_no_update", "UPDATE", ""),
-            (f"{table}_no_delete", "DELETE", ""),
-            (f"{table}_no_replace", "INSERT", replaces),
-        )
-    ]
+    return on_sqlite(table, same, _REFUSAL)
