@@ -18,12 +18,12 @@ from session_router.console import hooks, pages, sign_in, stops
 from session_router.console.render import rendered
 from session_router.console.requests import Served, SignInNeededError, is_of_page
 from session_router.console.series import History
-from session_router.console.watch import Watch
 from session_router.errors import SessionRouterError, UnsupportedError
 from session_router.hooks import HookStore
 from session_router.manager import SessionManager
 from session_router.problems import ProblemError
 from session_router.repository import SQLAlchemySessionRepository
+from session_router.watch import Watch
 
 _SECURITY: Final = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; "

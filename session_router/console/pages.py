@@ -11,10 +11,10 @@ from session_router.access import Scope
 from session_router.access.callers import Caller
 from session_router.console.charts import charts_of
 from session_router.console.lives import lives_of
-from session_router.console.records import AGES, Place, Wanted
 from session_router.console.render import rendered
 from session_router.console.requests import caller_of, number_of, served
 from session_router.session import check_session_id
+from session_router.watch.records import AGES, Place, Wanted
 
 _DEAD: Final = 20
 

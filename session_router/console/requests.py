@@ -11,12 +11,12 @@ from session_router import problems
 from session_router.access import Scope
 from session_router.access.callers import ANYBODY, Caller, Callers
 from session_router.console.series import History
-from session_router.console.watch import Watch
 from session_router.errors import InvalidValueError
 from session_router.hooks import HookStore
 from session_router.manager import SessionManager
 from session_router.origins import other_site
 from session_router.problems import ProblemError
+from session_router.watch import Watch
 
 COOKIE: Final = "session_router_console"
 _FIELDS: Final = 30

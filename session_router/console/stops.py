@@ -10,11 +10,11 @@ from session_router import problems
 from session_router.access import Scope
 from session_router.checks import as_uuid
 from session_router.console import pages
-from session_router.console.records import Wanted
 from session_router.console.render import rendered
 from session_router.console.requests import caller_of, check_sender, form_of, served
 from session_router.errors import SessionOwnedError
 from session_router.problems import ProblemError
+from session_router.watch.records import Wanted
 
 _WAIT_SEC: Final = 1.0
 """A receipt that takes longer comes with the list's next refreshes."""

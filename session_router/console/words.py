@@ -5,7 +5,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from session_router.console.queries import MOST
+from session_router.watch.queries import MOST
 
 _MINUTE: Final = 60
 _HOUR: Final = 3_600

@@ -19,13 +19,13 @@ from session_router.audit.laws import Violation
 from session_router.audit.trail import Trail
 from session_router.audit.verification import record, verify
 from session_router.console import console
-from session_router.console import queries as queries_module
 from session_router.console.lives import lives_of
 from session_router.console.words import age, count, length, plain
 from session_router.doorbell import ToldBy
 from session_router.errors import UnsupportedError
 from session_router.repository.changes import Register
 from session_router.repository.records import Requester
+from session_router.watch import queries as queries_module
 from tests.http.conftest import client_of
 
 HOSTILE = [

@@ -8,11 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from session_router.console import queries, series
-from session_router.console.records import Place, Wanted
+from session_router.console import series
 from session_router.database.engine import create_engine
 from session_router.database.schema import Tables, build_tables
 from session_router.repository.changes import StreamFilter
+from session_router.watch import queries
+from session_router.watch.records import Place, Wanted
 from tests.database.test_query_plans import fill, plan
 from tests.support.databases import PostgresDatabases
 
@@ -49,6 +50,15 @@ def statements(t: Tables, dialect: str) -> dict[str, tuple[Any, set[str]]]:
             queries.streams(t, Wanted("s777", StreamFilter()), NOW, None),
             {"agent_streams_pkey"},
         ),
+        "the owners of streams that have this in their names": (
+            queries.streams(t, Wanted("", StreamFilter(), "s77"), NOW, None, 200),
+            {"sessions_pkey"},
+        ),
+        "stops that were settled, of what has this in its names": (
+            queries.settled(t, Wanted("", StreamFilter(), "s77"), NOW),
+            {"session_events_settled_signals_idx", STORY},
+        ),
+        "what hooks are owed": (queries.deliveries(t), {"hook_deliveries_dead_idx"}),
         "streams of a worker": (
             queries.streams(t, Wanted("", StreamFilter(worker_id=uuid4())), NOW, None),
             {"agent_streams_worker_id_idx"},

@@ -1,4 +1,4 @@
-"""What the console reads of one database, each time as it is at that moment."""
+"""What is read of one database, each time as it is at that moment."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -7,8 +7,13 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.agent_id import AgentId
-from session_router.console import queries
-from session_router.console.records import (
+from session_router.events import SessionEvent
+from session_router.manager import SessionManager
+from session_router.repository import SQLAlchemySessionRepository
+from session_router.repository.sql import rows
+from session_router.watch import queries
+from session_router.watch.records import (
+    Deliveries,
     LostWorker,
     Overview,
     Place,
@@ -18,16 +23,12 @@ from session_router.console.records import (
     Wanted,
     WorkerLine,
 )
-from session_router.events import SessionEvent
-from session_router.manager import SessionManager
-from session_router.repository import SQLAlchemySessionRepository
-from session_router.repository.sql import rows
 
 _DAY: Final = timedelta(days=1)
 
 
 class Watch:
-    """Reads for the console.
+    """Reads for the console, and for `session-router top`.
 
     Args:
         manager: whose timeouts decide what is expired, and which worker is lost.
@@ -51,14 +52,16 @@ class Watch:
 
         return await self._repository.read(read)
 
-    async def streams(self, wanted: Wanted, after: Place | None) -> StreamPage:
+    async def streams(
+        self, wanted: Wanted, after: Place | None, limit: int = queries.PAGE
+    ) -> StreamPage:
         """A page of live streams, the oldest first, and among them those just told to stop."""
 
         async def read(conn: AsyncConnection) -> StreamPage:
             now = await rows.now(conn)
-            page = queries.streams(self._t, wanted, now, after)
+            page = queries.streams(self._t, wanted, now, after, limit)
             live = rows.readable(await conn.execute(page), _live)
-            lines, others = live[: queries.PAGE], live[queries.PAGE :]
+            lines, others = live[:limit], live[limit:]
             behind = lines[-1].place if others else None
             for told in (queries.unsettled(self._t, wanted), queries.settled(self._t, wanted, now)):
                 found = rows.readable(await conn.execute(told), _stopped)
@@ -76,6 +79,15 @@ class Watch:
             now = await rows.now(conn)
             found = await conn.execute(queries.workers(self._t))
             return rows.readable(found, lambda row: _worker(row, now, self._lease))
+
+        return await self._repository.read(read)
+
+    async def deliveries(self) -> Deliveries:
+        """Count what hooks are owed."""
+
+        async def read(conn: AsyncConnection) -> Deliveries:
+            counts = await conn.execute(queries.deliveries(self._t))
+            return Deliveries(**counts.one()._mapping)
 
         return await self._repository.read(read)
 
@@ -112,7 +124,8 @@ class Watch:
 def _live(row: Row[Any]) -> StreamLine:
     agent_id = AgentId.stored(row.agent_type, row.agent_key)
     return StreamLine(
-        row.session_id, agent_id, row.stream_id, row.worker_id, row.started_at, row.owner
+        *(row.session_id, agent_id, row.stream_id, row.worker_id),
+        *(row.started_at, row.owner, row.touched_at),
     )
 
 
@@ -148,4 +161,5 @@ def _worker(row: Row[Any], now: datetime, lease: timedelta) -> WorkerLine:
         lease_left=max(lease - age, timedelta(0)),
         streams=row.streams,
         wake_ups=row.wake_ups,
+        version=row.version,
     )

@@ -1,4 +1,4 @@
-"""The statements of the console: each reads a page, or counts up to a bound."""
+"""The statements: each reads a page, or counts up to a bound."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,12 +11,12 @@ from sqlalchemy import (
     func,
     literal,
     null,
+    or_,
     select,
     text,
     tuple_,
 )
 
-from session_router.console.records import Place, Wanted
 from session_router.database.schema import Tables
 from session_router.events import EventName, StreamOutcome
 from session_router.repository.changes import OWN_TIMEOUTS, Sweep
@@ -25,6 +25,7 @@ from session_router.repository.sql.bulk import are_meant
 from session_router.repository.sql.endings import idle
 from session_router.repository.sql.events import lives_of
 from session_router.repository.sql.sessions import end_of_prefix
+from session_router.watch.records import Place, Wanted
 
 MOST: Final = 100_000
 """Where counts end: more than that is many."""
@@ -80,19 +81,24 @@ def _count(rows: Select[Any]) -> ColumnElement[int]:
     return select(func.count()).select_from(rows.limit(MOST).subquery()).scalar_subquery()
 
 
-def streams(t: Tables, wanted: Wanted, now: datetime, after: Place | None) -> Select[Any]:
+def streams(
+    t: Tables, wanted: Wanted, now: datetime, after: Place | None, limit: int = PAGE
+) -> Select[Any]:
     """A page of live streams, the oldest first, and one more where others follow."""
     c = t.agent_streams.c
     page = select(t.agent_streams).where(
-        *are_meant(t, wanted.matching, now), *_begin_with(c.session_id, wanted.prefix)
+        *are_meant(t, wanted.matching, now),
+        *_begin_with(c.session_id, wanted.prefix),
+        *_contain(t.agent_streams, wanted.part),
     )
     if after is not None:
         place = tuple_(literal(after.started_at, c.started_at.type), after.stream_id)
         page = page.where(tuple_(c.started_at, c.stream_id) > place)
-    found = page.order_by(c.started_at, c.stream_id).limit(PAGE + 1).subquery()
+    found = page.order_by(c.started_at, c.stream_id).limit(limit + 1).subquery()
     sessions = t.sessions.c
-    owner = select(sessions.owner).where(sessions.session_id == found.c.session_id)
-    return select(found, owner.scalar_subquery().label("owner")).order_by(
+    of = select(sessions.owner).where(sessions.session_id == found.c.session_id)
+    touched = of.with_only_columns(sessions.last_updated).scalar_subquery()
+    return select(found, of.scalar_subquery().label("owner"), touched.label("touched_at")).order_by(
         found.c.started_at, found.c.stream_id
     )
 
@@ -155,6 +161,7 @@ def _are_wanted(t: Tables, signal: FromClause, wanted: Wanted) -> Iterator[Colum
     of, meant = signal.c, wanted.matching
     yield from lives_of(t, of.session_uid, meant.owner)
     yield from _begin_with(of.session_id, wanted.prefix)
+    yield from _contain(signal, wanted.part)
     if meant.agent_type is not None:
         yield of.agent_type == meant.agent_type
     if meant.worker_id is not None:
@@ -166,6 +173,23 @@ def _begin_with(session_id: ColumnElement[str], prefix: str) -> Iterator[ColumnE
         yield session_id >= prefix
         if (end := end_of_prefix(prefix)) is not None:
             yield session_id < end
+
+
+def _contain(rows: FromClause, part: str) -> Iterator[ColumnElement[bool]]:
+    """Those whose session or agent has this in it, in letters of either case."""
+    if part:
+        agent = rows.c.agent_type + "/" + rows.c.agent_key
+        yield or_(*(name.icontains(part, autoescape=True) for name in (rows.c.session_id, agent)))
+
+
+def deliveries(t: Tables) -> Select[int, int]:
+    """How many deliveries of hooks are owed, and how many were given up."""
+    dead_at = t.hook_deliveries.c.dead_at
+    every = select(literal(1)).select_from(t.hook_deliveries)
+    return select(
+        _count(every.where(dead_at.is_(None))).label("owed"),
+        _count(every.where(dead_at.is_not(None))).label("dead"),
+    )
 
 
 def workers(t: Tables) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""What the console shows, as values."""
+"""What is shown of streams, workers and stops, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,10 +24,12 @@ class Wanted:
     Attributes:
         prefix: what their session's id begins with.
         matching: what else holds for them; an interrupt of all that match means the same ones.
+        part: what their session's id has in it, or their agent; empty: anything.
     """
 
     prefix: str
     matching: StreamFilter
+    part: str = ""
 
     @classmethod
     def of(cls, given: Mapping[str, str], owner: str | None) -> Self:
@@ -139,6 +141,7 @@ class StreamLine:
     """A stream in the list: one that is live, or one that was told to stop a moment ago.
 
     Attributes:
+        touched_at: when its session was touched last; None where it is not live.
         stop: None where it is live.
     """
 
@@ -148,6 +151,7 @@ class StreamLine:
     worker_id: UUID
     started_at: datetime
     owner: str | None = None
+    touched_at: datetime | None = None
     stop: "StopLine | None" = None
 
     @property
@@ -192,6 +196,7 @@ class WorkerLine:
 
     Attributes:
         wake_ups: how it learns of its signals: `listening`, `polling` or `service`; None: not told.
+        version: the release that it runs; None: not told.
     """
 
     worker_id: UUID
@@ -202,11 +207,24 @@ class WorkerLine:
     lease_left: timedelta
     streams: int
     wake_ups: str | None
+    version: str | None
 
     @property
     def is_lost(self) -> bool:
         """Whether others take it for dead."""
         return not self.lease_left
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """What hooks are owed; counts end at `queries.MOST`.
+
+    Attributes:
+        dead: how many were given up.
+    """
+
+    owed: int
+    dead: int
 
 
 @dataclass(frozen=True, slots=True)
