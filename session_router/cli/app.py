@@ -32,6 +32,7 @@ _COMMANDS: Final = (
     LazyCommand("events", "Tell all that happened in a session.", "events:events"),
     LazyCommand("report", "Report what happened.", "report:report"),
     LazyCommand("sweep", "Expire idle sessions now.", "sweep:sweep"),
+    LazyCommand("top", "Show what streams where, live; stop it by a key.", "top.command:top"),
     LazyCommand("workers", "List the workers, their streams and heartbeats.", "workers:workers"),
     _group(
         "db",

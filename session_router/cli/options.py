@@ -85,8 +85,8 @@ OwnerOption = Annotated[
     typer.Option("--owner", metavar="OWNER", help="Only this owner's.", show_default=False),
 ]
 
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
+_UNITS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 
 
 def duration_of(text: str | None, option: str) -> timedelta | None:

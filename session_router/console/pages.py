@@ -14,6 +14,7 @@ from session_router.console.lives import lives_of
 from session_router.console.render import rendered
 from session_router.console.requests import caller_of, number_of, served
 from session_router.session import check_session_id
+from session_router.watch import queries
 from session_router.watch.records import AGES, Place, Wanted
 
 _DEAD: Final = 20
@@ -89,7 +90,7 @@ async def streams_shown(
     """What the list of streams shows."""
     wanted = Wanted.of(given, caller.owner)
     after = given.get("after", "")
-    page = await served(request).watch.streams(wanted, Place.read(after))
+    page = await served(request).watch.streams(wanted, Place.read(after), queries.PAGE)
     return {"page": page, "wanted": wanted, "after": after, "ages": AGES}
 
 

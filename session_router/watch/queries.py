@@ -82,7 +82,7 @@ def _count(rows: Select[Any]) -> ColumnElement[int]:
 
 
 def streams(
-    t: Tables, wanted: Wanted, now: datetime, after: Place | None, limit: int = PAGE
+    t: Tables, wanted: Wanted, now: datetime, after: Place | None, limit: int
 ) -> Select[Any]:
     """A page of live streams, the oldest first, and one more where others follow."""
     c = t.agent_streams.c

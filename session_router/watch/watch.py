@@ -52,10 +52,14 @@ class Watch:
 
         return await self._repository.read(read)
 
-    async def streams(
-        self, wanted: Wanted, after: Place | None, limit: int = queries.PAGE
-    ) -> StreamPage:
-        """A page of live streams, the oldest first, and among them those just told to stop."""
+    async def streams(self, wanted: Wanted, after: Place | None, limit: int) -> StreamPage:
+        """A page of live streams, the oldest first, and among them those just told to stop.
+
+        Args:
+            wanted: which ones.
+            after: behind which stream the page begins; None: the first page.
+            limit: how many live ones it has at the most.
+        """
 
         async def read(conn: AsyncConnection) -> StreamPage:
             now = await rows.now(conn)

@@ -45,9 +45,12 @@ def statements(t: Tables, dialect: str) -> dict[str, tuple[Any, set[str]]]:
             queries.overview(t, "acme", LONG_AGO, hour, minute),
             {"sessions_owners_idx", OWNED},
         ),
-        "the owners of a page of streams": (queries.streams(t, ALL, NOW, after), {"sessions_pkey"}),
+        "the owners of a page of streams": (
+            queries.streams(t, ALL, NOW, after, 50),
+            {"sessions_pkey"},
+        ),
         "streams of sessions that begin so": (
-            queries.streams(t, Wanted("s777", StreamFilter()), NOW, None),
+            queries.streams(t, Wanted("s777", StreamFilter()), NOW, None, 50),
             {"agent_streams_pkey"},
         ),
         "the owners of streams that have this in their names": (
@@ -60,7 +63,7 @@ def statements(t: Tables, dialect: str) -> dict[str, tuple[Any, set[str]]]:
         ),
         "what hooks are owed": (queries.deliveries(t), {"hook_deliveries_dead_idx"}),
         "streams of a worker": (
-            queries.streams(t, Wanted("", StreamFilter(worker_id=uuid4())), NOW, None),
+            queries.streams(t, Wanted("", StreamFilter(worker_id=uuid4())), NOW, None, 50),
             {"agent_streams_worker_id_idx"},
         ),
         "stops that were settled": (

@@ -1,0 +1,1 @@
+"""`session-router top`: what streams where, as it goes on."""
