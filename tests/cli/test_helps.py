@@ -51,7 +51,7 @@ def every_command(program: Program) -> Iterator[tuple[tuple[str, ...], str]]:
 def test_every_command_is_listed_by_a_whole_sentence_on_one_line(program: Program) -> None:
     commands = dict(every_command(program))
 
-    assert len(commands) == 35
+    assert len(commands) == 36
     assert [said for said in commands.values() if not said.endswith(".") or "..." in said] == []
 
 
@@ -111,7 +111,7 @@ def test_what_is_near_nothing_is_only_refused(program: Program, given: str) -> N
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("session-router ", ["serve", "events", "report", "sweep", "workers", *GROUPS]),
+        ("session-router ", ["serve", "events", "report", "sweep", "top", "workers", *GROUPS]),
         ("session-router se", ["serve", "sessions"]),
         ("session-router sessions e", ["end", "erase"]),
         ("session-router report ", [*REPORT_NAMES]),

@@ -54,7 +54,17 @@ def test_what_tells_of_commands_imports_none_of_them(program: Program, arguments
 @pytest.mark.parametrize(
     "command",
     [
-        *("--version", "serve", "events", "report", "sweep", "workers", "db upgrade", "db grants"),
+        *(
+            "--version",
+            "serve",
+            "events",
+            "report",
+            "sweep",
+            "top",
+            "workers",
+            "db upgrade",
+            "db grants",
+        ),
         *("sessions list", "sessions interrupt", "sessions end", "sessions erase"),
         *("audit verify", "audit export", "keys create", "hooks add"),
     ],
