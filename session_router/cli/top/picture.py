@@ -218,15 +218,14 @@ def _columns(view: View, lines: Sequence[StreamLine]) -> tuple[Column, ...]:
             [places.get(line.worker_id, str(line.worker_id)) for line in lines],
             rank=2,
         ),
-        Column(
-            "age", [_age(_until(line, now) - line.started_at) for line in lines], is_number=True
-        ),
+        Column("age", [_age(_lasts(line, now)) for line in lines], is_number=True),
         Column("last touch", [_last(line, now) for line in lines], rank=1),
     )
 
 
-def _until(line: StreamLine, now: datetime) -> datetime:
-    return now if line.stop is None else line.stop.requested_at
+def _lasts(line: StreamLine, now: datetime) -> timedelta:
+    """How long it lasts, or lasted until it was told to stop."""
+    return (now if line.stop is None else line.stop.requested_at) - line.started_at
 
 
 def _last(line: StreamLine, now: datetime) -> str:
