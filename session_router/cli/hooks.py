@@ -79,6 +79,7 @@ def list_hooks(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
 def remove(
     hook_id: Annotated[str, typer.Argument(metavar="HOOK_ID", help="See 'hooks list'.")],
     database_url: DatabaseUrl = None,
+    as_json: Json = False,
 ) -> None:
     """Tell a system nothing more.
 
@@ -86,7 +87,10 @@ def remove(
     """
     if not asyncio.run(_remove(settings_of(database_url), hook_id)):
         raise UnknownHookError(f"there is no hook {hook_id!a}; see 'session-router hooks list'.")
-    output.say(f"removed: {output.escape(hook_id)}")
+    if as_json:
+        output.show_json({"removed": hook_id})
+    else:
+        output.say(f"removed: {output.escape(hook_id)}")
 
 
 def dead(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
@@ -114,13 +118,17 @@ def send_again(
         typer.Argument(metavar="[DELIVERY]...", help="These; without any, all that are dead."),
     ] = None,
     database_url: DatabaseUrl = None,
+    as_json: Json = False,
 ) -> None:
     """Try again what was given up.
 
     With as many attempts as at first.
     """
     revived = asyncio.run(_send_again(settings_of(database_url), delivery_ids))
-    output.say(f"to be sent again: {revived}")
+    if as_json:
+        output.show_json({"to_be_sent_again": revived})
+    else:
+        output.say(f"to be sent again: {revived}")
 
 
 @asynccontextmanager

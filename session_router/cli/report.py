@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from session_router.cli import output, picture
 from session_router.cli.connection import opened_reports
 from session_router.cli.near import near, one_of
-from session_router.cli.options import DatabaseUrl, Invocation, settings_of
+from session_router.cli.options import DatabaseUrl, Invocation, Json, settings_of
+from session_router.cli.report_cells import cells_of
 from session_router.cli.stream_filter import (
     Agent,
     InSession,
@@ -37,7 +38,8 @@ _PAGE: Final = 1_000
 
 
 def _remember_json(ctx: typer.Context, chosen: str) -> str:
-    ctx.ensure_object(Invocation).as_json = chosen == "json"
+    if chosen == "json":
+        ctx.ensure_object(Invocation).as_json = True
     return chosen
 
 
@@ -78,8 +80,8 @@ def report(
             metavar=f"[{'|'.join(REPORT_FORMATS)}]",
             autocompletion=completed(REPORT_FORMATS),
             callback=_remember_json,
-            help="csv and json have every column, times in UTC, lengths in seconds; json is one "
-            "document a line.",
+            help="csv and json have every column, times in UTC, lengths in seconds; json, which "
+            "is --json, is one document a line.",
         ),
     ] = "table",
     limit: Annotated[
@@ -106,6 +108,7 @@ def report(
         ),
     ] = None,
     database_url: DatabaseUrl = None,
+    as_json: Json = False,
 ) -> None:
     """Report what happened.
 
@@ -119,6 +122,8 @@ def report(
             f"{near(name, REPORT_NAMES)}"
         )
     one_of(REPORT_FORMATS, format_, "--format")
+    if as_json and format_ == "csv":
+        raise InvalidValueError("--json is for --format json; leave out --format csv, or --json.")
 
     from session_router.reports import REPORTS, Bounds
     from session_router.reports.bounds import parse_moment
@@ -139,7 +144,7 @@ def report(
     if plot is not None:
         asyncio.run(_plot(settings, chosen, picture.checked(name, plot), picture.drawing()))
     else:
-        asyncio.run(_print(settings, chosen, format_))
+        asyncio.run(_print(settings, chosen, "json" if as_json else format_))
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,7 @@ async def _show(pages: AsyncIterator[list[ReportRow]]) -> None:
     """As a table, which leaves out the ids that are for machines."""
     is_first = True
     async for page in pages:
-        shown = [_cells(row) for row in page]
+        shown = [cells_of(row) for row in page]
         output.show_rows(
             list(shown[0]),
             (list(cells.values()) for cells in shown),
@@ -251,37 +256,6 @@ async def _pages(rows: AsyncIterator[ReportRow]) -> AsyncIterator[list[ReportRow
             page = []
     if page:
         yield page
-
-
-def _cells(row: ReportRow) -> dict[str, str]:
-    """What a person reads: lengths of time in fitting units, shares together in one cell."""
-    cells, shares = {}, {}
-    for name, value in row:
-        if name.endswith(("_uid", "stream_id", "worker_id", "request_id")):
-            continue
-        if name.endswith("_share"):
-            shares[name.removesuffix("_share")] = value
-        else:
-            shown = name if isinstance(value, int) else name.removesuffix("_sec")
-            cells[shown] = _cell(name, value)
-    if shares:
-        ranked = sorted(shares.items(), key=lambda share: -share[1])
-        cells["outcomes"] = ", ".join(f"{name} {of:.1%}" for name, of in ranked if of)
-    return cells
-
-
-def _cell(name: str, value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case datetime():
-            return output.moment(value)
-        case float() if name.endswith(("_sec", "seconds")):
-            return output.duration(timedelta(seconds=value))
-        case float():
-            return f"{value:.2f}"
-        case _:
-            return str(value)
 
 
 async def _plot(settings: Settings, chosen: _Chosen, path: Path, draw: picture.Draw) -> None:
