@@ -149,10 +149,10 @@ async def test_an_outage_is_shown_and_it_goes_on_behind_it(program: Program) -> 
         with TerminalProgram.started(program, *call) as top:
             await top.sees("sessions 1", "q leave")
             server.stop("immediate")
-            away = await top.sees("The database is away since", "sessions 1")
+            away = await top.sees("No answer from the database since", "sessions 1")
             server.start()
             back = await top.sees("sessions 1", "trail", "q leave")
-            while "The database is away" in "".join(back):
+            while "No answer from" in "".join(back):
                 back = await top.sees("sessions 1", "WORKERS", "q leave")
             top.press("q")
             assert await top.ends() == 0

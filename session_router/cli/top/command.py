@@ -21,6 +21,7 @@ from session_router.cli.options import (
     settings_of,
 )
 from session_router.errors import (
+    ContentionError,
     DatabaseUnavailableError,
     DeadlineExceededError,
     InvalidValueError,
@@ -123,7 +124,7 @@ async def _print_json(watch: Watch, pause: timedelta, *, is_once: bool) -> None:
         try:
             output.show_json(json_of(await read(watch)))
             is_noted = False
-        except (DatabaseUnavailableError, DeadlineExceededError) as error:
+        except (ContentionError, DatabaseUnavailableError, DeadlineExceededError) as error:
             if is_once:
                 raise
             if not is_noted:

@@ -14,6 +14,7 @@ from session_router.cli.top.picture import KEYS, Away, Look, name_of, picture
 from session_router.cli.top.terminal import Terminal, TerminalGoneError, taken
 from session_router.cli.top.view import View, read
 from session_router.errors import (
+    ContentionError,
     DatabaseUnavailableError,
     DeadlineExceededError,
     SessionRouterError,
@@ -109,7 +110,7 @@ class Live:
             try:
                 self._view = await read(self._watch, self._part)
                 self._away = None
-            except (DatabaseUnavailableError, DeadlineExceededError) as error:
+            except (ContentionError, DatabaseUnavailableError, DeadlineExceededError) as error:
                 since = datetime.now(UTC) if self._away is None else self._away.since
                 self._away = Away(since, str(error))
             self._keep_chosen()

@@ -105,8 +105,8 @@ def _head(view: View, look: Look) -> Iterator[Line]:
     )
     yield _trail(counted, now)
     if look.away is not None:
-        since = f"{look.away.since.astimezone(UTC):%H:%M:%S}"
-        yield Line(f"The database is away since {since} UTC, so this is old.", Style.ALARM)
+        since = f"No answer from the database since {look.away.since.astimezone(UTC):%H:%M:%S} UTC"
+        yield Line(f"{since}; below is what was read before.", Style.ALARM)
         yield Line(escape(look.away.message), Style.ALARM)
 
 
