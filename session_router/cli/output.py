@@ -65,22 +65,31 @@ def show_table(
 ) -> None:
     """Print a table as wide as it needs to be, and the terminal allows."""
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console, shown = Console(), [[*map(escape, row)] for row in rows]
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *shown, strict=True)]
+    least = (
+        min(width, _NARROW) if name in flexible else width
+        for name, width in zip(columns, widths, strict=True)
+    )
+    # Where that is too much, columns that may be narrowed would be narrowed to nothing.
+    is_tight = sum(least) + 2 * len(columns) > console.width
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.title, table.title_justify, table.title_style = title, "left", "bold"
     for name in columns:
         table.add_column(
             Text(name),
-            no_wrap=name not in flexible,
-            min_width=_NARROW if name in flexible else None,
+            no_wrap=not is_tight and name not in flexible,
+            min_width=_NARROW if name in flexible and not is_tight else None,
         )
-    for row in rows:
+    for row in shown:
         # A cell folds in any case; `no_wrap` only says whose columns are narrowed last.
-        table.add_row(*(Text(escape(cell), overflow="fold", no_wrap=False) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(cell, overflow="fold", no_wrap=False) for cell in row))
+    console.print(table)
 
 
 def show_lines(

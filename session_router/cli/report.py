@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from session_router.settings import Settings
 
 _PAGE: Final = 1_000
+_NAMES: Final = (
+    *("session_id", "agent_key", "actor", "reason", "detail", "owner", "worker_host", "outcomes"),
+)
+"""The columns that a table narrows first."""
 
 
 def _remember_json(ctx: typer.Context, chosen: str) -> str:
@@ -224,7 +228,7 @@ async def _show(pages: AsyncIterator[list[ReportRow]]) -> None:
             list(shown[0]),
             (list(cells.values()) for cells in shown),
             header=is_first,
-            flexible=("session_id", "agent_key", "reason", "detail", "outcomes"),
+            flexible=_NAMES,
         )
         is_first = False
     if is_first:

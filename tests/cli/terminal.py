@@ -16,6 +16,9 @@ from typing import Any, Self
 from tests.cli.program import Program
 from tests.support.waiting import eventually
 
+GIVEN_BACK = b"\x1b[?25h\x1b[?1049l"
+"""What the terminal is told in the end: to show its cursor, and what was there before."""
+
 _WITHIN_SEC = 60.0
 
 

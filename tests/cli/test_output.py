@@ -95,6 +95,22 @@ def in_terminal(program: Program, *arguments: str, columns: int = 100) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", written.decode().replace("\r\n", "\n"))
 
 
+async def test_a_table_too_wide_for_the_terminal_shows_every_column(
+    program: Program, sqlite_url: str
+) -> None:
+    repository = SQLAlchemySessionRepository.from_url(sqlite_url)
+    manager = SessionManager(repository)
+    await manager.register_agent("chat-1", AgentId("writer", "ann"))
+
+    told = in_terminal(program, "report", "streams", "--live", columns=80)
+    await manager.shutdown()
+    await repository.close()
+
+    [row] = [line.split() for line in told.splitlines() if "chat-1" in line]
+    assert row[:3] == ["chat-1", "writer", "ann"]
+    assert max(map(len, told.splitlines())) == 80
+
+
 async def test_a_terminal_gets_tables_that_no_id_can_break(
     program: Program, sqlite_url: str
 ) -> None:

@@ -39,6 +39,7 @@ _MOVES: Final = {
     "end": 10**6,
 }
 _REASON: Final = "top"
+_ENDS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Live:
         loop = asyncio.get_running_loop()
         with taken() as terminal:
             loop.add_reader(terminal.keyboard, self._hear, terminal)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in _ENDS:
                 loop.add_signal_handler(number, self._leave)
             loop.add_signal_handler(signal.SIGWINCH, self._changed.set)
             self._begin(asyncio.create_task(self._keep_reading()))
@@ -84,6 +85,8 @@ class Live:
                 await self._keep_drawing(terminal)
             finally:
                 loop.remove_reader(terminal.keyboard)
+                for number in _ENDS:  # what is left to do may take long, and can be cut short
+                    loop.remove_signal_handler(number)
                 await self._end_tasks()
 
     async def _keep_drawing(self, terminal: Terminal) -> None:
