@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnClause, FromClause, Select, Table, TableClause, func, select
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    TableClause,
+    func,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.database.types import UtcDay, clock
@@ -17,6 +26,7 @@ from session_router.reports.filters import StreamFilter
 _PART: Final = timedelta(days=1)
 _LARGE: Final = 0.2
 """From this share of the trail's time on it is faster to count for all sessions at once."""
+_OWNER: Final = "owner"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,12 +54,11 @@ async def parts(
     """
     report = asked.report
     since, until = asked.bounds.at(await present_time(conn))
-    order = [view.c[name] for name in report.order]
     statement = chooses(view)
     if asked.newest is not None:
-        statement = statement.order_by(*(column.desc() for column in order)).limit(asked.newest)
+        statement = statement.order_by(*_latest_first(view, report)).limit(asked.newest)
     else:
-        statement = statement.order_by(*order)
+        statement = statement.order_by(*_earliest_first(view, report))
     if report.time is None:
         yield statement
         return
@@ -64,7 +73,7 @@ async def parts(
     if report.is_counted and asked.limit is None and await _is_large(conn, trail, first, last):
         lives = counted_at_once(view, trail)
         at = lives.c[report.time]
-        in_order = chooses(lives).order_by(*(lives.c[name] for name in report.order))
+        in_order = chooses(lives).order_by(*_earliest_first(lives, report))
         yield in_order.where(at >= first, at <= last)
         return
     while first is not None and first <= last:
@@ -82,6 +91,17 @@ async def _is_large(
     ends = select(func.min(happened), func.max(happened))
     begin, end = (await conn.execute(ends)).one()
     return begin is not None and last - first >= (end - begin) * _LARGE
+
+
+def _earliest_first(rows: FromClause, report: Report) -> list[ColumnElement[Any]]:
+    """Of one time what is nobody's comes first, which the databases see differently."""
+    columns = [rows.c[name] for name in report.order]
+    return [c.nulls_first() if c.name == _OWNER else c for c in columns]
+
+
+def _latest_first(rows: FromClause, report: Report) -> list[ColumnElement[Any]]:
+    columns = [rows.c[name] for name in report.order]
+    return [c.desc().nulls_last() if c.name == _OWNER else c.desc() for c in columns]
 
 
 def at_most(part: Select[Any], limit: int | None) -> Select[Any]:
