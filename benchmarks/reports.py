@@ -86,7 +86,13 @@ async def measure(bench: Bench) -> Report:
             f"To fill {events:,} events took {filled_sec:.0f} s.",
             "The first sample is left out. Pages among few and many are taken in turns.",
         ],
-        samples={**days, **asked, **written, **pages},
+        samples={
+            **days,
+            **{f"{what}, of {fewer:,} events": those for what, those in asked_of_fewer.items()},
+            **asked,
+            **written,
+            **pages,
+        },
     )
 
 
