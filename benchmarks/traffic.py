@@ -15,6 +15,8 @@ _COPIES: Final = 10
 _KEYS: Final = ("session_uid", "stream_id", "request_id", "signal_id")
 _LIVE: Final = ("sessions", "agent_streams", "interrupt_signals")
 _GUARD: Final = "ALTER TABLE session_events {} TRIGGER session_events_append_only"
+# It would be handed every event that one statement inserts, in a file on disk.
+_HOOKS: Final = "ALTER TABLE session_events {} TRIGGER session_events_hooks"
 
 
 async def fill_tenfold(url: str, plan: Plan) -> int:
@@ -41,8 +43,10 @@ async def _multiply_events(connection: "asyncpg.Connection[Any]") -> None:
     await connection.execute(_GUARD.format("DISABLE"))
     await connection.execute("TRUNCATE session_events RESTART IDENTITY")
     await connection.execute(_GUARD.format("ENABLE ALWAYS"))
+    await connection.execute(_HOOKS.format("DISABLE"))
     source = "(SELECT * FROM once ORDER BY event_id) AS once"
     await _insert_copies(connection, "session_events", source, first=0)
+    await connection.execute(_HOOKS.format("ENABLE"))
     await connection.execute("DROP TABLE once")
 
 

@@ -24,6 +24,9 @@ _CONTROL: Final = r"[\x01-\x08\x0b-\x1f\u007f-\u009f]"
 _GUARDED: Final = rf"^(?:{_FORMULA}|[''\t\r\n])|{_CONTROL}"
 _ESCAPED: Final = r"[\x01-\x1f\u007f-\u009f]"
 
+# What most texts are: found out in a third of the time, and nothing in them has to be looked for.
+_HARMLESS: Final = r"^[A-Za-z0-9_][A-Za-z0-9_ ./:@=+-]*$"
+
 
 def text_cell(text: str) -> str:
     """The SQL of a text's cell, as `csv_cells.text_cell` has it; of none, an empty one."""
@@ -33,7 +36,8 @@ def text_cell(text: str) -> str:
             '' ORDER BY n)
         FROM regexp_split_to_table({text}, '') WITH ORDINALITY AS characters (c, n))"""  # noqa: S608 - columns of ours
     safe = f"CASE WHEN {text} ~ '{_GUARDED}' THEN {escaped} ELSE {text} END"
-    return f"""coalesce('"' || replace({safe}, '"', '""') || '"', '')"""
+    guarded = f"""coalesce('"' || replace({safe}, '"', '""') || '"', '')"""
+    return f"""CASE WHEN {text} ~ '{_HARMLESS}' THEN '"' || {text} || '"' ELSE {guarded} END"""
 
 
 def quoted(text: str) -> str:

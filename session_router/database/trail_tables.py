@@ -71,7 +71,8 @@ def session_events(metadata: MetaData) -> Table:
             "request_id",
         ),
         # Reports bounded in time: what happened then, and what began then and is over.
-        Index(None, "occurred_at"),
+        # With what is counted of an hour, so that no row is looked at.
+        Index("session_events_activity_idx", "occurred_at", "event", "session_uid"),
         index_of(
             "session_events_ended_sessions_idx",
             "event IN ('session_ended', 'session_expired', 'session_replaced')",

@@ -28,6 +28,7 @@ class Report:
         order: the columns it is read in the order of.
         time: the column that is bounded; None: the report is of this very moment.
         step: what the times in that column are whole multiples of; none: any time.
+        is_counted: whether each row counts events, which the view does for one after the other.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Report:
     order: tuple[str, ...]
     time: str | None = None
     step: timedelta = timedelta(0)
+    is_counted: bool = False
 
     @property
     def view(self) -> str:
@@ -55,7 +57,10 @@ class Report:
 REPORTS: Final = {
     report.name: report
     for report in (
-        Report("sessions", SessionLife, ("started_at", "session_uid"), "started_at"),
+        Report(
+            *("sessions", SessionLife, ("started_at", "session_uid"), "started_at"),
+            is_counted=True,
+        ),
         Report("streams", StreamSpan, ("started_at", "stream_id"), "started_at"),
         Report("interrupts", InterruptSignal, ("requested_at", "stream_id"), "requested_at"),
         Report("agents", AgentDay, ("day", "agent_type", "owner"), "day", timedelta(days=1)),

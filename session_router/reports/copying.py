@@ -25,8 +25,12 @@ def _cell(name: str, annotation: Any) -> str:
 def _time(name: str) -> str:
     utc = f"{name} AT TIME ZONE 'UTC'"
     is_whole = f"date_trunc('second', {name}) = {name}"
-    fraction = f"CASE WHEN {is_whole} THEN '' ELSE to_char({utc}, '.US') END"
-    return csv_copy.plain(f"""to_char({utc}, 'YYYY-MM-DD"T"HH24:MI:SS') || {fraction} || 'Z'""")
+
+    def written(form: str) -> str:
+        return f"to_char({utc}, '{form}')"
+
+    whole, exact = (f'YYYY-MM-DD"T"HH24:MI:SS{rest}' for rest in ('"Z"', '.US"Z"'))
+    return csv_copy.plain(f"CASE WHEN {is_whole} THEN {written(whole)} ELSE {written(exact)} END")
 
 
 def _day(name: str) -> str:

@@ -58,9 +58,9 @@ class Told:
 class Reports:
     """The reports of one database.
 
-    Rows are read through cursors, and where there is one for each session or stream, a day after
-    the other: so a million rows take no more memory here, nor a larger sort there, than those of
-    a day, and the first few of them come at once.
+    Rows are read through cursors, and where there is one for each stream, a day after the other: so
+    a million rows take no more memory here, nor a larger sort there, than those of a day, and the
+    first few of them come at once. Sessions of a large part of the trail's time are sorted there.
 
     Args:
         engine: an async engine on asyncpg or aiosqlite; it stays the caller's to dispose of.
@@ -103,7 +103,8 @@ class Reports:
         view = view_of(report, self._schema)
         async with self._reading() as conn:
             left = limit
-            async for part in parts(conn, select(view), view, Asked(report, bounds, newest, of)):
+            asked = Asked(report, bounds, limit, newest, of)
+            async for part in parts(conn, select, view, self._trail, asked):
                 async with aclosing(_streamed(conn, at_most(part, left))) as rows:
                     async for row in rows:
                         yield report.row(**row)
@@ -132,14 +133,16 @@ class Reports:
         """
         report.check(bounds)
         view = view_of(report, self._schema)
-        lines = select(line_of(report)).select_from(view)
+        line = line_of(report)
         async with self._reading() as conn:
             if not await csv_copy.is_possible(conn):
                 return False
             # A role's own setting may round numbers.
             await conn.execute(select(func.set_config("extra_float_digits", "1", True)))
             left = limit
-            async for part in parts(conn, lines, view, Asked(report, bounds, newest, of)):
+            asked = Asked(report, bounds, limit, newest, of)
+            lines = parts(conn, select(line).select_from, view, self._trail, asked)
+            async for part in lines:
                 written = await csv_copy.copy(conn, at_most(part, left), write)
                 left = None if left is None else left - written
                 if left == 0:

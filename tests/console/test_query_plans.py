@@ -78,17 +78,17 @@ def statements(t: Tables, dialect: str) -> dict[str, tuple[Any, set[str]]]:
         "workers": (queries.workers(t), {"agent_streams_worker_id_idx"}),
         "workers that were lost": (
             queries.lost_workers(t, NEWEST),
-            {"session_events_occurred_at_idx"},
+            {"session_events_activity_idx"},
         ),
         "a story": (queries.story(t, "s7", None, 100), {STORY}),
         "a story, to an owner": (queries.story(t, "s7", "acme", None), {STORY, OWNED}),
         "what happened": (
             series.happened_since(dialect, schema, None, NEWEST),
-            {"session_events_occurred_at_idx"},
+            {"session_events_activity_idx"},
         ),
         "what happened to an owner's": (
             series.happened_since(dialect, schema, "acme", NEWEST),
-            {"session_events_occurred_at_idx", OWNED},
+            {"session_events_activity_idx", OWNED},
         ),
         "how long stops took": (
             series.stopped_since(dialect, schema, None, NEWEST),

@@ -40,19 +40,35 @@ async def urls(sqlite_url: str, postgres_url: str) -> list[str]:
 
 
 def _ended_by(text: str, number: int) -> str:
-    """A life of a session of that name, ended by somebody of that name, in SQL."""
+    """A life of a session of that name, ended by somebody of that name, in SQL.
+
+    Every other one has an owner of that name, too, and a stream of its own.
+    """
     shown = text.replace("'", "''")
     uid = UUID(int=number)
     began, ended = (
         f"2026-06-29 12:00:{number:02}.000000+00",
         f"2026-06-29 12:01:{number:02}.500000+00",
     )
-    columns = "session_id, session_uid, event, occurred_at, started_at, actor, detail"
-    values = (
-        f"('{shown}', '{uid}', 'session_started', '{began}', NULL, '{shown}', NULL), "
-        f"('{shown}', '{uid}', 'session_ended', '{ended}', '{began}', '{shown}', '{shown}')"
+    is_owned = number % 2 == 1
+    owner = f"'{shown}'" if is_owned else "NULL"
+    columns = (
+        "session_id, session_uid, event, occurred_at, started_at, actor, detail, "
+        "worker_id, agent_type, agent_key, stream_id, outcome"
     )
-    return f"INSERT INTO session_router.session_events ({columns}) VALUES {values}"
+    life = f"'{shown}', '{uid}'"
+    stream = f"'{uid}', 'writer', 'main', '{uid}'"
+    no_stream = "NULL, NULL, NULL, NULL, NULL"
+    values = [
+        f"({life}, 'session_started', '{began}', NULL, '{shown}', {owner}, {no_stream})",
+        f"({life}, 'session_ended', '{ended}', '{began}', '{shown}', '{shown}', {no_stream})",
+    ]
+    if is_owned:
+        values += [
+            f"({life}, 'stream_started', '{began}', NULL, NULL, NULL, {stream}, NULL)",
+            f"({life}, 'stream_finished', '{ended}', '{began}', NULL, NULL, {stream}, 'completed')",
+        ]
+    return f"INSERT INTO session_router.session_events ({columns}) VALUES {', '.join(values)}"
 
 
 @pytest.fixture
@@ -119,5 +135,5 @@ async def test_a_database_without_these_characters_exports_as_well(
         await tamper(url, _ended_by("=\u00e9", 1))
         async with Trail.opened(url) as trail:
             done = await export(trail, Format.CSV, file := io.BytesIO(), Wanted())
-    assert done.events == 2
+    assert done.events == 4
     assert '"\'=\u00e9"' in file.getvalue().decode()

@@ -27,7 +27,7 @@ AGENTS = "session_events_agents_idx"
 STREAMS_OF_LIVES = "session_events_streams_of_lives_idx"
 REQUESTS_OF_LIVES = "session_events_requests_of_lives_idx"
 SETTLED = "session_events_settled_signals_idx"
-OCCURRED = "session_events_occurred_at_idx"
+OCCURRED = "session_events_activity_idx"
 WORKERS = "past_workers_started_at_idx"
 ENDED_THEN = (AGENTS, OCCURRED)
 
