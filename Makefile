@@ -81,7 +81,7 @@ frameworks: $(READY) $(ENVIRONMENTS:%=build/frameworks/%/ready) ## stop agents o
 	@SESSION_ROUTER_TEST_FRAMEWORKS='$(AGENTS)' $(BIN)/python -m pytest -n 2 \
 		$(FRAMEWORK_TESTS:%=tests/frameworks/%)
 
-bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; 40 minutes
+bench: $(READY) build/adk/ready ## measure, as ratios within one run, on a PostgreSQL of its own; an hour
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 docs: $(READY) ## write the Python API reference into build/api; docs/reports.md and its picture, and openapi.json, anew

@@ -13,7 +13,7 @@ from session_router.database.definitions import (
     hooks_0010,
     keys_0008,
     owners_0009,
-    reports_0016,
+    reports_0015,
     stops_0007,
     times_0014,
     verifications_0012,
@@ -27,7 +27,7 @@ __all__ = ["Definition", "definitions"]
 _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] = (
     owners_0009.kept_of_0005,
     audit_0006.made_by_0006,
-    reports_0016.reports,
+    reports_0015.reports,
     stops_0007.made_by_0007,
     keys_0008.made_by_0008,
     owners_0009.made_by_0009,

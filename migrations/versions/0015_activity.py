@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-from session_router.database.definitions import reports_0013, reports_0016
+from session_router.database.definitions import reports_0013, reports_0015
 from session_router.database.definitions.definition import Definition
 from session_router.database.migration.online import create_index, drop_index
 
-revision = "0016"
+revision = "0015"
 down_revision = "0014"
 branch_labels = None
 depends_on = None
@@ -28,14 +28,14 @@ def upgrade() -> None:
     create_index(NOW, EVENTS, ["occurred_at", "event", "session_uid"])
     drop_index(BEFORE, EVENTS)
     dialect, schema = here()
-    put_in_place(reports_0013.reports(dialect, schema), reports_0016.reports(dialect, schema))
+    put_in_place(reports_0013.reports(dialect, schema), reports_0015.reports(dialect, schema))
 
 
 def downgrade() -> None:
     create_index(BEFORE, EVENTS, ["occurred_at"])
     drop_index(NOW, EVENTS)
     dialect, schema = here()
-    put_in_place(reports_0016.reports(dialect, schema), reports_0013.reports(dialect, schema))
+    put_in_place(reports_0015.reports(dialect, schema), reports_0013.reports(dialect, schema))
 
 
 def put_in_place(before: Sequence[Definition], now: Sequence[Definition]) -> None:
