@@ -4,11 +4,12 @@ from typing import Any, Final
 
 from sqlalchemy import FromClause, Subquery, Table, TableClause, func, select, text
 
+from session_router.database.definitions.reports_0013 import REQUESTS
+
 _IS_COUNTED: Final = {
     "streams": "event = 'stream_started'",
     # The second condition is in the words of the index.
-    "interrupts": "event = 'interrupt_requested' AND event IN ('interrupt_requested',"
-    " 'session_ended', 'session_expired', 'session_replaced')",
+    "interrupts": f"event = 'interrupt_requested' AND event IN ({REQUESTS})",
 }
 
 

@@ -20,13 +20,7 @@ from session_router.cli.options import (
     duration_of,
     settings_of,
 )
-from session_router.errors import (
-    ContentionError,
-    DatabaseUnavailableError,
-    DeadlineExceededError,
-    InvalidValueError,
-    UnsupportedError,
-)
+from session_router.errors import InvalidValueError, UnsupportedError
 
 if TYPE_CHECKING:
     from session_router.manager import SessionManager
@@ -117,14 +111,14 @@ async def _print(watch: Watch, database: str) -> None:
 
 
 async def _print_json(watch: Watch, pause: timedelta, *, is_once: bool) -> None:
-    from session_router.cli.top.view import json_of, read
+    from session_router.cli.top.view import PASSING, json_of, read
 
     is_noted = False
     while True:
         try:
             output.show_json(json_of(await read(watch)))
             is_noted = False
-        except (ContentionError, DatabaseUnavailableError, DeadlineExceededError) as error:
+        except PASSING as error:
             if is_once:
                 raise
             if not is_noted:

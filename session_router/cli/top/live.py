@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Final
 from session_router.cli.output import escape
 from session_router.cli.top.picture import KEYS, Away, Look, name_of, picture
 from session_router.cli.top.terminal import Terminal, TerminalGoneError, taken
-from session_router.cli.top.view import View, read
-from session_router.errors import (
-    ContentionError,
-    DatabaseUnavailableError,
-    DeadlineExceededError,
-    SessionRouterError,
-)
+from session_router.cli.top.view import PASSING, View, read
+from session_router.errors import SessionRouterError
 from session_router.repository.results import Found
 
 if TYPE_CHECKING:
@@ -108,19 +103,19 @@ class Live:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _keep_reading(self) -> None:
-        while True:
+        while True:  # the first view was read before the terminal was taken
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._asked.every_sec):
+                    await self._hurry.wait()
             self._hurry.clear()
             try:
                 self._view = await read(self._watch, self._part)
                 self._away = None
-            except (ContentionError, DatabaseUnavailableError, DeadlineExceededError) as error:
+            except PASSING as error:
                 since = datetime.now(UTC) if self._away is None else self._away.since
                 self._away = Away(since, str(error))
             self._keep_chosen()
             self._changed.set()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._asked.every_sec):
-                    await self._hurry.wait()
 
     def _keep_chosen(self) -> None:
         """The stream that is chosen; where it is gone, the one that has come to its place."""

@@ -7,6 +7,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from session_router.cli.output import utc
+from session_router.errors import (
+    ContentionError,
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+)
 from session_router.repository.changes import StreamFilter
 from session_router.watch import Watch
 from session_router.watch.records import (
@@ -18,6 +23,9 @@ from session_router.watch.records import (
     Wanted,
     WorkerLine,
 )
+
+PASSING: Final = (ContentionError, DatabaseUnavailableError, DeadlineExceededError)
+"""What ends by itself: it is read again later."""
 
 STREAMS: Final = 200
 """How many live streams are listed at the most, the oldest."""

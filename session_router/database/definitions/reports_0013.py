@@ -17,7 +17,11 @@ from session_router.database.definitions.definition import Definition
 from session_router.database.definitions.reports_0004 import SESSION_ENDS, STREAM_OUTCOMES
 from session_router.database.definitions.reports_words_0013 import Words, words_of
 
-_STARTED: Final = "o.event = 'session_started' AND o.detail IS NOT NULL"
+# In the words of the index.
+STARTED: Final = "o.event = 'session_started' AND o.detail IS NOT NULL"
+_OWNER: Final = f"""(
+                    SELECT o.detail FROM @session_events o
+                    WHERE o.session_uid = e.session_uid AND {STARTED}) AS owner"""
 """In the words of the index."""
 
 _NO_TEXT: Final = "CAST(NULL AS text)"
@@ -29,10 +33,10 @@ def reports(dialect: str, schema: str | None) -> Sequence[Definition]:
     words = words_of(dialect)
     prefix = f"{schema}." if schema else ""
     selects = {
-        "report_sessions": _sessions(words),
+        "report_sessions": sessions(words, _OWNER),
         "report_streams": _streams(words),
         "report_interrupts": _interrupts(words),
-        "report_agents": words.agents(STREAM_OUTCOMES, _STARTED),
+        "report_agents": words.agents(STREAM_OUTCOMES, STARTED),
         "report_workers": _workers(),
     }
     before = {made.name: made for made in reports_0009.reports(dialect, schema)}
@@ -47,7 +51,13 @@ def reports(dialect: str, schema: str | None) -> Sequence[Definition]:
     return list((before | made).values())
 
 
-def _sessions(words: Words) -> str:
+def sessions(words: Words, owner: str) -> str:
+    """The view of lives.
+
+    Args:
+        owner: what says whose the life of an event `e` was.
+    """
+
     def counted(event: str, is_indexed: str = "") -> str:
         return f"""(
             SELECT count(*) FROM @session_events x
@@ -63,9 +73,7 @@ def _sessions(words: Words) -> str:
             SELECT e.event, e.session_id, e.session_uid, e.started_at, e.occurred_at AS ended_at,
                 CASE e.event WHEN 'session_ended' THEN 'ended' WHEN 'session_expired' THEN 'expired'
                     WHEN 'session_replaced' THEN 'replaced' END AS ending,
-                e.actor, e.detail AS reason, (
-                    SELECT o.detail FROM @session_events o
-                    WHERE o.session_uid = e.session_uid AND {_STARTED}) AS owner
+                e.actor, e.detail AS reason, {owner}
             FROM @session_events e
             UNION ALL
             SELECT CAST('session_ended' AS text) AS event, s.session_id, s.session_uid,

@@ -13,6 +13,7 @@ from typing import Final
 from session_router.database.definitions import reports_0004, reports_0013
 from session_router.database.definitions.definition import Definition
 from session_router.database.definitions.reports_0004 import STREAM_OUTCOMES
+from session_router.database.definitions.reports_0013 import STARTED
 from session_router.database.definitions.reports_words_0013 import words_of
 
 _COUNTED: Final = {
@@ -24,12 +25,10 @@ _COUNTED: Final = {
     "streams_finished": "stream_finished",
     "interrupts": "interrupt_requested",
 }
-# In the words of the index.
-_OWNED: Final = "o.event = 'session_started' AND o.detail IS NOT NULL"
 _OWNER: Final = f"""
-                    CASE WHEN EXISTS (SELECT FROM @session_events o WHERE {_OWNED}) THEN (
+                    CASE WHEN EXISTS (SELECT FROM @session_events o WHERE {STARTED}) THEN (
                         SELECT o.detail FROM @session_events o
-                        WHERE o.session_uid = e.session_uid AND {_OWNED}
+                        WHERE o.session_uid = e.session_uid AND {STARTED}
                     ) END AS owner"""
 
 
@@ -39,7 +38,7 @@ def reports(dialect: str, schema: str | None) -> Sequence[Definition]:
     if dialect == "sqlite":
         return before
     selects = {
-        "report_sessions": _sessions(),
+        "report_sessions": reports_0013.sessions(words_of("postgresql"), _OWNER),
         "report_agents": _agents(),
         "report_activity": _activity(),
     }
@@ -54,36 +53,6 @@ def reports(dialect: str, schema: str | None) -> Sequence[Definition]:
         else made
         for made in before
     ]
-
-
-def _sessions() -> str:
-    words = words_of("postgresql")
-
-    def counted(event: str, is_indexed: str = "") -> str:
-        return f"""(
-            SELECT count(*) FROM @session_events x
-            WHERE x.session_uid = lives.session_uid AND x.event = '{event}'{is_indexed})"""
-
-    return f"""
-        SELECT session_id, session_uid, started_at, ended_at, ending,
-            {words.seconds("started_at", "ended_at")} AS duration_sec,
-            {counted("stream_started")} AS streams,
-            {counted("interrupt_requested", f" AND x.event IN ({reports_0013.REQUESTS})")}
-                AS interrupts,
-            actor, reason, owner
-        FROM (
-            SELECT e.event, e.session_id, e.session_uid, e.started_at, e.occurred_at AS ended_at,
-                CASE e.event WHEN 'session_ended' THEN 'ended' WHEN 'session_expired' THEN 'expired'
-                    WHEN 'session_replaced' THEN 'replaced' END AS ending,
-                e.actor, e.detail AS reason, {_OWNER}
-            FROM @session_events e
-            UNION ALL
-            SELECT CAST('session_ended' AS text) AS event, s.session_id, s.session_uid,
-                s.start_time AS started_at, {words.no_time} AS ended_at, NULL AS ending,
-                CAST(NULL AS text) AS actor, CAST(NULL AS text) AS reason, s.owner
-            FROM @sessions s
-        ) AS lives
-        WHERE event IN ({reports_0004.SESSION_ENDS})"""
 
 
 def _agents() -> str:
