@@ -9,9 +9,12 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from session_router.errors import InvalidAgentIdError
-from session_router.text import check_name
+from session_router.text import NAME_LIMIT, STORABLE_CHARACTER, check_name
 
-_TYPE: Final = re.compile(r"[\w\-.]+", re.ASCII)
+TYPE_CHARACTER: Final = r"[A-Za-z0-9_.\-]"
+"""What an agent's type consists of, for JSON Schema, too."""
+_TYPE: Final = re.compile(f"{TYPE_CHARACTER}+")
+_PATTERN: Final = f"^{TYPE_CHARACTER}{{1,{NAME_LIMIT}}}/{STORABLE_CHARACTER}{{1,{NAME_LIMIT}}}$"
 
 
 class AgentIdLike(Protocol):
@@ -114,4 +117,9 @@ class AgentId:
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"type": "string", "title": "AgentId", "examples": ["writer/alice"]}
+        return {
+            "type": "string",
+            "title": "AgentId",
+            "pattern": _PATTERN,
+            "examples": ["writer/alice"],
+        }

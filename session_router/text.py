@@ -11,6 +11,8 @@ T = TypeVar("T")
 
 NAME_LIMIT: Final = 255
 FREE_TEXT_LIMIT: Final = 2_000
+STORABLE_CHARACTER: Final = r"[^\x00]"
+"""A character that every database can hold, for JSON Schema; a lone surrogate is no JSON text."""
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from session_router.agent_id import AgentId, check_agent_type
+from session_router.agent_id import TYPE_CHARACTER, AgentId, check_agent_type
 from session_router.http.raw_path import decode_segment
 from session_router.manager import SessionManager
 from session_router.problems import (
@@ -19,15 +19,23 @@ from session_router.problems import (
 from session_router.repository.changes import WhenBusy
 from session_router.session import check_owner, check_session_id, check_timeout
 from session_router.settings import TIMEOUT_LIMIT_MINUTES
-from session_router.text import FREE_TEXT_LIMIT, NAME_LIMIT
+from session_router.text import FREE_TEXT_LIMIT, NAME_LIMIT, STORABLE_CHARACTER
 
 # For the description only: the values' own checks refuse with a message that says what to do.
-_NAME: Final[dict[str, Any]] = {"minLength": 1, "maxLength": NAME_LIMIT}
-_TYPE: Final = _NAME | {"pattern": r"^[A-Za-z0-9_.\-]+$"}
+NAME: Final[dict[str, Any]] = {
+    "minLength": 1,
+    "maxLength": NAME_LIMIT,
+    "pattern": f"^{STORABLE_CHARACTER}+$",
+}
+"""What the document tells of a name."""
+_TYPE: Final = NAME | {"pattern": f"^{TYPE_CHARACTER}+$"}
 _LONGEST_WAIT_SEC: Final = 300
 _SHORTEST_AGE_SEC: Final = 1e-6  # a timedelta has no shorter one
 _LONGEST_AGE_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60
-_FREE_TEXT: Final[dict[str, Any]] = {"maxLength": FREE_TEXT_LIMIT}
+_FREE_TEXT: Final[dict[str, Any]] = {
+    "maxLength": FREE_TEXT_LIMIT,
+    "pattern": f"^{STORABLE_CHARACTER}*$",
+}
 
 
 UUID_AS_EVER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -46,7 +54,7 @@ def session_id_of(segment: str) -> str:
 SessionId = Annotated[
     str,
     Path(
-        description="The session's id, percent-encoded, slashes included.", json_schema_extra=_NAME
+        description="The session's id, percent-encoded, slashes included.", json_schema_extra=NAME
     ),
     BeforeValidator(session_id_of),
 ]
@@ -57,14 +65,12 @@ _AgentType = Annotated[
 ]
 _AgentKey = Annotated[
     str,
-    Path(
-        description="The agent's key, percent-encoded, slashes included.", json_schema_extra=_NAME
-    ),
+    Path(description="The agent's key, percent-encoded, slashes included.", json_schema_extra=NAME),
     BeforeValidator(decode_segment),
 ]
 
 SessionIdInQuery = Annotated[
-    str | None, Query(json_schema_extra=_NAME), BeforeValidator(check_session_id)
+    str | None, Query(json_schema_extra=NAME), BeforeValidator(check_session_id)
 ]
 AgentType = Annotated[str, BeforeValidator(check_agent_type), Field(json_schema_extra=_TYPE)]
 Age = Annotated[float, Field(ge=_SHORTEST_AGE_SEC, le=_LONGEST_AGE_SEC)]
@@ -98,7 +104,7 @@ Manager = Annotated[SessionManager, Depends(_manager)]
 
 Owner = Annotated[
     str | None,
-    Query(description="Only sessions of this owner.", json_schema_extra=_NAME),
+    Query(description="Only sessions of this owner.", json_schema_extra=NAME),
     BeforeValidator(check_owner),
 ]
 
@@ -111,7 +117,7 @@ class NewLife(BaseModel):
     owner: Annotated[str | None, BeforeValidator(check_owner)] = Field(
         None,
         description="Whose it is; left out, the key's owner, if the key has one.",
-        json_schema_extra=_NAME,
+        json_schema_extra=NAME,
     )
     timeout_minutes: Annotated[float | None, BeforeValidator(check_timeout)] = Field(
         None,
@@ -125,7 +131,7 @@ class NewSession(NewLife):
     """Which session to begin anew."""
 
     session_id: Annotated[str, BeforeValidator(check_session_id)] | None = Field(
-        None, description="Its id; left out, one is made.", json_schema_extra=_NAME
+        None, description="Its id; left out, one is made.", json_schema_extra=NAME
     )
 
 
@@ -191,7 +197,7 @@ class InterruptAll(StopRequested):
     """Which streams of all sessions to stop, and who asks for it."""
 
     owner: Annotated[str | None, BeforeValidator(check_owner)] = Field(
-        None, description="Only streams in sessions of this owner.", json_schema_extra=_NAME
+        None, description="Only streams in sessions of this owner.", json_schema_extra=NAME
     )
     agent_type: AgentType | None = Field(None, description="Only streams of agents of this type.")
     worker_id: UUID | None = Field(None, description="Only streams in this worker.")

@@ -5,17 +5,17 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from session_router.events import SignalOutcome
 from session_router.http.callers import Agent
 from session_router.http.event_stream import SignalEvents
-from session_router.http.inputs import TAKES_JSON, Manager
+from session_router.http.inputs import NAME, TAKES_JSON, Manager
 from session_router.http.raw_path import path_of
 from session_router.problems import FORBIDDEN, SIGNAL_NOT_FOUND, ProblemError, documented
 from session_router.remote import RemoteWorkers
 from session_router.repository.records import Settlement
-from session_router.text import FREE_TEXT_LIMIT, NAME_LIMIT, clip
+from session_router.text import FREE_TEXT_LIMIT, clip
 
 router = APIRouter(prefix="/workers", tags=["workers"])
 
@@ -59,6 +59,11 @@ async def _own_worker(
 OwnWorker = Annotated[UUID, Depends(_own_worker)]
 
 
+def _whole(value: object) -> object:
+    """A number that JSON writes with a fraction of nothing is an integer all the same."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class NewWorker(BaseModel):
     """Where a worker runs, for those who look for it."""
 
@@ -67,9 +72,11 @@ class NewWorker(BaseModel):
     host: str | None = Field(
         None,
         description="Its host; left out, the address that it calls from.",
-        json_schema_extra={"minLength": 1, "maxLength": NAME_LIMIT},
+        json_schema_extra=NAME,
     )
-    pid: int = Field(0, strict=True, ge=0, le=_LARGEST_PID, description="Its process there.")
+    pid: Annotated[int, BeforeValidator(_whole)] = Field(
+        0, strict=True, ge=0, le=_LARGEST_PID, description="Its process there."
+    )
 
 
 class WorkerEntered(BaseModel):

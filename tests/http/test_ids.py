@@ -1,5 +1,6 @@
 """Ids travel percent-encoded through every route, and arrive as they were."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import unquote
 
@@ -131,6 +132,21 @@ async def test_what_is_no_id_is_refused_by_each_route_and_writes_nothing(
         assert response.headers["content-type"] == "application/problem+json"
         assert said in response.json()["detail"]
     assert (await memory.get("/sessions")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "agent", ["", "/", "writer", "writer/", "/ann", "we ird/ann", "caf\u00e9/ann", "writer/a\0b"]
+)
+async def test_the_document_refuses_the_agents_that_an_interrupt_refuses(
+    memory: httpx.AsyncClient, agent: str
+) -> None:
+    schemas = (await memory.get("/openapi.json")).json()["components"]["schemas"]
+    [agents, _] = schemas["Interrupt"]["properties"]["agents"]["anyOf"]
+    pattern = re.compile(agents["items"]["pattern"])
+    assert pattern.search("writer/ann/\nthe second")
+    assert not pattern.search(agent)
+    response = await memory.post("/sessions/chat/interrupt", json={"agents": [agent]})
+    assert response.status_code == 400
 
 
 @pytest.mark.parametrize("agent_type", ["we%20ird", "caf%C3%A9", "a%2Fb", "", "x" * 256, "a%0A"])

@@ -95,6 +95,13 @@ async def test_a_worker_that_says_nothing_of_itself_is_entered_by_its_address(
     assert (row.host, row.pid) == ("127.0.0.1", 0)
 
 
+async def test_a_pid_is_whole_however_it_is_written(
+    client: httpx.AsyncClient, repository: SessionRepository
+) -> None:
+    entered = await client.post("/workers", json={"pid": 7.0})
+    assert (await row_of(repository, entered.json()["worker_id"])).pid == 7
+
+
 @pytest.mark.parametrize(
     ("body", "status", "problem"),
     [
@@ -105,6 +112,9 @@ async def test_a_worker_that_says_nothing_of_itself_is_entered_by_its_address(
         ({"pid": -1}, 422, "invalid-request"),
         ({"pid": 2**31}, 422, "invalid-request"),
         ({"pid": "many"}, 422, "invalid-request"),
+        ({"pid": "7"}, 422, "invalid-request"),
+        ({"pid": 7.5}, 422, "invalid-request"),
+        ({"pid": True}, 422, "invalid-request"),
         ({"process": 1}, 422, "invalid-request"),
         ([], 422, "invalid-request"),
     ],
