@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from session_router.errors import InvalidSettingError
 from session_router.pseudonyms import ErasureKey
 from session_router.repository import SessionRepository, SQLAlchemySessionRepository
 from session_router.settings import Settings
 
 if TYPE_CHECKING:
+    from session_router.audit.keys import AuditKeys
     from session_router.manager import SessionManager
 
 
@@ -45,21 +45,26 @@ def manager_of(
     )
 
 
-def erasure_key_of(settings: Settings) -> ErasureKey | None:
-    """The key of pseudonyms and seals; None where none is set."""
-    return ErasureKey(settings.erasure_key.get_secret_value()) if settings.erasure_key else None
-
-
-def needed_erasure_key_of(settings: Settings) -> ErasureKey:
-    """The same, where there is nothing to be done without it.
+def audit_keys_of(settings: Settings) -> AuditKeys:
+    """The keys of pseudonyms and seals that are set.
 
     Raises:
-        InvalidSettingError: none is set.
+        InvalidSettingError: one of them is no key.
+        UnsupportedError: seals are signed, and the extra `seals` is not installed.
     """
-    key = erasure_key_of(settings)
-    if key is None:
-        raise InvalidSettingError(
-            "SESSION_ROUTER_ERASURE_KEY is not set, and this needs it; set it to a secret of "
-            "your own, such as the output of 'openssl rand -hex 32', and keep it."
-        )
-    return key
+    from session_router.audit.keys import AuditKeys, PrivateKey, PublicKey
+
+    erasure, seal = settings.erasure_key, settings.seal_key
+    former = settings.former_erasure_keys
+    secrets = _listed(former.get_secret_value()) if former else []
+    return AuditKeys(
+        erasure=ErasureKey(erasure.get_secret_value()) if erasure else None,
+        private=PrivateKey(seal.get_secret_value()) if seal else None,
+        public=[PublicKey(each) for each in _listed(settings.seal_public_keys)],
+        former=[ErasureKey(each, "SESSION_ROUTER_FORMER_ERASURE_KEYS") for each in secrets],
+    )
+
+
+def _listed(text: str | None) -> list[str]:
+    """What stands in a setting of several, apart by commas."""
+    return [each.strip() for each in (text or "").split(",") if each.strip()]

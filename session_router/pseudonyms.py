@@ -20,14 +20,18 @@ class ErasureKey:
 
     Who has it can tell whose pseudonym one is, by trying; nobody else can.
 
+    Args:
+        secret: 32 characters or more.
+        setting: where it was set, for the message.
+
     Raises:
         InvalidSettingError: it is too short.
     """
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, setting: str = "SESSION_ROUTER_ERASURE_KEY") -> None:
         if len(secret) < KEY_LENGTH:
             raise InvalidSettingError(
-                f"SESSION_ROUTER_ERASURE_KEY has {len(secret)} characters (it is not shown); give "
+                f"{setting} has {len(secret)} characters (it is not shown); give "
                 f"it at least {KEY_LENGTH}, such as the output of 'openssl rand -hex 32'."
             )
         self._secret = secret.encode()

@@ -6,16 +6,16 @@ from datetime import timedelta
 from typing import Final
 
 from session_router import logs
+from session_router.audit.keys import AuditKeys
 from session_router.audit.seals import seal_if_due
 from session_router.audit.trail import Trail
-from session_router.pseudonyms import ErasureKey
 from session_router.worker.supervisor import Job, Supervisor
 
 _LOOK_EVERY_SEC: Final = 60.0
 
 
 @asynccontextmanager
-async def sealing(trail: Trail, key: ErasureKey, every: timedelta) -> AsyncIterator[None]:
+async def sealing(trail: Trail, keys: AuditKeys, every: timedelta) -> AsyncIterator[None]:
     """Seal the trail for the length of the block, whenever the newest seal is older than `every`.
 
     As many processes as like may do so: one seals, and the others find that it is done. A failure
@@ -23,7 +23,7 @@ async def sealing(trail: Trail, key: ErasureKey, every: timedelta) -> AsyncItera
     """
 
     async def run_once() -> None:
-        if made := await seal_if_due(trail, key, every):
+        if made := await seal_if_due(trail, keys, every):
             logs.trail_sealed(sum(each.events for each in made), made[-1].last_event_id)
 
     supervisor = Supervisor(trail.outage)

@@ -27,7 +27,10 @@ TIMEOUT_LIMIT_MINUTES: Final = 5_256_000
 """Ten years: further back than this no clock need reckon."""
 _LONGEST_SEC: Final = TIMEOUT_LIMIT_MINUTES * 60.0
 
-_SECRETS: Final = {"", "database_url", "listen_url", "erasure_key"}
+_SECRETS: Final = {
+    *("", "database_url", "listen_url"),
+    *("erasure_key", "former_erasure_keys", "seal_key"),
+}
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -120,6 +123,9 @@ class Settings(_Intervals):
     http_allowed_hosts: str | None = None
     drain_sec: float = Field(1.0, ge=0, le=600, allow_inf_nan=False)
     erasure_key: SecretStr | None = Field(None, min_length=KEY_LENGTH)
+    former_erasure_keys: SecretStr | None = None
+    seal_key: SecretStr | None = None
+    seal_public_keys: str | None = None
     seal_interval_sec: Seconds | None = None
     prune_least_age_days: float = Field(0, ge=0, le=36_525, allow_inf_nan=False)
     log_format: LogFormat = "text"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
+from session_router.database.definitions import audit_0016
 from session_router.database.definitions.audit_0003 import (
     ERASE_ARGUMENTS,
     PRUNE_ARGUMENTS,
@@ -51,6 +52,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Erasures stay; the record of them, seals and what is left of pruned stories are lost."""
     schema = op.get_context().version_table_schema
+    drop_leftovers(schema)
     for made in reversed(definitions()):
         op.execute(made.drop)
     op.drop_table("pruned_stories", schema=schema, if_exists=True)
@@ -64,6 +66,19 @@ def downgrade() -> None:
         with op.get_context().autocommit_block():
             op.execute(forget)
     replace_check("session_events_event_check", events(EVENTS_BEFORE))
+
+
+def drop_leftovers(schema: str | None) -> None:
+    """What the downgrade of 0016 leaves where there are seals."""
+    for table in ("sealed_changes", "story_salts"):
+        op.drop_table(table, schema=schema, if_exists=True)
+    if schema is None:
+        for made in audit_0016.triggers("sqlite", None):
+            op.execute(made.drop)
+        return
+    for made in audit_0016.functions(schema):
+        if made.name != "refuse_change":
+            op.execute(made.drop)
 
 
 def is_sqlite() -> bool:

@@ -1,5 +1,5 @@
 """The only two changes of the trail: stories removed, events erased; each leaves its record.
-And what is added beside it: seals, and what is left of the stories removed.
+And what is added beside it: seals.
 
 On PostgreSQL they are functions, which alone pass the trigger, and which write the record
 themselves. SQLite has no such functions: there the trigger is taken away and made again within
@@ -33,6 +33,7 @@ from sqlalchemy.types import TypeEngine
 
 from session_router.audit.chain import Seal
 from session_router.database.definitions import definitions
+from session_router.database.definitions.audit_0016 import NO_DELETE, NO_UPDATE, NOW
 from session_router.database.schema import Tables
 from session_router.database.types import UtcDateTime, one_of
 from session_router.events import EventName
@@ -52,17 +53,6 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What is left of a pruned story in one sealed range."""
-
-    seal_id: int
-    session_id: str
-    session_uid: UUID
-    events: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class Erased:
     """What stands in an event after its erasure."""
 
@@ -77,37 +67,9 @@ async def add_seal(conn: AsyncConnection, t: Tables, made: Seal) -> None:
     """Add a seal; PostgreSQL sees to it that it fits the trail."""
     values = made.model_dump()
     if conn.dialect.name == "postgresql":
-        await conn.execute(select(_schema(t).seal_trail(*_typed(t.audit_seals, values))))
+        await conn.execute(select(schema_functions(t).seal_trail(*_typed(t.audit_seals, values))))
     else:
         await conn.execute(insert(t.audit_seals).values(values))
-
-
-async def leave_digests(
-    conn: AsyncConnection, t: Tables, left: Sequence[Left], request_id: UUID
-) -> None:
-    """Keep what stays of stories that are about to be removed."""
-    if conn.dialect.name == "postgresql":
-        call = _schema(t).leave_digests(
-            _array([each.seal_id for each in left], BigInteger()),
-            _array([each.session_id for each in left], Text()),
-            _array([each.session_uid for each in left], UUID_()),
-            _array([each.events for each in left], BigInteger()),
-            _array([each.digest for each in left], Text()),
-            request_id,
-        )
-        await conn.execute(select(call))
-        return
-    found = [
-        {
-            "seal_id": each.seal_id,
-            "session_uid": each.session_uid,
-            "events": each.events,
-            "digest": each.digest,
-            "request_id": request_id,
-        }
-        for each in left
-    ]
-    await conn.execute(insert(t.pruned_stories), found)
 
 
 async def remove_stories(
@@ -122,16 +84,16 @@ async def remove_stories(
     ids = [story.session_id for story in stories]
     uids = [story.session_uid for story in stories]
     if conn.dialect.name == "postgresql":
-        call = _schema(t).prune_trail(
-            _array(uids, UUID_()),
-            _array(ids, Text()),
-            bindparam(None, before, type_=UtcDateTime(), unique=True),
+        call = schema_functions(t).prune_trail(
             request_id,
+            bindparam(None, before, type_=UtcDateTime(), unique=True),
+            array(ids, Text()),
+            array(uids, UUID_()),
             _text(actor),
         )
         return int((await conn.execute(select(call))).scalar_one())
     events = t.session_events.c
-    async with _unguarded(conn, "session_events_no_delete"):
+    async with _unguarded(conn, NOW.format(NO_DELETE)):
         removed = await conn.execute(
             delete(t.session_events)
             .where(one_of(events.session_id, ids))
@@ -160,13 +122,13 @@ async def erase_events(
 ) -> int:
     """Put pseudonyms into events; returns how many. Each life is recorded once a request."""
     if conn.dialect.name == "postgresql":
-        call = _schema(t).erase_events(
-            _array([event.event_id for event in erased], BigInteger()),
-            _text(pseudonym),
-            _array([event.agent_key for event in erased], Text()),
-            _array([event.actor for event in erased], Text()),
-            _array([event.detail for event in erased], Text()),
+        call = schema_functions(t).erase_events(
             request_id,
+            array([event.event_id for event in erased], BigInteger()),
+            _text(pseudonym),
+            array([event.agent_key for event in erased], Text()),
+            array([event.actor for event in erased], Text()),
+            array([event.detail for event in erased], Text()),
             _text(actor),
         )
         return int((await conn.execute(select(call))).scalar_one())
@@ -202,7 +164,7 @@ async def _erase_on_sqlite(
         }
         for event in erased
     ]
-    async with _unguarded(conn, "session_events_no_update"):
+    async with _unguarded(conn, NOW.format(NO_UPDATE)):
         changed = await conn.execute(statement, fresh)
     recorded = select(events.session_uid).where(
         events.session_id == pseudonym,
@@ -229,7 +191,7 @@ async def _unguarded(conn: AsyncConnection, trigger: str) -> AsyncIterator[None]
     await conn.exec_driver_sql(guard.create)
 
 
-def _schema(t: Tables) -> Any:
+def schema_functions(t: Tables) -> Any:
     """The functions of PostgreSQL's schema, by name."""
     return getattr(func, str(t.session_events.schema))
 
@@ -241,7 +203,8 @@ def _typed(table: Table, values: Mapping[str, Any]) -> list[BindParameter[Any]]:
     ]
 
 
-def _array(values: Sequence[Any], of: TypeEngine[Any]) -> BindParameter[Any]:
+def array(values: Sequence[Any], of: TypeEngine[Any]) -> BindParameter[Any]:
+    """One parameter of many values."""
     return bindparam(None, list(values), type_=ARRAY(of), unique=True)
 
 

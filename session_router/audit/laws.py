@@ -38,7 +38,8 @@ class Violation:
     """One breach.
 
     Attributes:
-        law: which law: "law 1" to "law 3", "number", "keys", "seal", "kept seal" or "pruning".
+        law: which law: "law 1" to "law 3", "number", "time", "keys", "seal", "kept seal",
+            "change", "pruning" or "erasure".
         subject: what kind of thing breaks it.
         id: which one.
         counts: what was found of it.

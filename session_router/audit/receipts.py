@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import ColumnElement, Select, TextClause, distinct, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router.audit.keys import AuditKeys
 from session_router.audit.laws import Violation
 from session_router.audit.trail import Trail
 from session_router.database.schema import Tables
@@ -87,32 +88,35 @@ def read_receipt(path: Path) -> Receipt | OwnerReceipt:
         ) from error
 
 
-def check_key(receipt: Receipt | OwnerReceipt, key: ErasureKey) -> None:
-    """Refuse a key that is not the one of an erasure.
+def key_of(receipt: Receipt | OwnerReceipt, keys: AuditKeys) -> ErasureKey:
+    """The erasure key that an erasure was made with.
 
     Raises:
-        InvalidSettingError: it makes another pseudonym.
+        InvalidSettingError: it is not among them.
     """
-    if key.pseudonym(_name(receipt)) != receipt.pseudonym:
-        raise InvalidSettingError(
-            "the receipt was not made with the key in SESSION_ROUTER_ERASURE_KEY, which is "
-            f"{key.key_id}; set the one that the erasure was made with."
-        )
+    for key in keys.erasure_keys:
+        if key.pseudonym(_name(receipt)) == receipt.pseudonym:
+            return key
+    raise InvalidSettingError(
+        "the receipt was not made with the key in SESSION_ROUTER_ERASURE_KEY, which is "
+        f"{keys.pseudonyms.key_id}, nor with one of SESSION_ROUTER_FORMER_ERASURE_KEYS; set the "
+        "one that the erasure was made with."
+    )
 
 
 async def broken_receipt(
-    trail: Trail, receipt: Receipt | OwnerReceipt, key: ErasureKey | None
+    trail: Trail, receipt: Receipt | OwnerReceipt, keys: AuditKeys
 ) -> list[Violation]:
     """What of a receipt does not hold: names that came back, and records that are gone.
 
     Records may be fewer where the trail was pruned since.
 
     Raises:
-        InvalidSettingError: the erasure was made with another key than the one given.
+        InvalidSettingError: the erasure was made with another key than those given.
         DatabaseError: the database failed it.
     """
-    if key is not None:
-        check_key(receipt, key)
+    if keys.erasure_keys:
+        key_of(receipt, keys)
     t = trail.tables
     async with trail.snapshot() as conn:
         named = (await conn.execute(_named(t, receipt))).scalar_one()

@@ -1,25 +1,23 @@
 """Retention: whole stories that are over and old enough leave the trail, and their digests stay."""
 
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Row, and_, distinct, exists, func, select
+from sqlalchemy import ColumnElement, and_, distinct, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.audit.chain import Seal, chain, seals
-from session_router.audit.changes import Left, Story, leave_digests, remove_stories
-from session_router.audit.digests import digested, portions
+from session_router.audit import salts, sealed
+from session_router.audit.chain import Chain, chain, seals
+from session_router.audit.changes import Story, remove_stories
+from session_router.audit.kept_changes import Change, keep
+from session_router.audit.keys import AuditKeys
 from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
 from session_router.database.schema import Tables
-from session_router.database.types import one_of
 from session_router.errors import InvalidSettingError, InvalidValueError
 from session_router.events import EventName
-from session_router.pseudonyms import ErasureKey
 from session_router.repository.sql import requests, workers
 
 WINDOW: Final = 5_000
@@ -93,7 +91,7 @@ def check_age(before: datetime, now: datetime, least_age: timedelta) -> None:
 async def prune(
     trail: Trail,
     before: datetime,
-    key: ErasureKey | None,
+    keys: AuditKeys,
     actor: str | None = None,
     progress: Progress = silent,
 ) -> Pruned:
@@ -105,10 +103,11 @@ async def prune(
     the workers that were gone before.
 
     Raises:
-        InvalidSettingError: a story was sealed, and `key` is missing or not the seals'.
+        InvalidSettingError: a story was sealed, and the key for it is missing or another.
         DatabaseError: the database failed it; what was removed before is removed and recorded.
     """
     request_id, stories, events, after = uuid4(), 0, 0, BEFORE_ALL
+    there: Chain | None = None
     async with trail.reading() as conn:
         newest = await trail.newest(conn)
     while True:
@@ -121,9 +120,10 @@ async def prune(
             beginnings = await _over(conn, trail.tables, before, after, end)
             if len(beginnings) == BATCH:
                 end = max(beginnings)
-            found = list(beginnings.values())
-            if found and (found := await _leave_digests(trail, conn, found, key, request_id)):
+            if found := list(beginnings.values()):
+                there = await _keep_what_was_sealed(trail, conn, found, keys, request_id, there)
                 events += await remove_stories(conn, trail.tables, found, before, request_id, actor)
+                await salts.remove(conn, trail.tables, [str(each.session_uid) for each in found])
                 stories += len(found)
         progress("pruning", end / max(newest, 1))
         after = end
@@ -196,78 +196,43 @@ def _is_over(t: Tables, start: Any, before: datetime) -> list[ColumnElement[bool
     ]
 
 
-async def _leave_digests(
+async def _keep_what_was_sealed(
     trail: Trail,
     conn: AsyncConnection,
     stories: Sequence[Story],
-    key: ErasureKey | None,
+    keys: AuditKeys,
     request_id: UUID,
-) -> list[Story]:
+    known: Chain | None,
+) -> Chain | None:
     """Write down what each story has in each range that was sealed with it.
 
     Returns:
-        the stories that may go: not those of which somebody else wrote that they were pruned.
+        the seals, as they are told apart; None where there are none.
     """
     t = trail.tables
-    if not await seals(trail, conn):
-        return list(stories)
-    if key is None:
+    if known is None and not await seals(trail, conn):
+        return None
+    if not keys.verifiers:
         raise InvalidSettingError(
-            "the trail is sealed, so a story that is pruned leaves its digest; set "
-            "SESSION_ROUTER_ERASURE_KEY to the key that the seals were made with."
+            "the trail is sealed, so a story that is pruned leaves its digest, signed; set "
+            "SESSION_ROUTER_SEAL_KEY, or SESSION_ROUTER_ERASURE_KEY, to the key that the seals "
+            "were made with."
         )
-    left = await _left_of(conn, t, stories, (await chain(trail, conn, key)).line, key)
-    if not left:
-        return list(stories)
-    taken = await _said_to_be_pruned(conn, t, left)
-    if going := [each for each in left if each.session_uid not in taken]:
-        await leave_digests(conn, t, going, request_id)
-    return [story for story in stories if story.session_uid not in taken]
-
-
-async def _said_to_be_pruned(conn: AsyncConnection, t: Tables, left: Sequence[Left]) -> set[UUID]:
-    """The stories that something is left of already, though they are there: it was forged."""
-    there = t.pruned_stories.c
-    found = await conn.execute(
-        select(there.session_uid)
-        .where(there.seal_id.in_({each.seal_id for each in left}))
-        .where(one_of(there.session_uid, [each.session_uid for each in left]))
+    there = await chain(trail, conn, keys, known)
+    there.refuse_missing_keys()
+    found = await sealed.of_stories(
+        conn,
+        t,
+        there.line,
+        keys,
+        [story.session_id for story in stories],
+        [story.session_uid for story in stories],
     )
-    return set(found.scalars())
-
-
-async def _left_of(
-    conn: AsyncConnection,
-    t: Tables,
-    stories: Sequence[Story],
-    line: Sequence[Seal],
-    key: ErasureKey,
-) -> list[Left]:
-    if not line:
-        return []
-    ends = [each.last_event_id for each in line]
-    sealed: dict[int, list[Row[Any]]] = defaultdict(list)
-    for event in await _events_of(conn, t, stories, until=ends[-1]):
-        covering = line[bisect_left(ends, event.event_id)]
-        if covering.first_event_id <= event.event_id:
-            sealed[covering.seal_id].append(event)
-    names = {story.session_uid: story.session_id for story in stories}
-    return [
-        Left(seal_id, names[UUID(uid)], UUID(uid), portion.events, portion.digest)
-        for seal_id, events in sealed.items()
-        for uid, portion in portions(events, key).items()
-    ]
-
-
-async def _events_of(
-    conn: AsyncConnection, t: Tables, stories: Sequence[Story], *, until: int
-) -> Sequence[Row[Any]]:
-    events = t.session_events.c
-    statement = (
-        select(*digested(t))
-        .where(one_of(events.session_id, [story.session_id for story in stories]))
-        .where(one_of(events.session_uid, [story.session_uid for story in stories]))
-        .where(events.event_id <= until)
-        .order_by(events.event_id)
-    )
-    return (await conn.execute(statement)).all()
+    if found:
+        left = [
+            Change(each.seal_id, each.digest, UUID(uid), portion, None, request_id)
+            for each, of_stories in found.items()
+            for uid, portion in of_stories.items()
+        ]
+        await keep(conn, t, left, there.signer(keys), request_id)
+    return there

@@ -5,31 +5,41 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router.audit import salts, sealed
+from session_router.audit import trail as trails
 from session_router.audit.chain import Chain, Seal, chain, seals
 from session_router.audit.changes import add_seal
-from session_router.audit.digests import Portion, digest_of, digested, portions
+from session_router.audit.digests import (
+    Portion,
+    by_story,
+    digest_of,
+    lines_of,
+    number_of,
+    portions,
+)
+from session_router.audit.kept_changes import kept_of
+from session_router.audit.keys import AuditKeys
 from session_router.audit.laws import Violation
 from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
+from session_router.database.definitions.audit_0016 import FORM
 from session_router.database.schema import Tables
 from session_router.database.types import UtcDateTime
 from session_router.errors import InvalidValueError
-from session_router.pseudonyms import ErasureKey
 from session_router.repository.sql import rows
 
 __all__ = ["Seal", "broken_seals", "differing_seals", "read_seals", "seal", "seals"]
 
 
-async def seal(trail: Trail, key: ErasureKey, progress: Progress = silent) -> list[Seal]:
+async def seal(trail: Trail, keys: AuditKeys, progress: Progress = silent) -> list[Seal]:
     """Seal all that is closed and not sealed yet, a page of the trail a seal.
 
     Raises:
-        InvalidSettingError: earlier seals were made with another key.
+        InvalidSettingError: there is no key to seal by; or earlier seals were made with another.
         DatabaseError: the database failed it; the seals that were made stand.
     """
     until = await trail.closed_until()
@@ -37,9 +47,8 @@ async def seal(trail: Trail, key: ErasureKey, progress: Progress = silent) -> li
     there: Chain | None = None
     while True:
         async with trail.changing() as conn:
-            if there is None or await _has_others(conn, trail.tables, there):
-                there = await chain(trail, conn, key)
-            fresh = await _seal_next(trail, conn, key, there, until)
+            there = await chain(trail, conn, keys, there)
+            fresh = await _seal_next(trail, conn, keys, there, until)
         if fresh is None:
             return made
         there.append(fresh)
@@ -47,66 +56,66 @@ async def seal(trail: Trail, key: ErasureKey, progress: Progress = silent) -> li
         progress("sealing", fresh.last_event_id / max(until, 1))
 
 
-async def seal_if_due(trail: Trail, key: ErasureKey, every: timedelta) -> list[Seal]:
+async def seal_if_due(trail: Trail, keys: AuditKeys, every: timedelta) -> list[Seal]:
     """Seal where the newest seal is that old, or there is none. Raises as `seal`."""
     newest = select(func.max(trail.tables.audit_seals.c.sealed_at, type_=UtcDateTime()))
     async with trail.reading() as conn:
         sealed_at = (await conn.execute(newest)).scalar_one()
         is_due = sealed_at is None or await rows.now(conn) - sealed_at >= every
-    return await seal(trail, key) if is_due else []
-
-
-async def _has_others(conn: AsyncConnection, t: Tables, there: Chain) -> bool:
-    """Whether somebody else has put a seal there since."""
-    newest = select(func.max(t.audit_seals.c.seal_id))
-    return bool((await conn.execute(newest)).scalar_one() != there.highest_id)
+    return await seal(trail, keys) if is_due else []
 
 
 async def _seal_next(
-    trail: Trail, conn: AsyncConnection, key: ErasureKey, before: Chain, until: int
+    trail: Trail, conn: AsyncConnection, keys: AuditKeys, before: Chain, until: int
 ) -> Seal | None:
-    events = await _first_page(trail, conn, before.sealed_until, until)
-    if not events:
+    t, signer = trail.tables, before.signer(keys)
+    event_id = t.session_events.c.event_id
+    within = (event_id > before.sealed_until, event_id <= until)
+    lines = await lines_of(conn, t, *within, limit=trails.PAGE)
+    if not lines:
         return None
-    # In a thread: it takes as long as a thousand requests.
-    whole = await asyncio.to_thread(lambda: digest_of(portions(events, key)))
+    stories = by_story(lines)
+    salted = await salts.made(conn, t, stories)
+    # In a thread: it takes as long as a hundred requests.
+    whole = digest_of(await asyncio.to_thread(portions, stories, salted))
     fresh = Seal(
         seal_id=before.next_id(),
-        first_event_id=before.sealed_until + 1 if before.line else events[0].event_id,
-        last_event_id=events[-1].event_id,
+        first_event_id=before.sealed_until + 1 if before.line else number_of(lines[0]),
+        last_event_id=number_of(lines[-1]),
         events=whole.events,
-        digest=whole.digest,
+        digest=f"{FORM}{whole.digest}",
         chain="",
-        key_id=key.key_id,
+        key_id=signer.key_id,
         sealed_at=await rows.now(conn),
     )
-    fresh = fresh.model_copy(update={"chain": fresh.linked(before.link, key)})
-    await add_seal(conn, trail.tables, fresh)
+    fresh = fresh.model_copy(update={"chain": signer.sign(fresh.signed(before.link))})
+    await add_seal(conn, t, fresh)
     return fresh
 
 
 async def broken_seals(
-    trail: Trail, key: ErasureKey, line: Sequence[Seal], progress: Progress
+    trail: Trail, keys: AuditKeys, there: Chain, checked: Sequence[Seal], progress: Progress
 ) -> list[Violation]:
-    """Those of the seals, each of which holds by itself, that are not what the trail says now."""
+    """Those of the seals, each of which holds by itself, that are not what the trail says now.
+
+    Raises:
+        InvalidSettingError: it takes an erasure key that is not set.
+    """
     found = []
-    for number, each in enumerate(line, start=1):
+    for number, each in enumerate(checked, start=1):
         # Whatever stands before the first seal's range was put there since.
-        after = BEFORE_ALL if each.is_first(key) else each.first_event_id - 1
+        after = BEFORE_ALL if each.seal_id == there.first else each.first_event_id - 1
         async with trail.snapshot() as conn:
-            events = [
-                event
-                async for page in trail.pages(
-                    conn, after=after, until=each.last_event_id, columns=digested(trail.tables)
-                )
-                for event in page
-            ]
-            pruned = await _pruned(conn, trail.tables, each.seal_id)
+            portions_there = await sealed.of_range(conn, trail.tables, each, keys, after)
+            pruned = await _pruned(conn, trail.tables, each)
+            kept = await kept_of(conn, trail.tables, each, keys)
         # What is there counts, whatever is said to be left of it.
-        whole = digest_of(pruned | await asyncio.to_thread(portions, events, key))
-        if (whole.events, whole.digest) != (each.events, each.digest):
+        whole = digest_of(kept.as_sealed(pruned | portions_there))
+        found += kept.faults
+        mark = "" if each.is_of_first_form else FORM
+        if (whole.events, f"{mark}{whole.digest}") != (each.events, each.digest):
             found.append(each.refused(f"sealed {each.events} event(s), found {whole.events}"))
-        progress("seals", number / len(line))
+        progress("seals", number / len(checked))
     return found
 
 
@@ -149,18 +158,11 @@ def read_seals(path: Path) -> list[Seal]:
     return kept
 
 
-async def _first_page(
-    trail: Trail, conn: AsyncConnection, after: int, until: int
-) -> Sequence[Row[Any]]:
-    columns = digested(trail.tables)
-    async for page in trail.pages(conn, after=after, until=until, columns=columns):
-        return page
-    return []
-
-
-async def _pruned(conn: AsyncConnection, t: Tables, seal_id: int) -> dict[str, Portion]:
-    """What the stories that were pruned since had in a sealed range."""
-    statement = select(t.pruned_stories).where(t.pruned_stories.c.seal_id == seal_id)
+async def _pruned(conn: AsyncConnection, t: Tables, each: Seal) -> dict[str, Portion]:
+    """What stories that were pruned under a seal of the first form had in its range."""
+    if not each.is_of_first_form:
+        return {}
+    statement = select(t.pruned_stories).where(t.pruned_stories.c.seal_id == each.seal_id)
     return {
         str(row.session_uid): Portion(row.events, row.digest)
         for row in await conn.execute(statement)

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from session_router.audit import laws, tail
 from session_router.audit.chain import Chain, chain
+from session_router.audit.keys import AuditKeys
 from session_router.audit.laws import Violation
 from session_router.audit.recorded_keys import altered_keys
 from session_router.audit.seals import Seal, broken_seals, differing_seals, seals
@@ -18,7 +19,6 @@ from session_router.audit.trail import BEFORE_ALL, Progress, Trail, silent
 from session_router.database.schema import Tables
 from session_router.errors import InvalidValueError
 from session_router.events import EventName
-from session_router.pseudonyms import ErasureKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Verification:
         checked: how many of these were compared with the events that they cover.
         unsealed: how many events are behind the newest seal.
         unsealed_since: when the oldest of these occurred.
+        unchecked: seals of before that take an erasure key, where none is set.
         violations: the first ones of each law.
     """
 
@@ -41,12 +42,13 @@ class Verification:
     checked: int = 0
     unsealed: int = 0
     unsealed_since: datetime | None = None
+    unchecked: list[Seal] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
 
 
 async def verify(
     trail: Trail,
-    key: ErasureKey | None,
+    keys: AuditKeys,
     kept: Sequence[Seal] = (),
     since: int = BEFORE_ALL,
     progress: Progress = silent,
@@ -57,7 +59,7 @@ async def verify(
     snapshot grows old: what the laws say holds at every moment, and what is sealed does not change.
 
     Args:
-        key: None: the seals are not checked, but for kept ones.
+        keys: none at all: the seals are not checked, but for kept ones.
         since: seals that end there or before are not compared with their events.
 
     Raises:
@@ -67,22 +69,23 @@ async def verify(
     found = await _broken_laws(trail, since, progress)
     async with trail.snapshot() as conn:
         made = await seals(trail, conn)
-        there = Chain(made) if key is None else await chain(trail, conn, key)
-        found += await _fewer_seals(conn, trail.tables, there) if key is not None else []
-        ends = [each.last_event_id for each in (made if key is None else there.line)]
+        there = await chain(trail, conn, keys) if keys.verifiers else Chain(made)
+        found += await _fewer_seals(conn, trail.tables, there) if keys.verifiers else []
+        ends = [each.last_event_id for each in (there.line if keys.verifiers else made)]
         unsealed, unsealed_since = await tail.unsealed(
             conn, trail.tables, max(ends, default=BEFORE_ALL)
         )
         count = select(func.count()).select_from(trail.tables.session_events)
         events = (await conn.execute(count)).scalar_one()
     checked = [each for each in there.line if each.last_event_id > since]
-    if key is not None:
-        found += [*there.faults, *await broken_seals(trail, key, checked, progress)]
+    if keys.verifiers:
+        found += [*there.faults, *await broken_seals(trail, keys, there, checked, progress)]
     found += differing_seals(made, kept)
     return Verification(
         events=events,
         sealed_until=there.line[-1].last_event_id if there.line else 0,
-        seals=len(made) if key is None else len(there.line),
+        seals=len(there.line) if keys.verifiers else len(made),
+        unchecked=there.unchecked,
         checked=len(checked),
         unsealed=unsealed,
         unsealed_since=unsealed_since,
@@ -155,6 +158,7 @@ async def _broken_laws(trail: Trail, since: int, progress: Progress) -> list[Vio
         found += await tail.times_set_back(conn, t, since)
     async with trail.snapshot() as conn:
         found += await _unrecorded_prunings(conn, t)
+        found += await _unrecorded_erasures(conn, t)
         found += await tail.numbers_by_hand(trail, conn)
         found += await altered_keys(conn, t)
     return found
@@ -182,9 +186,13 @@ async def _fewer_seals(conn: AsyncConnection, t: Tables, there: Chain) -> list[V
 
 async def _unrecorded_prunings(conn: AsyncConnection, t: Tables) -> list[Violation]:
     """What was left of pruned stories tells of no more than the trail says was pruned."""
-    left, events = t.pruned_stories.c, t.session_events.c
-    statement = select(left.request_id, func.sum(left.events).label("events"))
-    sums = (await conn.execute(statement.group_by(left.request_id))).all()
+    before, since, events = t.pruned_stories.c, t.sealed_changes.c, t.session_events.c
+    left = union_all(
+        select(before.request_id, before.events),
+        select(since.request_id, since.events).where(since.digest_after.is_(None)),
+    ).subquery()
+    statement = select(left.c.request_id, func.sum(left.c.events).label("events"))
+    sums = (await conn.execute(statement.group_by(left.c.request_id))).all()
     if not sums:
         return []
     told: dict[UUID, int] = {}
@@ -203,6 +211,36 @@ async def _unrecorded_prunings(conn: AsyncConnection, t: Tables) -> list[Violati
         for row in sums
         if row.events > told.get(row.request_id, 0)
     ]
+
+
+async def _unrecorded_erasures(conn: AsyncConnection, t: Tables) -> list[Violation]:
+    """What stories were before their erasure tells of no other erasures than the trail has.
+
+    Compared here: in the database it would take an index that nothing else needs.
+    """
+    change, events = t.sealed_changes.c, t.session_events.c
+    told: set[tuple[UUID, UUID]] = set()
+    gone: set[UUID] = set()
+    for row in await conn.execute(
+        select(change.session_uid, change.request_id, change.digest_after.is_(None).label("gone"))
+    ):
+        if row.gone:
+            gone.add(row.session_uid)
+        else:
+            told.add((row.session_uid, row.request_id))
+    if not told:
+        return []
+    recorded = await conn.execute(
+        select(events.session_uid, events.request_id).where(
+            events.event == EventName.SESSION_ERASED
+        )
+    )
+    told -= {(row.session_uid, row.request_id) for row in recorded}
+    return [
+        Violation("erasure", "story", str(uid), {"not recorded": str(request_id)})
+        for uid, request_id in sorted(told)
+        if uid not in gone
+    ][: laws.SHOWN]
 
 
 def _events_in(detail: str | None) -> int:

@@ -62,6 +62,9 @@ _COMMANDS: Final = (
         LazyCommand("verify", "Check the conservation laws and the seals.", "audit:verify_"),
         LazyCommand("seal", "Seal the trail up to now.", "audit:seal_"),
         LazyCommand("seals", "List the seals, oldest first.", "audit:seals_"),
+        LazyCommand(
+            "public-key", "Print the key that others check the seals by.", "audit:public_key_"
+        ),
         LazyCommand("export", "Export events.", "export:export"),
         LazyCommand("prune", "Remove old stories from the trail.", "prune:prune"),
     ),

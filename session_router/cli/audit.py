@@ -19,16 +19,16 @@ from session_router.cli.options import (
     duration_of,
     settings_of,
 )
-from session_router.errors import DatabaseError, InvalidValueError
+from session_router.errors import DatabaseError, InvalidSettingError, InvalidValueError
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from session_router.audit.keys import AuditKeys
     from session_router.audit.receipts import OwnerReceipt, Receipt
     from session_router.audit.seals import Seal
     from session_router.audit.trail import Progress
     from session_router.audit.verification import Verification
-    from session_router.pseudonyms import ErasureKey
     from session_router.settings import Settings
 
 
@@ -68,19 +68,20 @@ def verify_(
 
     The laws are asked of the whole trail and of what lives; a seal that was found whole before is
     not compared again. Exits with 1 where something is broken, and lists the first violations of
-    each law. Seals need SESSION_ROUTER_ERASURE_KEY; without it they are not checked. When the trail
-    was verified, and what came of it, is recorded in the database.
+    each law. Seals need SESSION_ROUTER_ERASURE_KEY, or where they are signed
+    SESSION_ROUTER_SEAL_PUBLIC_KEYS; without a key they are not checked. When the trail was
+    verified, and what came of it, is recorded in the database.
     """
     from session_router.audit.receipts import read_receipt
     from session_router.audit.seals import read_seals
-    from session_router.bootstrap import erasure_key_of
+    from session_router.bootstrap import audit_keys_of
 
     if whole and since_seal is not None:
         raise InvalidValueError("--whole compares all seals, so leave out --since-seal.")
     settings = settings_of(database_url)
     kept = read_seals(seal) if seal else []
     asked = _Asked(
-        erasure_key_of(settings),
+        audit_keys_of(settings),
         kept,
         None if receipt is None else read_receipt(receipt),
         since_seal=0 if whole else since_seal,
@@ -111,24 +112,26 @@ def seal_(
     """Seal the trail up to now.
 
     Each seal is a digest over a range of the trail, chained to the seal before. Keep what --json
-    prints, one JSON document a line, where the database's administrators cannot write. Needs
+    prints, one JSON document a line, where the database's administrators cannot write. It is
+    signed with SESSION_ROUTER_SEAL_KEY, or without one authenticated by
     SESSION_ROUTER_ERASURE_KEY. With --every it seals until SIGTERM or Ctrl-C, and logs that to
     stderr.
     """
-    from session_router.bootstrap import needed_erasure_key_of
+    from session_router.bootstrap import audit_keys_of
     from session_router.log_output import write_log
 
     settings = settings_of(database_url)
-    key = needed_erasure_key_of(settings)
+    keys = audit_keys_of(settings)
+    keys.signer()  # refuses at once where there is none
     interval = duration_of(every, "--every")
     if interval is not None:
         if as_json:
             raise InvalidValueError("--every logs what it seals; leave out --json.")
         write_log(settings.log_format, settings.log_level)
-        asyncio.run(_seal_until_told(settings, key, interval))
+        asyncio.run(_seal_until_told(settings, keys, interval))
         return
     with output.progress() as progress:
-        made = asyncio.run(_seal(settings, key, progress))
+        made = asyncio.run(_seal(settings, keys, progress))
     if as_json:
         _show_json(made)
     elif made:
@@ -166,11 +169,31 @@ def seals_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         )
 
 
+def public_key_(as_json: Json = False) -> None:
+    """Print the key that others check the seals by.
+
+    It is the public one of SESSION_ROUTER_SEAL_KEY. Whoever has it, as
+    SESSION_ROUTER_SEAL_PUBLIC_KEYS, checks the seals, and cannot make one. The seals have its id.
+    """
+    from session_router.bootstrap import audit_keys_of
+
+    private = audit_keys_of(settings_of(None)).private
+    if private is None:
+        raise InvalidSettingError(
+            "SESSION_ROUTER_SEAL_KEY is not set; set it to 64 hexadecimal digits, such as the "
+            "output of 'openssl rand -hex 32', and keep it."
+        )
+    if as_json:
+        output.show_json({"public_key": private.public.text, "key_id": private.key_id})
+    else:
+        output.say(private.public.text)
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What is to be verified, and by what; None stands for what was not said."""
 
-    key: ErasureKey | None
+    keys: AuditKeys
     kept: list[Seal]
     receipt: Receipt | OwnerReceipt | None
     since_seal: int | None
@@ -185,9 +208,9 @@ async def _verify(settings: Settings, asked: _Asked, progress: Progress) -> Veri
             since = await last_verified(trail)
         else:
             since = await end_of_seal(trail, asked.since_seal)
-        found = await verify(trail, asked.key, asked.kept, since, progress)
+        found = await verify(trail, asked.keys, asked.kept, since, progress)
         if asked.receipt is not None:
-            broken = await broken_receipt(trail, asked.receipt, asked.key)
+            broken = await broken_receipt(trail, asked.receipt, asked.keys)
             found = replace(found, violations=[*found.violations, *broken])
         try:
             await record(trail, found, actor_or_login(None))
@@ -196,14 +219,14 @@ async def _verify(settings: Settings, asked: _Asked, progress: Progress) -> Veri
     return found
 
 
-async def _seal(settings: Settings, key: ErasureKey, progress: Progress) -> list[Seal]:
+async def _seal(settings: Settings, keys: AuditKeys, progress: Progress) -> list[Seal]:
     from session_router.audit.seals import seal
 
     async with opened_trail(settings) as trail:
-        return await seal(trail, key, progress)
+        return await seal(trail, keys, progress)
 
 
-async def _seal_until_told(settings: Settings, key: ErasureKey, every: timedelta) -> None:
+async def _seal_until_told(settings: Settings, keys: AuditKeys, every: timedelta) -> None:
     import signal
 
     from session_router.sealing import sealing
@@ -212,7 +235,7 @@ async def _seal_until_told(settings: Settings, key: ErasureKey, every: timedelta
     loop = asyncio.get_running_loop()
     for order in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(order, told.set)
-    async with opened_trail(settings) as trail, sealing(trail, key, every):
+    async with opened_trail(settings) as trail, sealing(trail, keys, every):
         await told.wait()
 
 
@@ -234,6 +257,7 @@ def _json_of(found: Verification, kept: int) -> dict[str, object]:
         "events": found.events,
         "seals": found.seals,
         "checked_seals": found.checked,
+        "unchecked_seals": len(found.unchecked),
         "sealed_until": found.sealed_until,
         "unsealed_events": found.unsealed,
         "unsealed_since": output.utc(found.unsealed_since),
@@ -256,7 +280,16 @@ def _show(found: Verification, kept: int) -> None:
         since = output.moment(found.unsealed_since, "seconds")
         output.say(f"{found.unsealed} event(s) since {since} UTC are not sealed")
     if found.seals and not found.sealed_until:
-        output.note("no seal was checked: that needs SESSION_ROUTER_ERASURE_KEY")
+        output.note(
+            "no seal was checked: that needs SESSION_ROUTER_ERASURE_KEY, or where they are signed "
+            "SESSION_ROUTER_SEAL_PUBLIC_KEYS"
+        )
+    if found.unchecked:
+        newest = found.unchecked[-1]
+        output.note(
+            f"{len(found.unchecked)} seal(s), up to event {newest.last_event_id}, were not "
+            f"checked: that needs the erasure key {newest.key_id}"
+        )
 
 
 def _sealed(found: Verification) -> str:

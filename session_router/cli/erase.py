@@ -23,8 +23,8 @@ from session_router.errors import InvalidValueError
 from session_router.text import check_free_text
 
 if TYPE_CHECKING:
+    from session_router.audit.keys import AuditKeys
     from session_router.audit.receipts import OwnerReceipt, Receipt
-    from session_router.pseudonyms import ErasureKey
     from session_router.settings import Settings
 
 _WIDTH: Final = 13
@@ -61,7 +61,7 @@ def erase(
     and times stay. Prints a receipt. Cannot be undone. Needs SESSION_ROUTER_ERASURE_KEY.
     """
     from session_router.audit.receipts import read_receipt
-    from session_router.bootstrap import needed_erasure_key_of
+    from session_router.bootstrap import audit_keys_of
     from session_router.session import check_owner
 
     if sum(given is not None for given in (session_id, owner, again)) != 1:
@@ -70,14 +70,14 @@ def erase(
         )
     actor = check_free_text(actor_or_login(actor), "actor")
     settings = settings_of(database_url)
-    key = needed_erasure_key_of(settings)
+    keys = audit_keys_of(settings)
     if again is not None:
-        receipt = asyncio.run(_erase_again(settings, read_receipt(again), key, actor))
+        receipt = asyncio.run(_erase_again(settings, read_receipt(again), keys, actor))
         if receipt is None:
             output.note("nothing of what the receipt names has come back; nothing was erased")
             return
     else:
-        receipt = asyncio.run(_erase(settings, session_id, check_owner(owner), key, actor))
+        receipt = asyncio.run(_erase(settings, session_id, check_owner(owner), keys, actor))
     if receipt is None:
         what = f"a session {session_id!a}" if owner is None else f"an owner {owner!a}"
         raise UnknownSessionError(
@@ -94,7 +94,7 @@ async def _erase(
     settings: Settings,
     session_id: str | None,
     owner: str | None,
-    key: ErasureKey,
+    keys: AuditKeys,
     actor: str | None,
 ) -> Receipt | OwnerReceipt | None:
     from session_router.audit.erasure import erase as erase_in
@@ -104,18 +104,18 @@ async def _erase(
     named = None if session_id is None else check_session_id(session_id)
     async with opened_trail(settings) as trail:
         if named is not None:
-            return await erase_in(trail, named, key, actor)
+            return await erase_in(trail, named, keys, actor)
         assert owner is not None
-        return await erase_owner(trail, owner, key, actor)
+        return await erase_owner(trail, owner, keys, actor)
 
 
 async def _erase_again(
-    settings: Settings, receipt: Receipt | OwnerReceipt, key: ErasureKey, actor: str | None
+    settings: Settings, receipt: Receipt | OwnerReceipt, keys: AuditKeys, actor: str | None
 ) -> Receipt | OwnerReceipt | None:
     from session_router.audit.erasure import erase_again
 
     async with opened_trail(settings) as trail:
-        return await erase_again(trail, receipt, key, actor)
+        return await erase_again(trail, receipt, keys, actor)
 
 
 def _json_of(receipt: Receipt | OwnerReceipt) -> dict[str, object]:

@@ -110,10 +110,10 @@ async def _prune(
     settings: Settings, before: datetime, actor: str | None, progress: Progress
 ) -> Pruned:
     from session_router.audit import retention
-    from session_router.bootstrap import erasure_key_of
+    from session_router.bootstrap import audit_keys_of
 
     async with opened_trail(settings) as trail:
-        return await retention.prune(trail, before, erasure_key_of(settings), actor, progress)
+        return await retention.prune(trail, before, audit_keys_of(settings), actor, progress)
 
 
 async def _resolved(settings: Settings, moment: Moment) -> tuple[datetime, datetime]:

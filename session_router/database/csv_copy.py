@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, literal_column
-from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from session_router.database.pool import driver_of
+from session_router.database.copy_out import copy_out
 
 # No control characters are in a cell but tabs and ends of lines.
 _QUOTE, _DELIMITER = "\x01", "\x02"
@@ -68,22 +67,17 @@ async def copy(
     conn: AsyncConnection, lines: Select[Any], write: Callable[[bytes], Awaitable[None]]
 ) -> int:
     """Hand the lines of a select of one `line` to `write`, in UTF-8; returns how many they were."""
-    dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has not typed it
-    compiled = lines.compile(dialect=dialect)
-    arguments = [compiled.params[name] for name in compiled.positiontup or ()]
 
     async def without_quotes(chunk: bytes) -> None:
         await write(chunk.translate(None, _QUOTE.encode()))
 
-    driver = driver_of(await conn.get_raw_connection())
-    status = await driver.copy_from_query(
-        str(compiled),
-        *arguments,
-        output=without_quotes,
+    return await copy_out(
+        conn,
+        lines,
+        without_quotes,
         format="csv",
         delimiter=_DELIMITER,
         quote=_QUOTE,
         escape=_QUOTE,
         force_quote=True,
     )
-    return int(status.split()[1])

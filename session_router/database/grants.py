@@ -4,18 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from session_router.database.definitions import hooks_0010, workers_0013
-from session_router.database.definitions.audit_0003 import ERASE_ARGUMENTS, PRUNE_ARGUMENTS
-from session_router.database.definitions.audit_0006 import LEAVE_ARGUMENTS, SEAL_ARGUMENTS
+from session_router.database.definitions.audit_0006 import SEAL_ARGUMENTS
+from session_router.database.definitions.audit_0016 import ERASE_NOW, KEEP_ARGUMENTS, PRUNE_NOW
 from session_router.database.schema import build_tables
 from session_router.errors import InvalidValueError
 
 _ROLE_LIMIT: Final = 63
 
 KEEPERS_FUNCTIONS: Final = {
-    "prune_trail": PRUNE_ARGUMENTS,
-    "erase_events": ERASE_ARGUMENTS,
+    "prune_trail": PRUNE_NOW,
+    "erase_events": ERASE_NOW,
     "seal_trail": SEAL_ARGUMENTS,
-    "leave_digests": LEAVE_ARGUMENTS,
+    "keep_changes": KEEP_ARGUMENTS,
 }
 """What runs with its owner's rights and changes the trail or what proves it, by name."""
 
@@ -50,6 +50,7 @@ _OF_RETENTION: Final = {
     "idempotent_requests": "DELETE",
     "hook_deliveries": "UPDATE",
     "past_workers": "DELETE",
+    "story_salts": "INSERT, UPDATE, DELETE",
     "session_events": _APPEND,
 }
 

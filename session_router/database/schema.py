@@ -28,7 +28,9 @@ from session_router.database.trail_tables import (
     audit_seals,
     audit_verifications,
     pruned_stories,
+    sealed_changes,
     session_events,
+    story_salts,
 )
 from session_router.database.types import expiry
 from session_router.database.worker_tables import past_workers, workers
@@ -63,6 +65,8 @@ class Tables:
     audit_seals: Table
     audit_verifications: Table
     pruned_stories: Table
+    story_salts: Table
+    sealed_changes: Table
     api_keys: Table
     key_events: Table
     hooks: Table
@@ -102,6 +106,8 @@ def _build(schema: str | None) -> Tables:
         audit_seals=audit_seals(metadata),
         audit_verifications=audit_verifications(metadata),
         pruned_stories=pruned_stories(metadata),
+        story_salts=story_salts(metadata),
+        sealed_changes=sealed_changes(metadata),
         api_keys=_api_keys(metadata),
         key_events=_key_events(metadata),
         hooks=hooks(metadata),

@@ -1,4 +1,4 @@
-"""The tables of the audit trail: events, seals, what is left of pruned stories, verifications."""
+"""The tables of the audit trail: events, seals, what goes with these, verifications."""
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, MetaData, Table, Text, false
 
@@ -126,6 +126,36 @@ def pruned_stories(metadata: MetaData) -> Table:
         number_column("events"),
         Column("digest", Text, nullable=False),
         uuid_column("request_id"),
+    )
+
+
+def story_salts(metadata: MetaData) -> Table:
+    """What each story's digests begin with, so that nothing in them can be guessed afterwards."""
+    return Table(
+        "story_salts",
+        metadata,
+        uuid_column("session_uid", primary_key=True),
+        Column("salt", Text, nullable=False),
+    )
+
+
+def sealed_changes(metadata: MetaData) -> Table:
+    """What stands for a story that was erased in a sealed range, or left it: signed digests."""
+    return Table(
+        "sealed_changes",
+        metadata,
+        numbered("change_id"),
+        number_column("seal_id"),
+        uuid_column("session_uid"),
+        number_column("events"),
+        Column("digest", Text, nullable=False),
+        # None: the story is gone.
+        Column("digest_after", Text),
+        uuid_column("request_id"),
+        Column("key_id", Text, nullable=False),
+        Column("signature", Text, nullable=False),
+        Index(None, "seal_id"),
+        sqlite_autoincrement=True,
     )
 
 

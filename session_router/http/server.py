@@ -19,7 +19,7 @@ from session_router import logs
 from session_router.access import Keys
 from session_router.access.callers import Callers
 from session_router.audit.trail import Trail
-from session_router.bootstrap import manager_of, needed_erasure_key_of, repository_of
+from session_router.bootstrap import audit_keys_of, manager_of, repository_of
 from session_router.database import migrate
 from session_router.errors import SchemaError, ServeError
 from session_router.hooks import Hooks
@@ -153,7 +153,9 @@ def _sealing(
         return nullcontext()
     trail = Trail(repository.engine, schema=settings.database_schema)
     every = timedelta(seconds=settings.seal_interval_sec)
-    return sealing(trail, needed_erasure_key_of(settings), every)
+    keys = audit_keys_of(settings)
+    keys.signer()  # refuses at once where there is none
+    return sealing(trail, keys, every)
 
 
 def _hosts(settings: Settings, sockets: list[socket.socket]) -> Hosts:

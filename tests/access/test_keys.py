@@ -8,6 +8,7 @@ import pytest
 from session_router import InvalidValueError, SessionRouterError
 from session_router.access import Keys, NewKey, Scope
 from session_router.access.keys import hash_of, parts_of
+from session_router.audit.keys import NO_KEYS
 from session_router.audit.trail import Trail
 from session_router.audit.verification import verify
 from tests.audit.conftest import tamper
@@ -136,10 +137,10 @@ async def test_a_key_that_was_altered_by_hand_is_found(
     await keys.add(new, None, "ann")
     await keys.revoke(new.key_id, "ann")
     async with Trail.opened(database_url) as trail:
-        assert (await verify(trail, None)).violations == []
+        assert (await verify(trail, NO_KEYS)).violations == []
         schema = "" if database_url.startswith("sqlite") else "session_router."
         await tamper(database_url, change.format(s=schema))
-        [violation] = (await verify(trail, None)).violations
+        [violation] = (await verify(trail, NO_KEYS)).violations
     assert (violation.law, violation.id) == ("keys", new.key_id)
     assert violation.counts == {"found": fault}
 
@@ -154,7 +155,7 @@ async def test_a_key_that_was_inserted_by_hand_is_found(keys: Keys, database_url
         "SELECT 1",
     )
     async with Trail.opened(database_url) as trail:
-        [violation] = (await verify(trail, None)).violations
+        [violation] = (await verify(trail, NO_KEYS)).violations
     assert violation.counts == {"found": "not recorded"}
 
 

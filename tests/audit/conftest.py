@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
+from session_router.audit.keys import AuditKeys
+from session_router.audit.seals import Seal
 from session_router.audit.trail import Trail
 from session_router.pseudonyms import ErasureKey
 from tests.support.by_hand import execute
@@ -12,13 +14,13 @@ from tests.support.by_hand import execute
 KEY = "an erasure key that nobody else has"
 _GUARDED = (
     *("session_events", "audit_seals", "pruned_stories", "key_events"),
-    "audit_verifications",
+    *("audit_verifications", "sealed_changes"),
 )
 
 
 @pytest.fixture
-def key() -> ErasureKey:
-    return ErasureKey(KEY)
+def keys() -> AuditKeys:
+    return AuditKeys(ErasureKey(KEY))
 
 
 @pytest.fixture
@@ -65,3 +67,10 @@ async def tamper(url: str, *statements: str) -> None:
         for table in _GUARDED
     ]
     await execute(url, *off, *statements, *on, "SELECT 1")
+
+
+def inserted(made: Seal) -> str:
+    """Puts a seal among the others, as the tables' owner can."""
+    row = made.model_dump() | {"sealed_at": f"{made.sealed_at:%Y-%m-%d %H:%M:%S.%f}"}
+    values = ", ".join(map(repr, row.values()))
+    return f"INSERT INTO session_router.audit_seals ({', '.join(row)}) VALUES ({values})"

@@ -7,14 +7,15 @@ import pytest
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
 from session_router.database import migrate
-from session_router.database.definitions.audit_0003 import _ERASE, _PRUNE
+from session_router.database.definitions import audit_0016
+from session_router.database.definitions.audit_0016 import ERASE_NOW, PRUNE_NOW
 from tests.support.by_hand import execute
 
 EVENTS = "session_router.session_events"
 REFUSED = (asyncpg.InsufficientPrivilegeError, sqlite3.IntegrityError)
 FRAME = "PL/pgSQL function session_router.{} line 5 at SQL statement"
-PRUNE = FRAME.format("prune_trail(uuid[],text[],timestamp with time zone,uuid,text)")
-ERASE = FRAME.format("erase_events(bigint[],text,text[],text[],text[],uuid,text)")
+PRUNE = FRAME.format(f"prune_trail({PRUNE_NOW})")
+ERASE = FRAME.format(f"erase_events({ERASE_NOW})")
 
 
 @pytest.fixture
@@ -75,7 +76,8 @@ async def test_no_event_is_replaced_on_sqlite(sqlite_url: str, change: str) -> N
 
 
 @pytest.mark.parametrize(
-    "table", ["session_events", "audit_seals", "pruned_stories", "audit_verifications"]
+    "table",
+    ["session_events", "audit_seals", "sealed_changes", "pruned_stories", "audit_verifications"],
 )
 @pytest.mark.parametrize("change", ["UPDATE {} SET events = 0", "DELETE FROM {}", "TRUNCATE {}"])
 async def test_what_the_auditor_relies_on_is_not_changed(
@@ -110,44 +112,44 @@ FORGERIES = {
     ],
     "our statement elsewhere": [
         (
-            "CREATE FUNCTION public.prune_trail(session_uids uuid[], session_ids text[], "
-            "before timestamp with time zone, run uuid, asker text) RETURNS void LANGUAGE plpgsql "
-            f"AS $$ BEGIN {_PRUNE.format(s='session_router')}; END $$"
+            "CREATE FUNCTION public.prune_trail(run uuid, before timestamp with time zone, "
+            "session_ids text[], session_uids uuid[], asker text) RETURNS void LANGUAGE plpgsql "
+            f"AS $$ BEGIN {audit_0016.PRUNE.format(s='session_router')}; END $$"
         ),
-        "SELECT public.prune_trail('{}', '{}', now(), gen_random_uuid(), 'me')",
+        "SELECT public.prune_trail(gen_random_uuid(), now(), '{}', '{}', 'me')",
     ],
     "our statement under our name in quotes": [
         (
-            'CREATE FUNCTION public."session_router.prune_trail"(session_uids uuid[], '
-            "session_ids text[], before timestamp with time zone, run uuid, asker text) "
+            'CREATE FUNCTION public."session_router.prune_trail"(run uuid, before timestamptz, '
+            "session_ids text[], session_uids uuid[], asker text) "
             "RETURNS void LANGUAGE plpgsql SET search_path = public, pg_catalog "
-            f"AS $$ BEGIN {_PRUNE.format(s='session_router')}; END $$"
+            f"AS $$ BEGIN {audit_0016.PRUNE.format(s='session_router')}; END $$"
         ),
-        "SELECT public.\"session_router.prune_trail\"('{}', '{}', now(), gen_random_uuid(), 'me')",
+        "SELECT public.\"session_router.prune_trail\"(gen_random_uuid(), now(), '{}', '{}', 'me')",
     ],
     "our function under another argument list": [
         (
             "CREATE FUNCTION session_router.erase_events(event_ids bigint[], pseudonym text, "
             "agent_keys text[], actors text[], details text[]) RETURNS void LANGUAGE plpgsql "
-            f"AS $$ BEGIN {_ERASE.format(s='session_router')}; END $$"
+            f"AS $$ BEGIN {audit_0016.ERASE.format(s='session_router')}; END $$"
         ),
         "SELECT session_router.erase_events('{1}', 'x', '{x}', '{x}', '{x}')",
     ],
 }
 
 
-_SHADOWED = _PRUNE.format(s="session_router")
+_SHADOWED = audit_0016.PRUNE.format(s="session_router")
 FORGERIES["our function with types that are printed as ours"] = [
     "CREATE SCHEMA shadow; CREATE DOMAIN shadow.uuid AS pg_catalog.uuid",
     (
-        "CREATE FUNCTION session_router.prune_trail(session_uids shadow.uuid[], session_ids text[],"
-        " before timestamp with time zone, run shadow.uuid, asker text) RETURNS void "
+        "CREATE FUNCTION session_router.prune_trail(run shadow.uuid, before timestamptz,"
+        " session_ids text[], session_uids shadow.uuid[], asker text) RETURNS void "
         "LANGUAGE plpgsql SET search_path = shadow, pg_catalog AS "
         f"$$\nDECLARE\n    removed bigint;\nBEGIN\n    {_SHADOWED};\nEND $$"
     ),
     (
-        "SELECT session_router.prune_trail(array_agg(session_uid::shadow.uuid), "
-        "array_agg(session_id), '2999-01-01'::timestamptz, NULL::shadow.uuid, 'me'::text) "
+        "SELECT session_router.prune_trail(NULL::shadow.uuid, '2999-01-01'::timestamptz, "
+        "array_agg(session_id), array_agg(session_uid::shadow.uuid), 'me'::text) "
         f"FROM {EVENTS} WHERE event = 'session_ended'"
     ),
 ]
@@ -177,7 +179,7 @@ ERASE_VARIABLES = (
 
 @pytest.mark.parametrize(
     ("statement", "frame", "variables"),
-    [(_PRUNE, PRUNE, PRUNE_VARIABLES), (_ERASE, ERASE, ERASE_VARIABLES)],
+    [(audit_0016.PRUNE, PRUNE, PRUNE_VARIABLES), (audit_0016.ERASE, ERASE, ERASE_VARIABLES)],
     ids=["prune", "erase"],
 )
 @pytest.mark.parametrize("end", ['"\n{}', '"\n{}" ', ' /* "\n{} */', ' -- "\n{}'])
@@ -207,7 +209,7 @@ async def test_everybody_may_not_execute_what_passes_the_trigger(postgres_url: s
         "prune_trail": False,
         "erase_events": False,
         "seal_trail": False,
-        "leave_digests": False,
+        "keep_changes": False,
         "last_event_number": True,
         "put_hook_deliveries": False,
         "keep_past_workers": False,

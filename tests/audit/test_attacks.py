@@ -9,12 +9,12 @@ from typing import Final
 import pytest
 
 from session_router import SessionManager, SQLAlchemySessionRepository
+from session_router.audit.keys import AuditKeys, PrivateKey
 from session_router.audit.seals import Seal, seal, seals
 from session_router.audit.trail import Trail
 from session_router.audit.verification import record, verify
 from session_router.database import migrate
 from session_router.database.migrate import Target
-from session_router.pseudonyms import ErasureKey
 from tests.audit.conftest import tamper
 
 DOCS: Final = (Path(__file__).parents[2] / "docs/audit.md").read_text()
@@ -30,7 +30,7 @@ class Sealed:
 
     url: str
     trail: Trail
-    key: ErasureKey
+    keys: AuditKeys
     kept: list[Seal]
 
     async def change(self, *statements: str) -> None:
@@ -40,19 +40,28 @@ class Sealed:
         await tamper(self.url, *(each.replace("{past}", past) for each in statements))
 
 
-@pytest.fixture
+@pytest.fixture(params=["signed", "by the erasure key"])
 async def sealed(
-    database_url: str, repository: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    request: pytest.FixtureRequest,
+    database_url: str,
+    repository: SQLAlchemySessionRepository,
+    trail: Trail,
+    keys: AuditKeys,
 ) -> Sealed:
+    """Signed, it is looked at by somebody who has the public key and nothing else."""
+    auditor = keys
+    if request.param == "signed":
+        private = PrivateKey("5" * 64)
+        keys, auditor = AuditKeys(private=private), AuditKeys(public=[private.public])
     manager = SessionManager(repository)
     for name in ("first", "second", "third"):
         await manager.start_session(name)
         await manager.end_session(name, actor="bob", reason="enough")
         if name != "third":
-            await seal(trail, key)
-    await record(trail, await verify(trail, key), None)
+            await seal(trail, keys)
+    await record(trail, await verify(trail, auditor), None)
     async with trail.reading() as conn:
-        return Sealed(database_url, trail, key, await seals(trail, conn))
+        return Sealed(database_url, trail, auditor, await seals(trail, conn))
 
 
 def sql(*statements: str) -> Callable[[Sealed], Awaitable[None]]:
@@ -111,7 +120,7 @@ ATTACKS: Final[dict[str, tuple[Callable[[Sealed], Awaitable[None]], set[str]]]] 
 async def test_each_attack_is_found_as_the_documentation_says(sealed: Sealed, attack: str) -> None:
     change, laws = ATTACKS[attack]
     await change(sealed)
-    found = (await verify(sealed.trail, sealed.key)).violations
+    found = (await verify(sealed.trail, sealed.keys)).violations
     assert {each.law for each in found} == laws
     told = LISTED[attack]
     assert all(f"`{law}`" in told for law in laws)
@@ -124,8 +133,8 @@ async def test_kept_seals_find_it_where_the_record_of_verifications_is_gone(
 ) -> None:
     await ATTACKS[attack][0](sealed)
     await sealed.change("DELETE FROM session_router.audit_verifications")
-    assert (await verify(sealed.trail, sealed.key)).violations == []
-    found = (await verify(sealed.trail, sealed.key, sealed.kept)).violations
+    assert (await verify(sealed.trail, sealed.keys)).violations == []
+    found = (await verify(sealed.trail, sealed.keys, sealed.kept)).violations
     assert {each.law for each in found} == {"kept seal"}
 
 
@@ -140,7 +149,7 @@ async def test_a_change_without_the_triggers_is_found_in_what_was_sealed(
     else:
         await sealed.change(renamed("first"))
     assert await migrate.check(Target(sealed.url)) == []
-    [found] = (await verify(sealed.trail, sealed.key)).violations
+    [found] = (await verify(sealed.trail, sealed.keys)).violations
     assert found.law == "seal"
     assert "`seal`" in LISTED[steps]
 
@@ -155,7 +164,7 @@ async def test_an_older_backup_is_found_by_the_seals_that_were_kept(
         removed("second"),
         removed("third"),
     )
-    assert (await verify(sealed.trail, sealed.key)).violations == []
-    [found] = (await verify(sealed.trail, sealed.key, sealed.kept)).violations
+    assert (await verify(sealed.trail, sealed.keys)).violations == []
+    [found] = (await verify(sealed.trail, sealed.keys, sealed.kept)).violations
     assert found.law == "kept seal"
     assert "`kept seal`" in LISTED["an older backup restored"]

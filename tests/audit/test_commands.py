@@ -70,6 +70,7 @@ def test_verify_tells_that_all_is_well(audit: Audit) -> None:
         "events": 3,
         "seals": 0,
         "checked_seals": 0,
+        "unchecked_seals": 0,
         "sealed_until": 0,
         "unsealed_events": 3,
         "unsealed_since": as_json.json["unsealed_since"],
@@ -370,3 +371,44 @@ def test_audits_need_a_database_that_is_there(program: Program) -> None:
     for command in ("verify", "seals", "export"):
         done = program("audit", command, "--database-url", "sqlite:///nothing.db")
         assert (done.code, "db upgrade" in done.err) == (4, True)
+
+
+def test_who_has_the_public_key_checks_what_is_signed(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unset = audit("audit", "public-key")
+    assert (unset.code, "openssl rand -hex 32" in unset.err) == (2, True)
+    assert audit("audit", "seal").code == 0
+    monkeypatch.setenv("SESSION_ROUTER_SEAL_KEY", "6" * 64)
+    public = audit("audit", "public-key").out.strip()
+    as_json = audit("audit", "public-key", "--json").json
+    assert as_json["public_key"] == public
+    assert audit("sessions", "erase", "ended").code == 0
+    assert audit("audit", "seal").code == 0
+    monkeypatch.delenv("SESSION_ROUTER_SEAL_KEY")
+
+    refused = audit("audit", "seal", key=None)
+    assert (refused.code, "SESSION_ROUTER_SEAL_KEY" in refused.err) == (2, True)
+    monkeypatch.setenv("SESSION_ROUTER_SEAL_PUBLIC_KEYS", public)
+    done = audit("audit", "verify", "--whole", key=None)
+    assert done.code == 0
+    assert "1 seal(s), up to event 3, were not checked" in done.err
+    assert audit("audit", "verify", "--json", key=None).json["unchecked_seals"] == 1
+    assert audit("audit", "verify", "--whole").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SESSION_ROUTER_SEAL_KEY", "no key of sixty-four digits"),
+        ("SESSION_ROUTER_SEAL_PUBLIC_KEYS", "12345"),
+        ("SESSION_ROUTER_FORMER_ERASURE_KEYS", "a short secret"),
+    ],
+)
+def test_a_key_that_is_none_is_refused_by_its_name(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    done = audit("audit", "verify")
+    assert (done.code, name in done.err) == (2, True)
+    assert "PUBLIC" in name or value not in done.err

@@ -16,6 +16,7 @@ from session_router import (
     SQLAlchemySessionRepository,
 )
 from session_router.audit.erasure import erase
+from session_router.audit.keys import NO_KEYS, AuditKeys
 from session_router.audit.receipts import Receipt
 from session_router.audit.retention import prune
 from session_router.audit.seals import seal
@@ -43,8 +44,8 @@ async def everything(url: str) -> str:
     return repr([[tuple(row) for row in rows] for rows in found])
 
 
-async def erased(trail: Trail, session_id: str, key: ErasureKey) -> Receipt:
-    receipt = await erase(trail, session_id, key, actor="the officer")
+async def erased(trail: Trail, session_id: str, keys: AuditKeys) -> Receipt:
+    receipt = await erase(trail, session_id, keys, actor="the officer")
     assert receipt is not None
     return receipt
 
@@ -60,7 +61,7 @@ async def owner(repository: SQLAlchemySessionRepository) -> UUID:
 async def test_nothing_names_it_any_more(
     repository: SQLAlchemySessionRepository,
     trail: Trail,
-    key: ErasureKey,
+    keys: AuditKeys,
     owner: UUID,
     database_url: str,
 ) -> None:
@@ -77,7 +78,7 @@ async def test_nothing_names_it_any_more(
     )
     before = await events(repository)
 
-    receipt = await erased(trail, "anns-chat", key)
+    receipt = await erased(trail, "anns-chat", keys)
 
     assert "anns-" not in await everything(database_url)
     after = await events(repository)
@@ -92,14 +93,14 @@ async def test_nothing_names_it_any_more(
     records = await events(repository, "session_erased")
     assert {(e.request_id, e.actor) for e in records} == {(receipt.request_id, "the officer")}
     assert await violations(repository) == []
-    assert (await verify(trail, None)).violations == []
+    assert (await verify(trail, NO_KEYS)).violations == []
     assert await migrate.check(Target(database_url)) == []
 
 
 async def test_a_worker_still_stops_the_stream_and_leaks_nothing(
     repository: SQLAlchemySessionRepository,
     trail: Trail,
-    key: ErasureKey,
+    keys: AuditKeys,
     owner: UUID,
     database_url: str,
 ) -> None:
@@ -107,7 +108,7 @@ async def test_a_worker_still_stops_the_stream_and_leaks_nothing(
     await repository.register_stream(
         Register("anns-chat", AgentId("writer", "anns-key"), owner, stream_id, renew=False)
     )
-    await erased(trail, "anns-chat", key)
+    await erased(trail, "anns-chat", keys)
 
     [signal] = await repository.unsettled_signals(owner)
     assert signal.stream_id == stream_id
@@ -122,29 +123,29 @@ async def test_a_worker_still_stops_the_stream_and_leaks_nothing(
     [settled] = await events(repository, "signal_settled")
     assert (settled.outcome, settled.detail) == ("failed", None)
     assert await violations(repository) == []
-    assert (await verify(trail, None)).violations == []
+    assert (await verify(trail, NO_KEYS)).violations == []
 
 
 async def test_a_worker_that_dies_afterwards_is_cleared_as_ever(
-    repository: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, owner: UUID
+    repository: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys, owner: UUID
 ) -> None:
     await repository.register_stream(Register("s", AgentId("a", "b"), owner, uuid4(), renew=False))
-    await erased(trail, "s", key)
+    await erased(trail, "s", keys)
 
     await repository.remove_worker(owner)
 
     assert await violations(repository) == []
-    assert (await verify(trail, None)).violations == []
+    assert (await verify(trail, NO_KEYS)).violations == []
 
 
 async def test_the_requests_of_what_is_erased_are_forgotten(
-    repository: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, database_url: str
+    repository: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys, database_url: str
 ) -> None:
     async with SessionManager(repository) as manager:
         for session_id in ("alice", "bob"):
             await manager.start_new_session(session_id, request_id=uuid4())
             await manager.request_interrupt(session_id, request_id=uuid4())
-        await erased(trail, "alice", key)
+        await erased(trail, "alice", keys)
         left = await execute(
             database_url, "SELECT request_id FROM session_router.idempotent_requests"
         )
@@ -153,70 +154,70 @@ async def test_the_requests_of_what_is_erased_are_forgotten(
 
 
 async def test_others_are_left_as_they_are(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
     before = [e for e in await events(stories) if e.session_id != "over"]
 
-    await erased(trail, "over", key)
+    await erased(trail, "over", keys)
 
     others = [e for e in await events(stories) if not is_pseudonym(e.session_id)]
     assert others == before
 
 
 async def test_equal_values_stay_equal(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    actors = [(await erased(trail, name, key)).pseudonym for name in ("over", "stopped")]
+    actors = [(await erased(trail, name, keys)).pseudonym for name in ("over", "stopped")]
 
-    assert actors == [key.pseudonym("over"), key.pseudonym("stopped")]
+    assert actors == [keys.pseudonyms.pseudonym("over"), keys.pseudonyms.pseudonym("stopped")]
     found = {e.actor for e in await events(stories) if e.actor not in (None, "the officer")}
-    assert key.pseudonym("bob") in found
+    assert keys.pseudonyms.pseudonym("bob") in found
 
 
 async def test_erasing_twice_finds_nothing_the_second_time(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    await erased(trail, "over", key)
+    await erased(trail, "over", keys)
     before = await events(stories)
 
-    assert await erase(trail, "over", key) is None
-    assert await erase(trail, "nobody", key) is None
+    assert await erase(trail, "over", keys) is None
+    assert await erase(trail, "nobody", keys) is None
 
     assert await events(stories) == before
 
 
 async def test_a_new_life_of_an_erased_id_is_erased_by_the_next_request(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    first = await erased(trail, "live", key)
+    first = await erased(trail, "live", keys)
     await SessionManager(stories).start_session("live")
-    second = await erased(trail, "live", key)
+    second = await erased(trail, "live", keys)
 
     assert second.pseudonym == first.pseudonym
     assert (first.lives, second.lives, second.was_live) == (1, 1, True)
 
 
 async def test_seals_outlast_an_erasure_and_a_pruning_of_what_was_erased(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    await seal(trail, key)
-    await erased(trail, "over", key)
-    await erased(trail, "live", key)
-    assert (await verify(trail, key)).violations == []
-    await seal(trail, key)
-    await erased(trail, "stopped", key)
-    assert (await verify(trail, key)).violations == []
+    await seal(trail, keys)
+    await erased(trail, "over", keys)
+    await erased(trail, "live", keys)
+    assert (await verify(trail, keys)).violations == []
+    await seal(trail, keys)
+    await erased(trail, "stopped", keys)
+    assert (await verify(trail, keys)).violations == []
 
-    await prune(trail, datetime.now(UTC) + timedelta(seconds=5), key)
-    assert (await verify(trail, key)).violations == []
+    await prune(trail, datetime.now(UTC) + timedelta(seconds=5), keys)
+    assert (await verify(trail, keys)).violations == []
 
 
 async def test_a_sealed_trail_is_erased_with_its_own_key_only(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    await seal(trail, key)
-    with pytest.raises(InvalidSettingError, match=key.key_id):
-        await erase(trail, "over", ErasureKey("y" * 32))
+    await seal(trail, keys)
+    with pytest.raises(InvalidSettingError, match=keys.pseudonyms.key_id):
+        await erase(trail, "over", AuditKeys(ErasureKey("y" * 32)))
     assert await stories.list_events("over")
 
 
@@ -232,7 +233,7 @@ _NAMES = st.text(
 async def test_any_text_can_be_sealed_erased_and_verified(
     repository: SQLAlchemySessionRepository,
     trail: Trail,
-    key: ErasureKey,
+    keys: AuditKeys,
     name: str,
     agent_key: str,
     reason: str,
@@ -242,8 +243,8 @@ async def test_any_text_can_be_sealed_erased_and_verified(
     agents = {AgentId("a", agent_key)}
     await repository.save_session(Session(session_id=name, agents_streaming=agents))
     await SessionManager(repository).end_session(name, actor=reason, reason=reason)
-    await seal(trail, key)
-    await erased(trail, name, key)
+    await seal(trail, keys)
+    await erased(trail, name, keys)
 
-    assert (await verify(trail, key)).violations == []
+    assert (await verify(trail, keys)).violations == []
     assert await repository.list_events(name) == []

@@ -3,6 +3,7 @@
 import pytest
 
 from session_router import SQLAlchemySessionRepository
+from session_router.audit.keys import NO_KEYS
 from session_router.audit.trail import Trail
 from session_router.audit.verification import verify
 from tests.audit.conftest import tamper
@@ -19,13 +20,13 @@ def event(name: str, **columns: str) -> str:
 
 
 async def told(trail: Trail) -> list[str]:
-    return [str(violation) for violation in (await verify(trail, None)).violations]
+    return [str(violation) for violation in (await verify(trail, NO_KEYS)).violations]
 
 
 async def test_they_hold_over_stories_of_all_kinds(
     stories: SQLAlchemySessionRepository, trail: Trail
 ) -> None:
-    found = await verify(trail, None)
+    found = await verify(trail, NO_KEYS)
 
     assert found.violations == []
     assert found.events == len(await stories.list_events(limit=1_000)) > 10
@@ -33,7 +34,7 @@ async def test_they_hold_over_stories_of_all_kinds(
 
 
 async def test_they_hold_where_nothing_has_happened(trail: Trail) -> None:
-    assert (await verify(trail, None)).violations == []
+    assert (await verify(trail, NO_KEYS)).violations == []
 
 
 LAW_1 = {

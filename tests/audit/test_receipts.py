@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from session_router import AgentId, InvalidSettingError, SessionManager, SQLAlchemySessionRepository
 from session_router.audit.erasure import erase, erase_again, erase_owner
+from session_router.audit.keys import NO_KEYS, AuditKeys
 from session_router.audit.receipts import OwnerReceipt, Receipt, broken_receipt, read_receipt
 from session_router.audit.retention import prune
 from session_router.audit.seals import seal
@@ -69,34 +70,35 @@ async def talk(repository: SQLAlchemySessionRepository, session_id: str, owner: 
         await manager.end_session(session_id, actor="anns-boss", reason="anns-why")
 
 
-async def erased(trail: Trail, key: ErasureKey, what: str) -> Receipt | OwnerReceipt:
+async def erased(trail: Trail, keys: AuditKeys, what: str) -> Receipt | OwnerReceipt:
     if what == "session":
-        receipt: Receipt | OwnerReceipt | None = await erase(trail, "anns-chat", key, "officer")
+        receipt: Receipt | OwnerReceipt | None = await erase(trail, "anns-chat", keys, "officer")
     else:
-        receipt = await erase_owner(trail, "ann", key, "officer")
+        receipt = await erase_owner(trail, "ann", keys, "officer")
     assert receipt is not None
     return receipt
 
 
 @pytest.mark.parametrize("what", ["session", "owner"])
 async def test_a_receipt_holds_also_when_the_trail_was_pruned(
-    repository: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, what: str
+    repository: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys, what: str
 ) -> None:
     await talk(repository, "anns-chat", "ann")
-    receipt = await erased(trail, key, what)
-    assert await broken_receipt(trail, receipt, key) == []
-    assert await broken_receipt(trail, receipt, None) == []
-    assert (await prune(trail, now(), key)).stories == 1
-    assert await broken_receipt(trail, receipt, key) == []
+    receipt = await erased(trail, keys, what)
+    assert await broken_receipt(trail, receipt, keys) == []
+    assert await broken_receipt(trail, receipt, NO_KEYS) == []
+    assert (await prune(trail, now(), keys)).stories == 1
+    assert await broken_receipt(trail, receipt, keys) == []
+    other = AuditKeys(ErasureKey("another key than the one of then"))
     with pytest.raises(InvalidSettingError, match="SESSION_ROUTER_ERASURE_KEY"):
-        await broken_receipt(trail, receipt, ErasureKey("another key than the one of then"))
+        await broken_receipt(trail, receipt, other)
 
 
 @pytest.mark.parametrize("what", ["session", "owner"])
 async def test_names_that_an_old_backup_brings_back_are_found_and_erased_again(
     repository: SQLAlchemySessionRepository,
     trail: Trail,
-    key: ErasureKey,
+    keys: AuditKeys,
     database_url: str,
     elsewhere: str,
     tmp_path: Path,
@@ -104,45 +106,45 @@ async def test_names_that_an_old_backup_brings_back_are_found_and_erased_again(
 ) -> None:
     await talk(repository, "anns-chat", "ann")
     await SessionManager(repository).start_session("anns-chat", owner="ann")
-    await seal(trail, key)
+    await seal(trail, keys)
     backup = await backed_up(database_url, tmp_path)
-    receipt = await erased(trail, key, what)
+    receipt = await erased(trail, keys, what)
     await repository.close()
 
     await restored(backup, elsewhere)
     old = SQLAlchemySessionRepository.from_url(elsewhere)
     async with Trail.opened(elsewhere) as there:
-        named, unrecorded = await broken_receipt(there, receipt, key)
+        named, unrecorded = await broken_receipt(there, receipt, keys)
         assert named.counts == {"lives that are named again": 2}
         assert unrecorded.counts == {"lives erased": 2, "recorded": 0}
-        again = await erase_again(there, receipt, key, "officer")
+        again = await erase_again(there, receipt, keys, "officer")
         assert again is not None
         assert (again.request_id, again.lives, again.events) == (
             receipt.request_id,
             receipt.lives,
             receipt.events,
         )
-        assert await broken_receipt(there, receipt, key) == []
-        assert (await verify(there, key)).violations == []
+        assert await broken_receipt(there, receipt, keys) == []
+        assert (await verify(there, keys)).violations == []
         # What begins from then on is not what the receipt is of.
         await talk(old, "anns-chat", "ann")
         await SessionManager(old).start_session("anns-chat", owner="ann")
-        assert await erase_again(there, receipt, key, "officer") is None
-        assert await broken_receipt(there, receipt, key) == []
+        assert await erase_again(there, receipt, keys, "officer") is None
+        assert await broken_receipt(there, receipt, keys) == []
         assert len(await old.list_events("anns-chat")) == 6
         assert await old.get_session("anns-chat") is not None
     await old.close()
 
 
 async def test_an_erasure_whose_record_is_gone_is_found(
-    repository: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, database_url: str
+    repository: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys, database_url: str
 ) -> None:
     await talk(repository, "anns-chat", "ann")
-    receipt = await erased(trail, key, "session")
+    receipt = await erased(trail, keys, "session")
     await tamper(
         database_url, "DELETE FROM session_router.session_events WHERE event = 'session_erased'"
     )
-    [found] = await broken_receipt(trail, receipt, key)
+    [found] = await broken_receipt(trail, receipt, keys)
     assert found.counts == {"lives erased": 1, "recorded": 0}
 
 

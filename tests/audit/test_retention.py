@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from session_router import AgentId, InvalidSettingError, SessionManager, SQLAlchemySessionRepository
 from session_router.audit import retention
+from session_router.audit.keys import NO_KEYS, AuditKeys
 from session_router.audit.retention import prune
 from session_router.audit.seals import seal
 from session_router.audit.trail import Trail
@@ -37,7 +38,7 @@ async def test_stories_that_are_over_go_whole(
 ) -> None:
     before = await events(stories)
 
-    done = await prune(trail, now(), None, actor="keeper")
+    done = await prune(trail, now(), NO_KEYS, actor="keeper")
 
     assert await names(stories) == {"", "stopped", "live"}
     assert (done.stories, done.events) == (1, len(before) + 1 - len(await events(stories)))
@@ -50,7 +51,7 @@ async def test_stories_that_are_over_go_whole(
     told = json.loads(record.detail or "")
     assert (told["stories"], told["events"]) == (done.stories, done.events)
     assert await violations(stories) == []
-    assert (await verify(trail, None)).violations == []
+    assert (await verify(trail, NO_KEYS)).violations == []
     assert await migrate.check(Target(database_url)) == []
 
 
@@ -61,9 +62,9 @@ async def test_the_names_of_requests_are_kept_for_as_long_as_the_trail(
         name = uuid4()
         first = await manager.start_new_session("s", request_id=name)
         await manager.end_session("s")
-        await prune(trail, NEVER, None)
+        await prune(trail, NEVER, NO_KEYS)
         assert await manager.start_new_session("s", request_id=name) == first
-        await prune(trail, now(), None)
+        await prune(trail, now(), NO_KEYS)
         again = await manager.start_new_session("s", request_id=name)
         assert again.start_time > first.start_time
 
@@ -73,7 +74,7 @@ async def test_a_story_that_is_not_old_enough_stays(
 ) -> None:
     before = await events(stories)
 
-    done = await prune(trail, NEVER, None)
+    done = await prune(trail, NEVER, NO_KEYS)
 
     assert (done.stories, done.events) == (0, 0)
     assert await events(stories) == before
@@ -87,11 +88,11 @@ async def test_a_story_with_a_signal_to_be_settled_stays(
     await repository.register_stream(Register("s", AgentId("a", "b"), owner, uuid4(), renew=False))
     await SessionManager(repository).end_session("s")
 
-    assert (await prune(trail, now(), None)).stories == 0
+    assert (await prune(trail, now(), NO_KEYS)).stories == 0
 
     await repository.remove_worker(owner)
-    assert (await prune(trail, now(), None)).stories == 1
-    assert (await verify(trail, None)).violations == []
+    assert (await prune(trail, now(), NO_KEYS)).stories == 1
+    assert (await verify(trail, NO_KEYS)).violations == []
 
 
 async def test_each_life_of_an_id_is_a_story_of_its_own(
@@ -101,7 +102,7 @@ async def test_each_life_of_an_id_is_a_story_of_its_own(
     for _ in range(3):
         await manager.start_new_session("again")
 
-    done = await prune(trail, now(), None)
+    done = await prune(trail, now(), NO_KEYS)
 
     assert (done.stories, done.events) == (2, 4)
     assert [event.event for event in await repository.list_events("again")] == ["session_started"]
@@ -122,7 +123,7 @@ async def test_a_long_trail_is_pruned_stretch_by_stretch(
         await manager.start_session(f"s{number}")
         await manager.end_session(f"s{number}")
 
-    done = await prune(trail, now(), None)
+    done = await prune(trail, now(), NO_KEYS)
 
     assert (done.stories, done.events) == (7, 14)
     records = await events(repository, "trail_pruned")
@@ -132,29 +133,29 @@ async def test_a_long_trail_is_pruned_stretch_by_stretch(
 
 
 async def test_seals_outlast_a_pruning(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    await seal(trail, key)
+    await seal(trail, keys)
     await SessionManager(stories).end_session("stopped")
-    await seal(trail, key)
+    await seal(trail, keys)
 
-    done = await prune(trail, now(), key)
+    done = await prune(trail, now(), keys)
 
     assert done.stories == 2
     assert await names(stories) == {"", "live"}
-    found = await verify(trail, key)
+    found = await verify(trail, keys)
     assert (found.violations, found.seals) == ([], 2)
-    await seal(trail, key)
-    assert (await verify(trail, key)).violations == []
+    await seal(trail, keys)
+    assert (await verify(trail, keys)).violations == []
 
 
 async def test_a_sealed_story_is_not_pruned_without_its_key(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    await seal(trail, key)
+    await seal(trail, keys)
     before = await events(stories)
 
-    for wrong in (None, ErasureKey("x" * 40)):
+    for wrong in (NO_KEYS, AuditKeys(ErasureKey("x" * 40))):
         with pytest.raises(InvalidSettingError, match="SESSION_ROUTER_ERASURE_KEY"):
             await prune(trail, now(), wrong)
 
@@ -162,24 +163,25 @@ async def test_a_sealed_story_is_not_pruned_without_its_key(
 
 
 async def test_a_pruning_that_nobody_recorded_is_found(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey, database_url: str
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys, database_url: str
 ) -> None:
-    await seal(trail, key)
-    await prune(trail, now(), key)
+    await seal(trail, keys)
+    await prune(trail, now(), keys)
     await tamper(
         database_url, "DELETE FROM session_router.session_events WHERE event = 'trail_pruned'"
     )
 
-    [violation] = (await verify(trail, key)).violations
+    [violation] = (await verify(trail, keys)).violations
     assert violation.law == "pruning"
 
 
 async def test_what_is_left_of_a_pruned_story_is_one_row_a_seal(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    await seal(trail, key)
-    done = await prune(trail, now(), key)
+    await seal(trail, keys)
+    done = await prune(trail, now(), keys)
 
     async with trail.snapshot() as conn:
-        [left] = (await conn.execute(select(trail.tables.pruned_stories))).all()
+        [left] = (await conn.execute(select(trail.tables.sealed_changes))).all()
     assert (left.seal_id, left.events, left.request_id) == (1, done.events, done.request_id)
+    assert left.digest_after is None

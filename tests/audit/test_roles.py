@@ -12,17 +12,17 @@ from sqlalchemy.engine import make_url
 
 from session_router import AgentId, DatabaseError, SessionManager, SQLAlchemySessionRepository
 from session_router.audit.erasure import erase
+from session_router.audit.keys import NO_KEYS, AuditKeys
 from session_router.audit.retention import prune
 from session_router.audit.seals import seal
 from session_router.audit.trail import Trail
 from session_router.audit.verification import record, verify
 from session_router.database import migrate
-from session_router.database.definitions.audit_0003 import PRUNE_ARGUMENTS
 from session_router.database.definitions.audit_0006 import SEAL_ARGUMENTS
+from session_router.database.definitions.audit_0016 import PRUNE_NOW
 from session_router.database.grants import KEEPERS_FUNCTIONS, grants
 from session_router.database.migrate import Target
 from session_router.errors import InvalidValueError
-from session_router.pseudonyms import ErasureKey
 from tests.support.by_hand import execute
 from tests.support.databases import run
 
@@ -121,10 +121,13 @@ CHANGES = (
     f"CREATE TABLE {S}.mine (x int)",
 )
 RETENTION = (
-    f"SELECT {S}.prune_trail('{{}}', '{{}}', now(), gen_random_uuid(), 'me')",
-    f"SELECT {S}.erase_events('{{}}', 'x', '{{}}', '{{}}', '{{}}', gen_random_uuid(), 'me')",
+    f"SELECT {S}.prune_trail(gen_random_uuid(), now(), '{{}}', '{{}}', 'me')",
+    f"SELECT {S}.erase_events(gen_random_uuid(), '{{}}', 'x', '{{}}', '{{}}', '{{}}', 'me')",
     f"SELECT {S}.seal_trail(1, 1, 1, 1, 'x', 'x', 'x', now())",
-    f"SELECT {S}.leave_digests('{{}}', '{{}}', '{{}}', '{{}}', '{{}}', gen_random_uuid())",
+    (
+        f"SELECT {S}.keep_changes(gen_random_uuid(), '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', 'x', "
+        "'{}')"
+    ),
 )
 _EVENT = "session_id, session_uid, event) VALUES"
 _VALUES = "'s', gen_random_uuid(), 'session_started')"
@@ -135,6 +138,7 @@ FORGERIES = (
     f"INSERT INTO {S}.audit_seals DEFAULT VALUES",
     f"INSERT INTO {S}.audit_verifications (verified_at) VALUES (now())",
     f"INSERT INTO {S}.pruned_stories DEFAULT VALUES",
+    f"INSERT INTO {S}.sealed_changes DEFAULT VALUES",
     f"SELECT setval('{S}.session_events_event_id_seq', 1)",
     f"SELECT nextval('{S}.session_events_event_id_seq')",
 )
@@ -150,7 +154,7 @@ async def test_the_app_does_all_that_the_service_does_and_no_more(roles: Roles) 
 async def test_each_role_records_that_it_verified_the_trail(roles: Roles) -> None:
     for url in (roles.app, roles.reader, roles.retention):
         async with Trail.opened(url) as trail:
-            await record(trail, await verify(trail, None), "me")
+            await record(trail, await verify(trail, NO_KEYS), "me")
     [row] = await execute(roles.owner, f"SELECT count(*) AS made FROM {S}.audit_verifications")
     assert row["made"] == 3
 
@@ -158,7 +162,7 @@ async def test_each_role_records_that_it_verified_the_trail(roles: Roles) -> Non
 async def test_the_reader_reads_and_verifies_and_changes_nothing(roles: Roles) -> None:
     await live_through_everything(roles.owner)
     async with Trail.opened(roles.reader) as trail:
-        assert (await verify(trail, None)).violations == []
+        assert (await verify(trail, NO_KEYS)).violations == []
     async with repository_of(roles.reader) as repository:
         assert await repository.list_events("s")
         with pytest.raises(DatabaseError):
@@ -173,18 +177,18 @@ async def test_the_reader_reads_and_verifies_and_changes_nothing(roles: Roles) -
 
 
 async def test_retention_seals_prunes_and_erases_and_changes_nothing_by_hand(
-    roles: Roles, key: ErasureKey
+    roles: Roles, keys: AuditKeys
 ) -> None:
     await live_through_everything(roles.owner)
     async with repository_of(roles.owner) as repository:
         manager = SessionManager(repository)
         await manager.register_agent("live", AgentId("a", "b"))
         async with Trail.opened(roles.retention) as trail:
-            assert await seal(trail, key)
-            assert await erase(trail, "live", key) is not None
-            done = await prune(trail, datetime.now(UTC) + timedelta(seconds=5), key)
+            assert await seal(trail, keys)
+            assert await erase(trail, "live", keys) is not None
+            done = await prune(trail, datetime.now(UTC) + timedelta(seconds=5), keys)
             assert done.stories > 0
-            assert (await verify(trail, key)).violations == []
+            assert (await verify(trail, keys)).violations == []
         await manager.shutdown()
 
     await refused(roles.retention, *CHANGES, *FORGERIES, f"INSERT INTO {S}.workers DEFAULT VALUES")
@@ -206,25 +210,34 @@ async def test_retention_makes_no_seal_that_does_not_fit_the_trail(
     async with repository_of(roles.owner) as repository:
         await SessionManager(repository).start_session("s")
         await SessionManager(repository).end_session("s")
-    digests = "repeat('0', 64), repeat('0', 64), repeat('0', 16), now()"
+    digests = "'2:' || repeat('0', 64), repeat('0', 64), repeat('0', 16), now()"
     with pytest.raises(asyncpg.CheckViolationError, match="does not fit the trail"):
         await execute(roles.retention, f"SELECT {S}.seal_trail({values}, {digests})")
 
 
-async def test_retention_leaves_no_digest_of_what_is_not_there(
-    roles: Roles, key: ErasureKey
+CHANGE = {
+    "of no seal": {"seals": "2"},
+    "of no event": {"counts": "0"},
+    "without a digest": {"befores": "'x'"},
+    "into no digest": {"afters": "'x'"},
+    "without a signature": {"signatures": "'x'"},
+}
+
+
+@pytest.mark.parametrize("values", CHANGE.values(), ids=CHANGE)
+async def test_retention_keeps_no_change_that_fits_no_seal(
+    roles: Roles, keys: AuditKeys, values: dict[str, str]
 ) -> None:
     async with repository_of(roles.owner) as repository, Trail.opened(roles.retention) as trail:
         await SessionManager(repository).start_session("s")
-        [event] = await repository.list_events("s")
-        await seal(trail, key)
-    for uid, events in ((event.session_uid, 2), (UUID(int=1), 1)):
-        with pytest.raises(asyncpg.CheckViolationError, match="refused"):
-            await execute(
-                roles.retention,
-                f"SELECT {S}.leave_digests(ARRAY[1], ARRAY['s'], ARRAY['{uid}'::uuid], "
-                f"ARRAY[{events}], ARRAY[repeat('0', 64)], gen_random_uuid())",
-            )
+        await seal(trail, keys)
+    digest = "repeat('0', 64)"
+    told = {"seals": "1", "uids": f"'{UUID(int=1)}'::uuid", "counts": "1", "befores": digest}
+    told |= {"afters": digest, "signatures": digest} | values
+    arrays = [f"{name} => ARRAY[{value}]" for name, value in told.items()]
+    given = ", ".join([*arrays, "run => gen_random_uuid()", "key => repeat('0', 16)"])
+    with pytest.raises(asyncpg.CheckViolationError, match="refused"):
+        await execute(roles.retention, f"SELECT {S}.keep_changes({given})")
 
 
 TOO_MUCH = (
@@ -277,7 +290,7 @@ async def test_check_tells_what_everybody_may_do_after_a_restore_without_rights(
     """A restore that leaves the rights out leaves new functions to PUBLIC, as PostgreSQL does."""
     target = Target(roles.owner)
     assert await migrate.check(target) == []
-    functions = [f"prune_trail({PRUNE_ARGUMENTS})", f"seal_trail({SEAL_ARGUMENTS})"]
+    functions = [f"prune_trail({PRUNE_NOW})", f"seal_trail({SEAL_ARGUMENTS})"]
     for function in functions:
         await execute(roles.owner, f"GRANT EXECUTE ON FUNCTION {S}.{function} TO PUBLIC")
     await execute(roles.owner, f"GRANT INSERT, DELETE ON {S}.session_events TO PUBLIC")
@@ -311,8 +324,8 @@ async def test_retention_does_not_prune_what_lives_or_is_young(roles: Roles) -> 
             [event, *_] = await repository.list_events(name)
             [row] = await execute(
                 roles.retention,
-                f"SELECT {S}.prune_trail(ARRAY['{event.session_uid}'::uuid], ARRAY['{name}'], "
-                f"{before}, gen_random_uuid(), 'me') AS removed",
+                f"SELECT {S}.prune_trail(gen_random_uuid(), {before}, ARRAY['{name}'], "
+                f"ARRAY['{event.session_uid}'::uuid], 'me') AS removed",
             )
             assert row["removed"] == 0
             assert await repository.list_events(name)
@@ -339,8 +352,8 @@ async def test_retention_puts_nothing_but_pseudonyms_into_events(
         before = await repository.list_events()
         [row] = await execute(
             roles.retention,
-            f"SELECT {S}.erase_events(ARRAY[2], {name}, ARRAY[NULL], ARRAY[{actor}], "
-            "ARRAY[NULL], gen_random_uuid(), 'me') AS changed",
+            f"SELECT {S}.erase_events(gen_random_uuid(), ARRAY[2], {name}, ARRAY[NULL], "
+            f"ARRAY[{actor}], ARRAY[NULL], 'me') AS changed",
         )
         assert row["changed"] == 0
         assert await repository.list_events() == before

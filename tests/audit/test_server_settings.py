@@ -9,14 +9,15 @@ from sqlalchemy.engine import make_url
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
 from session_router.audit.erasure import erase
+from session_router.audit.keys import AuditKeys
 from session_router.audit.retention import prune
 from session_router.audit.seals import seal
 from session_router.audit.trail import Trail
 from session_router.audit.verification import verify
 from session_router.database import migrate
-from session_router.database.definitions.audit_0003 import _PRUNE
+from session_router.database.definitions.audit_0016 import PRUNE as PRUNE_STATEMENT
+from session_router.database.definitions.audit_0016 import PRUNE_NOW
 from session_router.database.migrate import Target
-from session_router.pseudonyms import ErasureKey
 from tests.audit.test_retention import now
 from tests.support.by_hand import execute
 
@@ -33,7 +34,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 async def test_the_audit_works_in_a_database_that_is_set_up_otherwise(
-    postgres_url: str, key: ErasureKey, setting: str
+    postgres_url: str, keys: AuditKeys, setting: str
 ) -> None:
     database = make_url(postgres_url).database
     await execute(postgres_url, f"ALTER DATABASE {database} SET {setting}", "SELECT 1")
@@ -41,10 +42,10 @@ async def test_the_audit_works_in_a_database_that_is_set_up_otherwise(
     async with SessionManager(repository) as manager:
         await manager.register_agent("chat", AgentId("writer", "ann"))
     async with Trail.opened(postgres_url) as trail:
-        assert await seal(trail, key)
-        assert await erase(trail, "chat", key) is not None
-        assert (await prune(trail, now(), key)).stories == 1
-        assert (await verify(trail, key)).violations == []
+        assert await seal(trail, keys)
+        assert await erase(trail, "chat", keys) is not None
+        assert (await prune(trail, now(), keys)).stories == 1
+        assert (await verify(trail, keys)).violations == []
     await repository.close()
 
 
@@ -70,12 +71,12 @@ async def session(postgres_url: str) -> AsyncIterator["asyncpg.Connection[asyncp
 
 
 ERASE = (
-    f"SELECT session_router.erase_events('{{1,2}}', '{PSEUDONYM}', '{{NULL,NULL}}', "
-    "'{NULL,NULL}', '{NULL,NULL}', gen_random_uuid(), 'me')"
+    f"SELECT session_router.erase_events(gen_random_uuid(), '{{1,2}}', '{PSEUDONYM}', "
+    "'{NULL,NULL}', '{NULL,NULL}', '{NULL,NULL}', 'me')"
 )
 PRUNE = (
-    f"SELECT session_router.prune_trail('{{{UID}}}', '{{{PSEUDONYM}}}', '2999-01-01', "
-    "gen_random_uuid(), 'me')"
+    f"SELECT session_router.prune_trail(gen_random_uuid(), '2999-01-01', '{{{PSEUDONYM}}}', "
+    f"'{{{UID}}}', 'me')"
 )
 
 
@@ -98,7 +99,7 @@ async def test_the_trigger_knows_its_callers_in_every_language(
 
     before = await session.fetch("SELECT * FROM session_router.session_events")
     # The end of our statement in this language, and a frame of ours as the rest of another's.
-    forged = _PRUNE.format(s="session_router") + frame
+    forged = PRUNE_STATEMENT.format(s="session_router") + frame
     for end in ("", " */", '"'):
         block = "DECLARE session_uids uuid[]; session_ids text[]; before timestamptz"
         with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.PostgresSyntaxError)):
@@ -138,5 +139,4 @@ async def frame_of_the_prune(session: "asyncpg.Connection[asyncpg.Record]") -> s
     )
     told = await session.fetchval(f"SELECT {function}")
     behind: str = told.partition(statement)[2]
-    pruning = "prune_trail(uuid[],text[],timestamp with time zone,uuid,text)"
-    return behind.replace(function, f"session_router.{pruning}")
+    return behind.replace(function, f"session_router.prune_trail({PRUNE_NOW})")

@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 
 from session_router import SessionManager, SQLAlchemySessionRepository
+from session_router.audit.keys import NO_KEYS, AuditKeys
 from session_router.audit.laws import Violation
 from session_router.audit.seals import seal, seal_if_due, seals
 from session_router.audit.trail import Trail
 from session_router.audit.verification import last_verified, record, verify
-from session_router.pseudonyms import ErasureKey
 from session_router.sealing import sealing
 from tests.audit.conftest import KEY, tamper
 from tests.support.by_hand import execute
@@ -40,8 +40,8 @@ def forged(url: str, seconds: int, event: str = "session_started") -> str:
     )
 
 
-async def laws_broken(trail: Trail, key: ErasureKey | None = None) -> list[Violation]:
-    return (await verify(trail, key)).violations
+async def laws_broken(trail: Trail, keys: AuditKeys = NO_KEYS) -> list[Violation]:
+    return (await verify(trail, keys)).violations
 
 
 @pytest.mark.parametrize("seconds", [-86_400, -90, 90, 86_400])
@@ -66,10 +66,10 @@ async def test_an_event_that_was_put_into_the_past_is_found(
 
 
 async def test_an_event_that_was_moved_into_the_past_is_found_sealed_or_not(
-    stories: SQLAlchemySessionRepository, trail: Trail, database_url: str, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, database_url: str, keys: AuditKeys
 ) -> None:
     newest = f"(SELECT max(event_id) FROM {EVENTS})"
-    await seal(trail, key)
+    await seal(trail, keys)
     for laws in (["time"], ["seal", "time"]):
         await tamper(
             database_url,
@@ -77,15 +77,15 @@ async def test_an_event_that_was_moved_into_the_past_is_found_sealed_or_not(
             f"WHERE event_id = {newest}",
         )
         # As if nothing had been sealed yet, and as it is.
-        asked = None if laws == ["time"] else key
+        asked = NO_KEYS if laws == ["time"] else keys
         assert sorted(each.law for each in await laws_broken(trail, asked)) == laws
 
 
 async def test_what_follows_what_was_verified_is_compared_with_that(
-    stories: SQLAlchemySessionRepository, trail: Trail, database_url: str, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, database_url: str, keys: AuditKeys
 ) -> None:
-    await seal(trail, key)
-    await record(trail, await verify(trail, key), None)
+    await seal(trail, keys)
+    await record(trail, await verify(trail, keys), None)
     since = await last_verified(trail)
     await SessionManager(stories).start_session("later")
     await tamper(
@@ -93,21 +93,21 @@ async def test_what_follows_what_was_verified_is_compared_with_that(
         f"UPDATE {EVENTS} SET occurred_at = {at(database_url, -3_600)} "
         f"WHERE event_id = (SELECT max(event_id) FROM {EVENTS})",
     )
-    [found] = (await verify(trail, key, since=since)).violations
+    [found] = (await verify(trail, keys, since=since)).violations
     assert found.law == "time"
 
 
 async def test_it_is_told_how_much_is_not_sealed_and_since_when(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    before = await verify(trail, key)
-    await seal(trail, key)
-    whole = await verify(trail, key)
+    before = await verify(trail, keys)
+    await seal(trail, keys)
+    whole = await verify(trail, keys)
     assert (before.unsealed, before.unsealed_since is None) == (before.events, False)
     assert (whole.unsealed, whole.unsealed_since) == (0, None)
     await SessionManager(stories).start_session("later")
     [started] = await stories.list_events("later")
-    behind = await verify(trail, key)
+    behind = await verify(trail, keys)
     assert (behind.unsealed, behind.unsealed_since) == (1, started.occurred_at)
 
 
@@ -116,14 +116,14 @@ async def test_seals_that_were_there_when_the_trail_was_verified_are_missed(
     stories: SQLAlchemySessionRepository,
     trail: Trail,
     database_url: str,
-    key: ErasureKey,
+    keys: AuditKeys,
     these: str,
 ) -> None:
-    await seal(trail, key)
+    await seal(trail, keys)
     await SessionManager(stories).start_session("later")
     await SessionManager(stories).end_session("later")
-    [newest] = await seal(trail, key)
-    await record(trail, await verify(trail, key), None)
+    [newest] = await seal(trail, keys)
+    await record(trail, await verify(trail, keys), None)
     table = "session_router.audit_seals"
     uid = (await stories.list_events("later"))[0].session_uid
     await tamper(
@@ -131,48 +131,48 @@ async def test_seals_that_were_there_when_the_trail_was_verified_are_missed(
         f"DELETE FROM {table} WHERE {these.format(seals=table)}",
         f"DELETE FROM {EVENTS} WHERE session_uid = '{uid}'",
     )
-    [found] = await laws_broken(trail, key)
+    [found] = await laws_broken(trail, keys)
     assert (found.law, found.subject) == ("seal", "verification")
     assert found.counts["sealed then until"] == newest.last_event_id
 
 
 async def test_the_trail_is_sealed_when_the_newest_seal_is_old_enough(
-    stories: SQLAlchemySessionRepository, trail: Trail, key: ErasureKey
+    stories: SQLAlchemySessionRepository, trail: Trail, keys: AuditKeys
 ) -> None:
-    assert await seal_if_due(trail, key, timedelta(hours=1))
+    assert await seal_if_due(trail, keys, timedelta(hours=1))
     await SessionManager(stories).start_session("later")
-    assert await seal_if_due(trail, key, timedelta(hours=1)) == []
-    assert await seal_if_due(trail, key, timedelta(0))
+    assert await seal_if_due(trail, keys, timedelta(hours=1)) == []
+    assert await seal_if_due(trail, keys, timedelta(0))
 
 
 async def test_those_who_seal_at_the_same_time_take_turns(
     stories: SQLAlchemySessionRepository,
     trail: Trail,
-    key: ErasureKey,
+    keys: AuditKeys,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("session_router.audit.trail.PAGE", 2)
-    made = await asyncio.gather(*(seal(trail, key) for _ in range(3)))
+    made = await asyncio.gather(*(seal(trail, keys) for _ in range(3)))
     async with trail.reading() as conn:
         there = await seals(trail, conn)
     assert sorted(each.seal_id for some in made for each in some) == [s.seal_id for s in there]
-    assert await laws_broken(trail, key) == []
+    assert await laws_broken(trail, keys) == []
 
 
 async def test_sealing_goes_on_after_a_failure(
     database_url: str,
     stories: SQLAlchemySessionRepository,
     trail: Trail,
-    key: ErasureKey,
+    keys: AuditKeys,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "session_router")
     await execute(database_url, "ALTER TABLE session_router.audit_seals RENAME TO elsewhere")
-    async with sealing(trail, key, timedelta(hours=1)):
+    async with sealing(trail, keys, timedelta(hours=1)):
         await eventually(lambda: "job_failed job=seal" in caplog.text)
         await execute(database_url, "ALTER TABLE session_router.elsewhere RENAME TO audit_seals")
         await eventually(lambda: "trail_sealed" in caplog.text)
-    assert (await verify(trail, key)).unsealed == 0
+    assert (await verify(trail, keys)).unsealed == 0
 
 
 @pytest.mark.parametrize("order", [signal.SIGTERM, signal.SIGINT])
@@ -180,7 +180,7 @@ async def test_a_program_seals_until_it_is_told_to_stop(
     database_url: str,
     stories: SQLAlchemySessionRepository,
     trail: Trail,
-    key: ErasureKey,
+    keys: AuditKeys,
     monkeypatch: pytest.MonkeyPatch,
     order: signal.Signals,
 ) -> None:
@@ -188,7 +188,7 @@ async def test_a_program_seals_until_it_is_told_to_stop(
     monkeypatch.setenv("SESSION_ROUTER_ERASURE_KEY", KEY)
 
     async def is_sealed() -> bool:
-        return (await verify(trail, key)).unsealed == 0
+        return (await verify(trail, keys)).unsealed == 0
 
     command = ("session_router", "audit", "seal", "--every", "1s")
     async with PythonProcess.running(*command) as program:

@@ -15,6 +15,7 @@ from session_router import (
     SessionManager,
     SQLAlchemySessionRepository,
 )
+from session_router.audit.keys import NO_KEYS
 from session_router.audit.laws import Violation
 from session_router.audit.trail import Trail
 from session_router.audit.verification import record, verify
@@ -200,7 +201,7 @@ async def test_the_strip_tells_when_the_trail_was_verified_and_that_it_is_broken
 ) -> None:
     for is_broken in (False, True):
         async with Trail.opened(database_url) as trail:
-            found = await verify(trail, None)
+            found = await verify(trail, NO_KEYS)
             broken = [Violation("law 1", "stream", "x", {})] if is_broken else []
             await record(trail, replace(found, violations=broken), None)
         strip = (await client.get("/console/overview")).text

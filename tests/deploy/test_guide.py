@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
 from session_router.audit.erasure import erase
+from session_router.audit.keys import AuditKeys
 from session_router.audit.seals import seal
 from session_router.audit.trail import Trail
 from session_router.audit.verification import verify
@@ -88,10 +89,10 @@ async def test_the_roles_have_the_rights_that_they_need_and_no_more(
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await query(url, forbidden)
     async with Trail.opened(signed_in(database, "session_router_retention")) as trail:
-        key = ErasureKey("an erasure key of the guide's reader")
-        assert await seal(trail, key)
-        assert await erase(trail, "s", key) is not None
-        assert (await verify(trail, key)).violations == []
+        keys = AuditKeys(ErasureKey("an erasure key of the guide's reader"))
+        assert await seal(trail, keys)
+        assert await erase(trail, "s", keys) is not None
+        assert (await verify(trail, keys)).violations == []
 
 
 async def test_roles_that_were_given_everything_are_brought_down(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from session_router.audit import trail as audit
+from session_router.audit.keys import AuditKeys
 from session_router.audit.seals import Seal, seal
 from session_router.audit.verification import verify
 from session_router.pseudonyms import ErasureKey
@@ -25,7 +26,7 @@ from tests.support.laws_sql import breaches
 
 _SLOW_MACHINE_SEC: Final = 10.0
 """How much longer than it should take anything may take where nothing is fast."""
-_KEY: Final = ErasureKey("a key that seals the trail of one storm")
+_KEYS: Final = AuditKeys(ErasureKey("a key that seals the trail of one storm"))
 
 
 @dataclass
@@ -85,13 +86,13 @@ async def _lasting_orphans(servers: Servers, fleet: Fleet) -> list[Finding]:
 async def _sealed(url: str) -> list[Seal]:
     """Seals over the trail up to now."""
     async with audit.Trail.opened(url) as trail:
-        return await seal(trail, _KEY)
+        return await seal(trail, _KEYS)
 
 
 async def _broken_laws(url: str, sealed: list[Seal]) -> list[Finding]:
     """The conservation laws as they stand in the tests, and as `audit verify` finds them."""
     async with audit.Trail.opened(url) as trail:
-        verified = await verify(trail, _KEY, sealed)
+        verified = await verify(trail, _KEYS, sealed)
         async with trail.snapshot() as conn:
             broken = await breaches(conn)
     return [

@@ -6,6 +6,7 @@ import pytest
 
 from session_router import AgentId, InvalidValueError, SessionEvent, SessionManager
 from session_router.audit.erasure import erase
+from session_router.audit.keys import AuditKeys
 from session_router.audit.trail import Trail
 from session_router.hooks import Hooks, HookStore
 from session_router.pseudonyms import ErasureKey
@@ -122,7 +123,7 @@ async def test_what_is_owed_of_an_erased_session_names_it_no_more(
     await manager.register_agent("anns chat", WRITER)
     await manager.end_session("anns chat", actor="ann")
     async with Trail.opened(database_url) as trail:
-        receipt = await erase(trail, "anns chat", ErasureKey("k" * 32))
+        receipt = await erase(trail, "anns chat", AuditKeys(ErasureKey("k" * 32)))
     assert receipt is not None
     async with hooks:
         await eventually(lambda: len(told) == 2)

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from session_router.audit.erasure import erase
+from session_router.audit.keys import AuditKeys
 from session_router.audit.receipts import Receipt
 from session_router.audit.retention import prune
 from session_router.audit.seals import seal
@@ -20,18 +21,18 @@ from session_router.repository.records import Settlement
 from session_router.repository.sql import rows, signals, streams
 from tests.races.conftest import BY_TEST, WRITER, Race, within
 
-KEY = ErasureKey("the erasure key of these races alone")
+KEYS = AuditKeys(ErasureKey("the erasure key of these races alone"))
 
 
 @pytest.fixture
 async def trail(postgres_url: str) -> AsyncIterator[Trail]:
     async with Trail.opened(postgres_url) as opened:
         yield opened
-        assert (await verify(opened, KEY)).violations == []
+        assert (await verify(opened, KEYS)).violations == []
 
 
 async def erased(trail: Trail) -> Receipt:
-    receipt = await erase(trail, "s", KEY)
+    receipt = await erase(trail, "s", KEYS)
     assert receipt is not None
     return receipt
 
@@ -127,10 +128,10 @@ async def test_sealing_pruning_and_erasing_at_once_leave_a_whole_trail(
 
     await within(
         asyncio.gather(
-            seal(trail, KEY),
-            *(erase(trail, f"s{number}", KEY) for number in range(0, 30, 2)),
-            seal(trail, KEY),
-            prune(trail, soon, KEY),
-            seal(trail, KEY),
+            seal(trail, KEYS),
+            *(erase(trail, f"s{number}", KEYS) for number in range(0, 30, 2)),
+            seal(trail, KEYS),
+            prune(trail, soon, KEYS),
+            seal(trail, KEYS),
         )
     )

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from session_router import AgentId, SessionManager, SQLAlchemySessionRepository
+from session_router.audit.keys import NO_KEYS
 from session_router.audit.retention import prune
 from session_router.audit.trail import Trail
 from tests.cli.program import Program
@@ -147,7 +148,7 @@ async def test_workers_are_forgotten_with_the_trail(
             await manager.register_agent("chat", WRITER)
     first, second = await report(program, "workers")
     async with Trail.opened(database_url) as trail:
-        await prune(trail, datetime.fromisoformat(second["started_at"]), None)
+        await prune(trail, datetime.fromisoformat(second["started_at"]), NO_KEYS)
     assert await report(program, "workers") == [second]
     assert first["ended_at"] <= second["started_at"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from session_router.database.definitions import (
-    audit_0006,
+    audit_0016,
     hooks_0010,
     keys_0008,
     owners_0009,
@@ -26,7 +26,7 @@ __all__ = ["Definition", "definitions"]
 # From a dialect's name and a schema (None on SQLite) to the objects there.
 _REVISIONS: Final[Sequence[Callable[[str, str | None], Sequence[Definition]]]] = (
     owners_0009.kept_of_0005,
-    audit_0006.made_by_0006,
+    audit_0016.made_by_0016,
     reports_0015.reports,
     stops_0007.made_by_0007,
     keys_0008.made_by_0008,
