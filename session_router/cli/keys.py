@@ -95,7 +95,7 @@ def revoke(
 ) -> None:
     """Have a key refused from now on.
 
-    In every process within 5 s.
+    In every process within 2 s.
     """
     by = check_free_text(actor_or_login(actor), "actor")
     revoked = asyncio.run(_revoke(settings_of(database_url), key_id, by))
