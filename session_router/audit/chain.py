@@ -145,10 +145,11 @@ class Chain:
         for each in self.missing:
             raise InvalidSettingError(
                 f"seal {each.seal_id} was made with the key {each.key_id}, which is not set, so "
-                "what it covers would be changed, or sealed again, without a record; set it too: "
-                "in SESSION_ROUTER_FORMER_ERASURE_KEYS, or its public one in "
-                "SESSION_ROUTER_SEAL_PUBLIC_KEYS. If it is forged, docs/audit.md says how the "
-                "tables' owner removes it."
+                "what it covers would be changed, or sealed again, without a record. Set it as "
+                "SESSION_ROUTER_SEAL_KEY, or where another one signs now its public one among "
+                "SESSION_ROUTER_SEAL_PUBLIC_KEYS; an erasure key of before among "
+                "SESSION_ROUTER_FORMER_ERASURE_KEYS. If the seal is forged, docs/audit.md says how "
+                "the tables' owner removes it."
             )
 
     def next_id(self) -> int:
