@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count
+from itertools import compress, count
+from operator import not_
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -237,7 +238,10 @@ def told_apart(made: Sequence[Seal], keys: AuditKeys) -> Chain:
             if link == before and number and _is_of_other_key(made[number - 1], keys):
                 found.missing.append(made[number - 1])
             if not by_end and link != _FIRST_LINK:
-                found.unchecked = [each for each in made[:number] if _is_for_others(each, keys)]
+                # None before it holds, so the faults so far are these seals', in their order.
+                others = [_is_for_others(each, keys) for each in made[:number]]
+                found.unchecked = list(compress(made, others))
+                found.faults = list(compress(found.faults, map(not_, others)))
             if link == _FIRST_LINK:
                 found.first = each.seal_id
             by_end[each.last_event_id] = each.chain
@@ -252,8 +256,6 @@ def told_apart(made: Sequence[Seal], keys: AuditKeys) -> Chain:
         for each in made
         if _is_of_other_key(each, keys) and each.first_event_id == found.sealed_until + 1
     ]
-    passed_over = {each.refused(_fault_of(each, keys)).id for each in found.unchecked}
-    found.faults = [each for each in found.faults if each.id not in passed_over]
     return found
 
 

@@ -122,7 +122,7 @@ async def in_trail(
         if was != after[each][uid]
     ]
     if changed:
-        await keep(conn, t, changed, there.signer(keys), asked.request_id)
+        await keep(conn, t, changed, there.signer(keys))
     return events
 
 
@@ -140,22 +140,22 @@ def _erased(line: bytes, session_id: str, key: ErasureKey) -> bytes:
 async def _unerased_lives(conn: AsyncConnection, t: Tables, asked: Asked) -> list[UUID]:
     """The lives of it that are over, and have events with names."""
     events = t.session_events.c
-    statement = (
-        select(events.session_uid)
-        .distinct()
-        .where(events.session_id == asked.session_id, ~events.erased)
-        .where(asked.of_lives(t, events.session_uid))
-    )
+    statement = select(events.session_uid).distinct().where(*_with_names(t, asked))
     return list((await conn.execute(statement)).scalars())
 
 
+def _with_names(t: Tables, asked: Asked) -> tuple[ColumnElement[bool], ...]:
+    """The events of these lives that no pseudonyms stand in."""
+    events = t.session_events.c
+    is_named = and_(events.session_id == asked.session_id, ~events.erased)
+    return is_named, asked.of_lives(t, events.session_uid)
+
+
 async def _in_events(conn: AsyncConnection, t: Tables, asked: Asked, key: ErasureKey) -> int:
-    events, session_id = t.session_events.c, asked.session_id
     some = (
         select(t.session_events)
-        .where(events.session_id == session_id, ~events.erased)
-        .where(asked.of_lives(t, events.session_uid))
-        .order_by(events.event_id)
+        .where(*_with_names(t, asked))
+        .order_by(t.session_events.c.event_id)
         .limit(_BATCH)
     )
     total = 0
@@ -171,7 +171,7 @@ async def _in_events(conn: AsyncConnection, t: Tables, asked: Asked, key: Erasur
             for row in found
         ]
         changed = await erase_events(
-            conn, t, erased, key.pseudonym(session_id), asked.request_id, asked.actor
+            conn, t, erased, key.pseudonym(asked.session_id), asked.request_id, asked.actor
         )
         if changed != len(erased):
             raise DatabaseError(

@@ -51,12 +51,9 @@ class Change:
         return json.dumps(told)
 
 
-async def keep(
-    conn: AsyncConnection, t: Tables, made: Sequence[Change], signer: Signer, request_id: UUID
-) -> None:
-    """Keep changes of one request, signed."""
-    if not made:
-        return
+async def keep(conn: AsyncConnection, t: Tables, made: Sequence[Change], signer: Signer) -> None:
+    """Keep changes, one at least, all of one request, signed."""
+    request_id = made[0].request_id
     signatures = [signer.sign(each.signed) for each in made]
     if conn.dialect.name == "postgresql":
         call = schema_functions(t).keep_changes(
@@ -94,12 +91,13 @@ class Kept:
     of_stories: dict[str, dict[str | None, Portion]]
     faults: list[Violation]
 
-    def as_sealed(self, found: Mapping[str, Portion]) -> dict[str, Portion]:
+    def as_sealed(self, found: Mapping[str, Portion]) -> tuple[dict[str, Portion], list[Violation]]:
         """What the stories were when they were sealed, from what is there of them now.
 
-        Each change leads from what is there after it to what was there before it.
+        Each change leads from what is there after it to what was there before it; those that
+        lead nowhere are told.
         """
-        then = dict(found)
+        then, undone = dict(found), []
         for uid, changes in self.of_stories.items():
             there = then.pop(uid, None)
             left = dict(changes)
@@ -107,10 +105,10 @@ class Kept:
                 there = left.pop(digest)
             if left:
                 fault = "what is told to have changed is there as it was before"
-                self.faults.append(Violation("change", "story", uid, {"fault": fault}))
+                undone.append(Violation("change", "story", uid, {"fault": fault}))
             if there is not None:
                 then[uid] = there
-        return then
+        return then, undone
 
 
 async def kept_of(conn: AsyncConnection, t: Tables, each: Seal, keys: AuditKeys) -> Kept:

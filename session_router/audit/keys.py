@@ -106,13 +106,14 @@ class PrivateKey:
     """
 
     def __init__(self, secret: str) -> None:
-        if not _KEY.fullmatch(secret.strip()):
+        given = secret.strip()
+        if not _KEY.fullmatch(given):
             raise InvalidSettingError(
-                f"SESSION_ROUTER_SEAL_KEY (it is not shown) has {len(secret.strip())} characters, "
+                f"SESSION_ROUTER_SEAL_KEY (it is not shown) has {len(given)} characters, "
                 "or others than hexadecimal digits; give it 64 of these, such as the output of "
                 "'openssl rand -hex 32'."
             )
-        seed = bytes.fromhex(secret.strip())
+        seed = bytes.fromhex(given)
         made: Ed25519PrivateKey = _ed25519().Ed25519PrivateKey.from_private_bytes(seed)
         self._key = made
         self.public = PublicKey(made.public_key().public_bytes_raw().hex())

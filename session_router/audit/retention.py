@@ -207,12 +207,12 @@ async def _keep_what_was_sealed(
     """Write down what each story has in each range that was sealed with it.
 
     Returns:
-        the seals, as they are told apart; None where there are none.
+        the seals, as they are told apart; None where there is no key, nor a seal.
     """
     t = trail.tables
-    if known is None and not await seals(trail, conn):
-        return None
     if not keys.verifiers:
+        if not await seals(trail, conn):
+            return None
         raise InvalidSettingError(
             "the trail is sealed, so a story that is pruned leaves its digest, signed; set "
             "SESSION_ROUTER_SEAL_KEY, or SESSION_ROUTER_ERASURE_KEY, to the key that the seals "
@@ -234,5 +234,5 @@ async def _keep_what_was_sealed(
             for each, of_stories in found.items()
             for uid, portion in of_stories.items()
         ]
-        await keep(conn, t, left, there.signer(keys), request_id)
+        await keep(conn, t, left, there.signer(keys))
     return there

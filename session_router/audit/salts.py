@@ -10,11 +10,11 @@ from collections.abc import Collection
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Insert, Text, bindparam, delete, func, insert, literal, select, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Insert, Text, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import UUID as UUID_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from session_router.audit.changes import array
 from session_router.database.schema import Tables
 from session_router.database.types import one_of, uuid_text
 from session_router.errors import DatabaseError
@@ -66,9 +66,7 @@ def _insert(conn: AsyncConnection, t: Tables, fresh: dict[str, str]) -> tuple[In
     if conn.dialect.name != "postgresql":
         rows = [{"session_uid": u, "salt": s} for u, s in zip(uids, values, strict=True)]
         return insert(t.story_salts), rows
-    each = select(
-        func.unnest(literal(uids, ARRAY(UUID_()))), func.unnest(literal(values, ARRAY(Text())))
-    )
+    each = select(func.unnest(array(uids, UUID_())), func.unnest(array(values, Text())))
     return insert(t.story_salts).from_select(["session_uid", "salt"], each), None
 
 

@@ -80,12 +80,13 @@ def of(
 async def _of_lines(
     conn: AsyncConnection, t: Tables, line: Sequence[Seal], lines: Sequence[bytes]
 ) -> dict[Seal, dict[str, Portion]]:
-    salted = await salts.known(conn, t, digests.by_story(lines))
-    return {
-        each: digests.portions(digests.by_story(within), salted)
+    stories = {
+        each: digests.by_story(within)
         for each, within in _covered(lines, digests.number_of, line).items()
         if not each.is_of_first_form
     }
+    salted = await salts.known(conn, t, {uid for of_seal in stories.values() for uid in of_seal})
+    return {each: digests.portions(of_seal, salted) for each, of_seal in stories.items()}
 
 
 async def _of_rows(

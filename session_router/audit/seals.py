@@ -110,8 +110,9 @@ async def broken_seals(
             pruned = await _pruned(conn, trail.tables, each)
             kept = await kept_of(conn, trail.tables, each, keys)
         # What is there counts, whatever is said to be left of it.
-        whole = digest_of(kept.as_sealed(pruned | portions_there))
-        found += kept.faults
+        then, undone = kept.as_sealed(pruned | portions_there)
+        whole = digest_of(then)
+        found += [*kept.faults, *undone]
         mark = "" if each.is_of_first_form else FORM
         if (whole.events, f"{mark}{whole.digest}") != (each.events, each.digest):
             found.append(each.refused(f"sealed {each.events} event(s), found {whole.events}"))

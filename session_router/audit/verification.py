@@ -68,10 +68,11 @@ async def verify(
     """
     found = await _broken_laws(trail, since, progress)
     async with trail.snapshot() as conn:
-        made = await seals(trail, conn)
-        there = await chain(trail, conn, keys) if keys.verifiers else Chain(made)
+        there = (
+            await chain(trail, conn, keys) if keys.verifiers else Chain(await seals(trail, conn))
+        )
         found += await _fewer_seals(conn, trail.tables, there) if keys.verifiers else []
-        ends = [each.last_event_id for each in (there.line if keys.verifiers else made)]
+        ends = [each.last_event_id for each in (there.line if keys.verifiers else there.made)]
         unsealed, unsealed_since = await tail.unsealed(
             conn, trail.tables, max(ends, default=BEFORE_ALL)
         )
@@ -80,11 +81,11 @@ async def verify(
     checked = [each for each in there.line if each.last_event_id > since]
     if keys.verifiers:
         found += [*there.faults, *await broken_seals(trail, keys, there, checked, progress)]
-    found += differing_seals(made, kept)
+    found += differing_seals(there.made, kept)
     return Verification(
         events=events,
         sealed_until=there.line[-1].last_event_id if there.line else 0,
-        seals=len(there.line) if keys.verifiers else len(made),
+        seals=len(there.line if keys.verifiers else there.made),
         unchecked=there.unchecked,
         checked=len(checked),
         unsealed=unsealed,

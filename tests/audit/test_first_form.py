@@ -17,7 +17,7 @@ from session_router.audit.trail import Trail
 from session_router.audit.verification import verify
 from session_router.pseudonyms import ErasureKey
 from tests.audit.conftest import KEY, inserted, tamper
-from tests.audit.test_signed_seals import soon
+from tests.audit.test_signed_seals import laws_told, soon
 from tests.support.by_hand import execute
 
 BEFORE = ErasureKey(KEY)
@@ -53,10 +53,6 @@ async def old(
     chained = made.model_copy(update={"chain": signer.sign(made.signed(""))})
     await tamper(database_url, inserted(chained))
     return stories
-
-
-async def laws_told(trail: Trail, keys: AuditKeys) -> list[str]:
-    return [violation.law for violation in (await verify(trail, keys)).violations]
 
 
 async def changes(trail: Trail) -> int:

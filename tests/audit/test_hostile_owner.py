@@ -19,7 +19,7 @@ from session_router.database import migrate
 from session_router.database.definitions.audit_0006 import made_by_0006
 from session_router.database.migrate import Target
 from tests.audit.conftest import tamper
-from tests.audit.test_signed_seals import EVENTS, SIGNER, laws_told, more, soon
+from tests.audit.test_signed_seals import EVENTS, SIGNER, laws_told, more, seal_twice, soon
 from tests.support.by_hand import execute
 
 ON_POSTGRESQL = (
@@ -107,9 +107,7 @@ async def test_bytes_in_the_place_of_a_text_are_no_text(
 async def test_a_signature_is_written_in_one_way(
     stories: SQLAlchemySessionRepository, trail: Trail, database_url: str
 ) -> None:
-    await seal(trail, SIGNER)
-    await more(stories, "more")
-    await seal(trail, SIGNER)
+    await seal_twice(stories, trail)
     await tamper(
         database_url,
         "UPDATE session_router.audit_seals SET chain = upper(chain) WHERE seal_id = 2",

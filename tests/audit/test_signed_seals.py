@@ -12,7 +12,7 @@ from session_router.audit.erasure import erase, erase_again
 from session_router.audit.kept_changes import Change
 from session_router.audit.keys import AuditKeys, PrivateKey, PublicKey
 from session_router.audit.retention import prune
-from session_router.audit.seals import seal, seals
+from session_router.audit.seals import Seal, seal, seals
 from session_router.audit.trail import Trail
 from session_router.audit.verification import verify
 from session_router.pseudonyms import ErasureKey
@@ -34,6 +34,19 @@ async def laws_told(trail: Trail, keys: AuditKeys = AUDITOR) -> list[str]:
 async def more(stories: SQLAlchemySessionRepository, name: str) -> None:
     await SessionManager(stories).start_session(name)
     await SessionManager(stories).end_session(name, actor="bob")
+
+
+async def seal_twice(
+    stories: SQLAlchemySessionRepository,
+    trail: Trail,
+    first: AuditKeys = SIGNER,
+    second: AuditKeys = SIGNER,
+) -> tuple[Seal, Seal]:
+    """Two seals, between which `more` began and ended."""
+    [one] = await seal(trail, first)
+    await more(stories, "more")
+    [two] = await seal(trail, second)
+    return one, two
 
 
 def soon() -> datetime:
@@ -134,14 +147,11 @@ async def test_a_new_key_follows_the_one_before(
 async def test_nothing_is_pruned_or_erased_while_a_key_of_before_is_missing(
     stories: SQLAlchemySessionRepository, trail: Trail
 ) -> None:
-    await seal(trail, SIGNER)
-    await more(stories, "more")
-    await seal(trail, AuditKeys(ERASURE, SECOND, [FIRST.public]))
+    await seal_twice(stories, trail, SIGNER, AuditKeys(ERASURE, SECOND, [FIRST.public]))
     before = await stories.list_events(limit=1_000)
 
-    for work in (prune(trail, soon(), AuditKeys(ERASURE, SECOND)),):
-        with pytest.raises(InvalidSettingError, match=FIRST.key_id):
-            await work
+    with pytest.raises(InvalidSettingError, match=FIRST.key_id):
+        await prune(trail, soon(), AuditKeys(ERASURE, SECOND))
     with pytest.raises(InvalidSettingError, match=FIRST.key_id):
         await erase(trail, "over", AuditKeys(ERASURE, SECOND))
 
@@ -151,9 +161,7 @@ async def test_nothing_is_pruned_or_erased_while_a_key_of_before_is_missing(
 async def test_signed_seals_follow_those_of_the_erasure_key(
     stories: SQLAlchemySessionRepository, trail: Trail, database_url: str
 ) -> None:
-    [shared] = await seal(trail, AuditKeys(ERASURE))
-    await more(stories, "more")
-    [signed] = await seal(trail, SIGNER)
+    shared, signed = await seal_twice(stories, trail, AuditKeys(ERASURE))
 
     assert await laws_told(trail, SIGNER) == []
     found = await verify(trail, AUDITOR)
@@ -170,9 +178,7 @@ async def test_a_signed_seal_is_not_exchanged_for_one_that_nobody_checks(
     stories: SQLAlchemySessionRepository, trail: Trail, database_url: str
 ) -> None:
     """As if it were one of an erasure key that the auditor lacks."""
-    await seal(trail, SIGNER)
-    await more(stories, "more")
-    await seal(trail, SIGNER)
+    await seal_twice(stories, trail)
     await tamper(
         database_url,
         f"UPDATE {EVENTS} SET actor = 'eve' WHERE session_id = 'over'",
@@ -185,9 +191,7 @@ async def test_a_signed_seal_is_not_exchanged_for_one_that_nobody_checks(
 async def test_a_seal_of_the_erasure_key_is_not_exchanged_where_there_is_one(
     stories: SQLAlchemySessionRepository, trail: Trail, database_url: str
 ) -> None:
-    await seal(trail, AuditKeys(ERASURE))
-    await more(stories, "more")
-    await seal(trail, SIGNER)
+    await seal_twice(stories, trail, AuditKeys(ERASURE))
     await tamper(
         database_url,
         "UPDATE session_router.audit_seals SET key_id = '0123456789abcdef' WHERE seal_id = 1",
@@ -306,9 +310,7 @@ async def test_where_signed_seals_follow_nothing_is_done_without_their_key(
 ) -> None:
     """Seals of the erasure key, then signed ones: whoever has the erasure key alone stops."""
     shared = AuditKeys(ERASURE)
-    await seal(trail, shared)
-    await more(stories, "more")
-    await seal(trail, SIGNER)
+    await seal_twice(stories, trail, shared)
     await more(stories, "last")
     before = await stories.list_events(limit=1_000)
     for keys in (shared, AuditKeys(ERASURE, SECOND)):
@@ -325,9 +327,7 @@ async def test_where_signed_seals_follow_nothing_is_done_without_their_key(
 async def test_behind_a_signed_seal_none_of_the_erasure_key_holds(
     stories: SQLAlchemySessionRepository, trail: Trail, database_url: str
 ) -> None:
-    [first] = await seal(trail, SIGNER)
-    await more(stories, "more")
-    [signed] = await seal(trail, SIGNER)
+    first, signed = await seal_twice(stories, trail)
     signer = AuditKeys(ERASURE).signer()
     weaker = signed.model_copy(update={"key_id": signer.key_id})
     chain = signer.sign(weaker.signed(first.chain))

@@ -21,13 +21,17 @@ from session_router.database.definitions.audit_0003 import (
     ERASE_ARGUMENTS,
     PRUNE_ARGUMENTS,
 )
+from session_router.database.definitions.audit_0003 import _ERASE_FUNCTION as _ERASE_BEFORE
+from session_router.database.definitions.audit_0003 import _PRUNE_FUNCTION as _PRUNE_BEFORE
 from session_router.database.definitions.audit_0006 import (
     _PINNED,
+    _PINNED_BEFORE,
     _REFUSING_FUNCTION,
     LEAVE_ARGUMENTS,
     SEAL_ARGUMENTS,
     made_by_0006,
 )
+from session_router.database.definitions.audit_0006 import _SEAL_FUNCTION as _SEAL_BEFORE
 from session_router.database.definitions.definition import Definition
 
 FORM: Final = "2:"
@@ -57,66 +61,45 @@ PRUNE: Final = """WITH story AS MATERIALIZED (
     WHERE (event.session_id = story.session_id AND event.session_uid = story.session_uid)"""
 ERASE: Final = _ERASE
 
-_PRUNE_FUNCTION: Final = """
-CREATE FUNCTION {s}.prune_trail(run uuid, before timestamp with time zone, session_ids text[],
-    session_uids uuid[], asker text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER {pinned} AS $$
-DECLARE
-    removed bigint;
-BEGIN
-    {prune};
-    GET DIAGNOSTICS removed = ROW_COUNT;
-    INSERT INTO {s}.session_events (session_id, session_uid, event, request_id, actor, detail)
-    VALUES ('', '00000000-0000-0000-0000-000000000000', 'trail_pruned', run, asker,
-        json_build_object('before', before, 'stories', cardinality(session_uids),
-            'events', removed));
-    RETURN removed;
-END $$"""
 
-_ERASE_FUNCTION: Final = """
-CREATE FUNCTION {s}.erase_events(run uuid, event_ids bigint[], pseudonym text, agent_keys text[],
-    actors text[], details text[], asker text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER {pinned} AS $$
-DECLARE
-    changed bigint;
-BEGIN
-    {erase};
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    IF changed = 0 THEN
-        RETURN 0;
-    END IF;
-    INSERT INTO {s}.session_events (session_id, session_uid, event, request_id, actor)
-    SELECT DISTINCT pseudonym, event.session_uid, 'session_erased', run, asker
-    FROM {s}.session_events AS event
-    WHERE event.event_id = ANY (event_ids) AND NOT EXISTS (
-        SELECT FROM {s}.session_events AS recorded
-        WHERE recorded.session_id = pseudonym AND recorded.session_uid = event.session_uid
-        AND recorded.event = 'session_erased' AND recorded.request_id = run);
-    RETURN changed;
-END $$"""
+def _changed(template: str, *changes: tuple[str, str]) -> str:
+    """A function's text of before with these in the place of others, each of which it has once."""
+    for before, now in changes:
+        assert template.count(before) == 1, before
+        template = template.replace(before, now)
+    return template
 
-_SEAL_FUNCTION: Final = """
-CREATE FUNCTION {s}.seal_trail(number bigint, first_event bigint, last_event bigint,
-    counted bigint, told text, link text, key text, moment timestamp with time zone) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER {pinned} AS $$
-BEGIN
-    IF number > 0 AND first_event <= last_event AND last_event <= {s}.last_event_number()
-        AND told ~ '^2:[0-9a-f]{{64}}$' AND link ~ '^([0-9a-f]{{64}}){{1,2}}$'
-        AND key ~ '^[0-9a-f]{{16}}$' AND moment <= clock_timestamp()
-        AND EXISTS (SELECT FROM {s}.session_events WHERE event_id = last_event)
-        AND counted = (SELECT count(*) FROM {s}.session_events
-            WHERE event_id BETWEEN first_event AND last_event)
-        AND (EXISTS (SELECT FROM {s}.audit_seals WHERE last_event_id = first_event - 1)
-            OR NOT EXISTS (SELECT FROM {s}.session_events WHERE event_id < first_event))
-    THEN
-        INSERT INTO {s}.audit_seals (seal_id, first_event_id, last_event_id, events, digest,
-            chain, key_id, sealed_at)
-        VALUES (number, first_event, last_event, counted, told, link, key, moment);
-        RETURN;
-    END IF;
-    RAISE EXCEPTION 'seal % of events % to % is refused: it does not fit the trail', number,
-        first_event, last_event USING ERRCODE = 'check_violation';
-END $$"""
+
+_PINNED_NOW: Final = (_PINNED_BEFORE, "{pinned}")
+_PRUNE_FUNCTION: Final = _changed(
+    _PRUNE_BEFORE,
+    (
+        """session_uids uuid[], session_ids text[],
+    before timestamp with time zone, run uuid, asker text)""",
+        """run uuid, before timestamp with time zone, session_ids text[],
+    session_uids uuid[], asker text)""",
+    ),
+    _PINNED_NOW,
+)
+_ERASE_FUNCTION: Final = _changed(
+    _ERASE_BEFORE,
+    (
+        """event_ids bigint[], pseudonym text, agent_keys text[],
+    actors text[], details text[], run uuid, asker text)""",
+        """run uuid, event_ids bigint[], pseudonym text, agent_keys text[],
+    actors text[], details text[], asker text)""",
+    ),
+    _PINNED_NOW,
+)
+_SEAL_FUNCTION: Final = _changed(
+    _SEAL_BEFORE,
+    (
+        """told ~ '^[0-9a-f]{{64}}$' AND link ~ '^[0-9a-f]{{64}}$' AND key ~ '^[0-9a-f]{{16}}$'
+        AND moment <= clock_timestamp()""",
+        """told ~ '^2:[0-9a-f]{{64}}$' AND link ~ '^([0-9a-f]{{64}}){{1,2}}$'
+        AND key ~ '^[0-9a-f]{{16}}$' AND moment <= clock_timestamp()""",
+    ),
+)
 
 _KEEP_FUNCTION: Final = """
 CREATE FUNCTION {s}.keep_changes(run uuid, seals bigint[], uids uuid[], counts bigint[],
